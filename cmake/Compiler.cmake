@@ -1,0 +1,29 @@
+# Language, warnings, build types and sanitizers: the flags that every target shares.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+# Dev: fast enough for whole-model tests, with assertions and symbols.
+set(CMAKE_CXX_FLAGS_DEV "-O2 -g1")
+set(CMAKE_EXE_LINKER_FLAGS_DEV "")
+
+find_program(STONECHAT_CCACHE ccache)
+if(STONECHAT_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${STONECHAT_CCACHE}")
+endif()
+
+# The same source must round the same way on every machine (docs/decisions/0001): the compiler may not fuse a
+# multiply and an add on its own; where the kernels want one they say so.
+add_compile_options(-ffp-contract=off -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion)
+if(STONECHAT_WERROR)
+  add_compile_options(-Werror)
+endif()
+
+if(STONECHAT_SANITIZE)
+  add_compile_options(-fsanitize=${STONECHAT_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${STONECHAT_SANITIZE})
+endif()

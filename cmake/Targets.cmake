@@ -1,0 +1,30 @@
+# stonechat_library(NAME SOURCES ... DEPS ...): the static library of one folder, target stonechat_NAME.
+# Its sources include headers as "folder/header.h", from src/.
+function(stonechat_library name)
+  cmake_parse_arguments(arg "" "" "SOURCES;DEPS" ${ARGN})
+  add_library(stonechat_${name} STATIC ${arg_SOURCES})
+  target_include_directories(stonechat_${name} PUBLIC "${CMAKE_SOURCE_DIR}/src" "${CMAKE_SOURCE_DIR}/include")
+  target_link_libraries(stonechat_${name} PUBLIC stonechat_headers ${arg_DEPS})
+endfunction()
+
+# stonechat_test(NAME SOURCES ... DEPS ... [LABELS ...] [NO_DISCOVER]): a GoogleTest program, each test a ctest.
+# Tests that use rapidcheck link `rapidcheck` by DEPS and are left out where it isn't installed (cross builds).
+function(stonechat_test name)
+  if(NOT STONECHAT_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(arg "NO_DISCOVER" "" "SOURCES;DEPS;LABELS" ${ARGN})
+  if("rapidcheck" IN_LIST arg_DEPS)
+    if(NOT STONECHAT_RAPIDCHECK)
+      return()
+    endif()
+    list(REMOVE_ITEM arg_DEPS rapidcheck)
+    list(APPEND arg_DEPS ${STONECHAT_RAPIDCHECK})
+  endif()
+  add_executable(${name} ${arg_SOURCES})
+  target_include_directories(${name} PRIVATE "${CMAKE_SOURCE_DIR}")
+  target_link_libraries(${name} PRIVATE ${arg_DEPS} gmock gtest_main)
+  if(NOT arg_NO_DISCOVER)
+    gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES LABELS "unit;${arg_LABELS}" TIMEOUT 300)
+  endif()
+endfunction()

@@ -1,0 +1,55 @@
+// Zero-filled memory for weights, caches and activations.
+//
+// Aligned to 64 bytes (a cache line and the widest vector); buffers of 2 MiB and more are aligned to 2 MiB and
+// asked for as huge pages, which the system may refuse without harm. Pages are touched by whoever writes first.
+// Owns its memory; movable. Throws Error{kLimit} naming the size when the system has none.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+namespace stonechat {
+
+class AlignedBuffer {
+ public:
+  AlignedBuffer() = default;
+  explicit AlignedBuffer(size_t bytes);
+  ~AlignedBuffer();
+  AlignedBuffer(AlignedBuffer&& other) noexcept { swap(other); }
+  AlignedBuffer& operator=(AlignedBuffer&& other) noexcept {
+    swap(other);
+    return *this;
+  }
+
+  std::byte* data() { return data_; }
+  const std::byte* data() const { return data_; }
+  size_t bytes() const { return bytes_; }
+
+  template <typename T>
+  T* as() {
+    return reinterpret_cast<T*>(data_);
+  }
+  template <typename T>
+  const T* as() const {
+    return reinterpret_cast<const T*>(data_);
+  }
+
+  // Makes room for at least `bytes`; the content is lost when the buffer grows.
+  void reserve(size_t bytes) {
+    if (bytes > bytes_) *this = AlignedBuffer(bytes);
+  }
+
+ private:
+  void swap(AlignedBuffer& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+    std::swap(mapped_bytes_, other.mapped_bytes_);
+  }
+
+  std::byte* data_ = nullptr;
+  size_t bytes_ = 0;
+  size_t mapped_bytes_ = 0;
+};
+
+}  // namespace stonechat

@@ -1,0 +1,45 @@
+#include "base/cpu_features.h"
+
+#include <fstream>
+#include <string>
+
+#if defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
+namespace stonechat {
+
+uint32_t cpu_features() {
+  uint32_t features = 0;
+#if defined(__x86_64__)
+  // The compiler's built-ins also ask whether the operating system saves the wide registers.
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) {
+    features |= kCpuAvx2Fma;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni")) {
+      features |= kCpuAvx512Vnni;
+    }
+  }
+#elif defined(__aarch64__)
+  features |= kCpuNeon;
+#if defined(__linux__)
+  if ((getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0) features |= kCpuNeonDotprod;
+  if ((getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0) features |= kCpuNeonI8mm;
+#endif
+#endif
+  return features;
+}
+
+std::string cpu_name() {
+  std::ifstream cpuinfo("/proc/cpuinfo");
+  for (std::string line; std::getline(cpuinfo, line);) {
+    if (line.starts_with("model name") || line.starts_with("CPU part")) {
+      const size_t colon = line.find(": ");
+      if (colon != std::string::npos) return line.substr(colon + 2);
+    }
+  }
+  return "unknown CPU";
+}
+
+}  // namespace stonechat
