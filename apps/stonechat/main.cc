@@ -1,0 +1,53 @@
+// The program's edge: parses the command line, runs one subcommand, turns errors into messages and exit
+// codes.
+//
+// Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "base/error.h"
+#include "commands.h"
+
+namespace {
+
+constexpr int kExitFailed = 1;
+constexpr int kExitUsage = 2;
+constexpr int kExitInterrupted = 130;
+
+int exit_code(stonechat::ErrorKind kind) {
+  switch (kind) {
+    case stonechat::ErrorKind::kUsage:
+      return kExitUsage;
+    case stonechat::ErrorKind::kInterrupted:
+      return kExitInterrupted;
+    default:
+      return kExitFailed;
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Quantizes small language models to 8 bits and runs them on CPUs.", "stonechat"};
+  app.set_version_flag("--version", [] { return stonechat::version_text(); });
+  app.require_subcommand(1);
+  stonechat::add_commands(app);
+  try {
+    app.parse(argc, argv);
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    // --help and --version arrive here too, with code 0.
+    return app.exit(error) == 0 ? 0 : kExitUsage;
+  } catch (const stonechat::Error& error) {
+    std::fprintf(stderr, "stonechat: %s\n", error.what());
+    return exit_code(error.kind());
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "stonechat: out of memory\n");
+    return kExitFailed;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "stonechat: %s\n", error.what());
+    return kExitFailed;
+  }
+}

@@ -1,0 +1,65 @@
+// Reads a GGUF file (version 2 or 3, little endian), which may be hostile.
+//
+// The constructor checks everything that can be checked without knowing the model: magic, version, every
+// count, length, type, alignment, offset, overlap and product; each tensor lies inside of the file. Memory
+// taken is bounded by the size of the file's header, which is bounded by the file. Tensor data is read on
+// demand with pread. Thread safety: const methods may run concurrently. Errors: ErrorKind::kBadFile naming
+// file, field, expected, found; ErrorKind::kIo when the system fails.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/input_file.h"
+#include "gguf/metadata.h"
+#include "gguf/types.h"
+
+namespace stonechat::gguf {
+
+struct TensorInfo {
+  std::string name;
+  TensorType type = TensorType::kF32;
+  std::vector<uint64_t> shape;  // 1 to 4 dimensions, the contiguous one (columns) first, as in the file
+  uint64_t offset = 0;          // bytes from the start of the file
+  uint64_t bytes = 0;
+
+  uint64_t elements() const;
+  uint64_t cols() const { return shape[0]; }
+  uint64_t rows() const { return elements() / cols(); }
+  uint64_t row_bytes() const { return cols() / info(type).block_elements * info(type).block_bytes; }
+};
+
+// "[896, 151936]"
+std::string shape_text(std::span<const uint64_t> shape);
+
+class Reader {
+ public:
+  explicit Reader(const std::string& path);
+
+  const std::string& path() const { return file_.path(); }
+  const InputFile& file() const { return file_; }
+  uint32_t version() const { return version_; }
+  uint32_t alignment() const { return alignment_; }
+  const Metadata& metadata() const { return metadata_; }
+  const std::vector<TensorInfo>& tensors() const { return tensors_; }
+  const TensorInfo* find_tensor(std::string_view name) const;  // nullptr when absent
+
+  // Reads rows [first_row, first_row + rows) of the tensor, as stored, into `destination` (rows x row_bytes).
+  void read_rows(const TensorInfo& tensor, uint64_t first_row, uint64_t rows,
+                 std::span<std::byte> destination) const;
+
+ private:
+  InputFile file_;
+  uint32_t version_ = 0;
+  uint32_t alignment_ = 32;
+  Metadata metadata_;
+  std::vector<TensorInfo> tensors_;
+  std::unordered_map<std::string, size_t> index_;
+};
+
+}  // namespace stonechat::gguf

@@ -1,0 +1,60 @@
+// The element types of GGUF tensors and the types of its metadata values.
+//
+// Source: the GGUF specification (ggml, docs/gguf.md). The numbers are those of the file format.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace stonechat::gguf {
+
+// How a tensor's elements are stored. A block holds `block_elements` consecutive elements of a row in
+// `block_bytes`.
+enum class TensorType : uint32_t {
+  kF32 = 0,
+  kF16 = 1,
+  kQ4_0 = 2,
+  kQ4_1 = 3,
+  kQ5_0 = 6,
+  kQ5_1 = 7,
+  kQ8_0 = 8,
+  kQ4_K = 12,
+  kQ5_K = 13,
+  kQ6_K = 14,
+  kBF16 = 30,
+};
+
+struct TensorTypeInfo {
+  TensorType type;
+  std::string_view name;  // "F32", "Q8_0"
+  uint32_t block_elements;
+  uint32_t block_bytes;
+};
+
+// Every type above; a static array in order of the numbers.
+const TensorTypeInfo& info(TensorType type);
+std::optional<TensorType> tensor_type_from_number(uint32_t number);
+inline std::string_view name(TensorType type) {
+  return info(type).name;
+}
+
+enum class ValueType : uint32_t {
+  kUint8 = 0,
+  kInt8 = 1,
+  kUint16 = 2,
+  kInt16 = 3,
+  kUint32 = 4,
+  kInt32 = 5,
+  kFloat32 = 6,
+  kBool = 7,
+  kString = 8,
+  kArray = 9,
+  kUint64 = 10,
+  kInt64 = 11,
+  kFloat64 = 12,
+};
+
+std::string_view name(ValueType type);
+
+}  // namespace stonechat::gguf
