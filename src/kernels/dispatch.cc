@@ -1,0 +1,81 @@
+#include "kernels/dispatch.h"
+
+#include <array>
+#include <cstdlib>
+
+#include "base/cpu_features.h"
+#include "base/error.h"
+#include "kernels/tables.h"
+
+namespace stonechat {
+namespace {
+
+constexpr std::array kTables = {
+    &kScalarKernels,
+#if defined(__x86_64__)
+    &kAvx2Kernels,
+    &kAvx512VnniKernels,
+#elif defined(__aarch64__)
+    &kNeonKernels,
+    &kNeonDotprodKernels,
+    &kNeonI8mmKernels,
+#endif
+};
+
+void lay_over(KernelTable& table, const KernelTable& upper) {
+  table.name = upper.name;
+  table.needs |= upper.needs;
+  for (int format = 0; format < kWeightFormats; ++format) {
+    if (upper.linear[format].tile_rows != 0) table.linear[format] = upper.linear[format];
+  }
+  if (upper.attention.attend != nullptr) table.attention = upper.attention;
+  if (upper.vector.rms_norm != nullptr) table.vector = upper.vector;
+}
+
+std::string table_names() {
+  std::string names;
+  for (const KernelTable* table : kTables) names += (names.empty() ? "" : ", ") + std::string(table->name);
+  return names;
+}
+
+KernelTable choose() {
+  if (const char* forced = std::getenv("STONECHAT_ISA"); forced != nullptr && *forced != '\0') {
+    return kernels_up_to(forced);
+  }
+  const KernelTable* best = kTables[0];
+  for (const KernelTable* table : kTables) {
+    if (is_supported(*table)) best = table;
+  }
+  return kernels_up_to(best->name);
+}
+
+}  // namespace
+
+std::span<const KernelTable* const> compiled_kernel_tables() {
+  return kTables;
+}
+
+bool is_supported(const KernelTable& table) {
+  return (cpu_features() & table.needs) == table.needs;
+}
+
+KernelTable kernels_up_to(const std::string& name) {
+  KernelTable result = *kTables[0];
+  for (const KernelTable* table : kTables) {
+    if (table != kTables[0]) lay_over(result, *table);
+    if (table->name != name) continue;
+    if (!is_supported(*table)) {
+      fail(ErrorKind::kUsage, "STONECHAT_ISA: this processor ({}) can't run the kernels '{}'", cpu_name(),
+           name);
+    }
+    return result;
+  }
+  fail(ErrorKind::kUsage, "STONECHAT_ISA: unknown kernels '{}', expected one of {}", name, table_names());
+}
+
+const KernelTable& kernels() {
+  static const KernelTable chosen = choose();
+  return chosen;
+}
+
+}  // namespace stonechat

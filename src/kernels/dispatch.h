@@ -1,0 +1,25 @@
+// Which kernels run on this machine.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "kernels/kernel_table.h"
+
+namespace stonechat {
+
+// The tables compiled into this program, lowest first; `scalar` is always there.
+std::span<const KernelTable* const> compiled_kernel_tables();
+
+// True when this machine has what the table needs.
+bool is_supported(const KernelTable& table);
+
+// The table `name` laid over all lower ones, so that no group is empty. Error{kUsage} listing the names when
+// it is unknown, or saying what the machine lacks.
+KernelTable kernels_up_to(const std::string& name);
+
+// kernels_up_to the best supported table, or the one that the environment's STONECHAT_ISA names. Resolved
+// once.
+const KernelTable& kernels();
+
+}  // namespace stonechat

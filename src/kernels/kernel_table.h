@@ -1,0 +1,136 @@
+// The inner loops of the engine as tables of function pointers, one table an instruction set.
+//
+// What must change together (the layout of packed weights, of prepared activations, and the loop over both)
+// is one group. A table may leave a group empty; dispatch.cc then keeps that of the next lower instruction
+// set. This header includes C headers only, because files compiled for newer processors include it.
+//
+// Every function states its arithmetic exactly: which operations, in which order, each rounded to FP32 on its
+// own, fma() with one rounding. So all tables give equal bits, whatever their vectors' width, and so do all
+// numbers of threads and all ways to cut a prompt into batches (docs/decisions/0001-equal-bits.md). "Equal"
+// is meant for finite numbers; what NaN and infinity give isn't defined, but never a crash.
+//
+// All functions are noexcept and check nothing in release builds. Pointers to packs, prepared activations and
+// scratch are aligned to 64 bytes, others to their element. Buffers don't overlap unless a function says so.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace stonechat {
+
+// How the weights of a matrix are stored; what a GGUF tensor of that type holds, row after row.
+enum WeightFormat { kWeightF32, kWeightF16, kWeightBf16, kWeightQ8_0 };
+inline constexpr int kWeightFormats = 4;
+
+inline constexpr uint32_t kBlock = 32;    // weights and activations that share a scale in Q8_0
+inline constexpr uint32_t kKeyTile = 32;  // keys that lie transposed together in the cache
+
+// One piece of out = weights x activations + bias, for rows [first_row, end_row) and tokens [first_token,
+// end_token).
+struct LinearJob {
+  const void* weights;      // pack of the whole matrix
+  const void* activations;  // prepared activations of the whole batch
+  uint32_t cols;            // multiple of 32
+  uint32_t first_row;       // multiple of tile_rows
+  uint32_t end_row;         // multiple of tile_rows, or the number of rows
+  uint32_t first_token;     // multiple of tile_tokens
+  uint32_t end_token;       // multiple of tile_tokens, or the number of tokens
+  const float* bias;        // one a row (index from row 0), or null
+  float* out;               // out[token * out_stride + row]
+  size_t out_stride;
+  bool add_to_out;  // out += instead of out =
+};
+
+// The product with a matrix of one WeightFormat. For each output:
+//   F32, F16, BF16   acc = 0; for col = 0, 1, ...: acc = fma(float(w[col]), x[col], acc)
+//   Q8_0             acc = 0; for block = 0, 1, ...: acc = fma(float(sum of code_w x code_x), d_w * d_x, acc)
+//                    where the sum is an exact integer, d_w is the block's binary16 scale as float, and
+//                    (prepare) a = max |x| of 32 values; d_x = a / 127; code_x = to-nearest-even(x * (127 /
+//                    a)); a <= 1e-30 gives d_x = 0 and codes 0
+// then out = acc (+ bias if any), or out = out + (acc + bias if any).
+struct LinearKernels {
+  uint32_t tile_rows;    // rows packed together
+  uint32_t tile_tokens;  // tokens prepared together
+  // Bytes that a tile takes, a multiple of 64. A pack is ceil(rows / tile_rows) tiles.
+  size_t (*tile_bytes)(uint32_t cols) noexcept;
+  // Packs `rows` <= tile_rows rows, stored one after another as in the file, into one tile; missing rows
+  // become 0.
+  void (*pack_tile)(const void* source, uint32_t rows, uint32_t cols, void* tile) noexcept;
+  // The weights of one row of a pack as floats (Q8_0: d_w * code): the look-up in a tied embedding.
+  void (*unpack_row)(const void* pack, uint32_t row, uint32_t cols, float* out) noexcept;
+  // Bytes of the prepared activations of a batch, a multiple of 64.
+  size_t (*prepared_bytes)(uint32_t tokens, uint32_t cols) noexcept;
+  // Prepares tokens [first_token, end_token) of a batch: x[token * x_stride + col]. first_token is a multiple
+  // of tile_tokens, end_token too or the number of tokens. Calls for disjoint ranges may run at once.
+  void (*prepare)(const float* x, size_t x_stride, uint32_t cols, uint32_t first_token, uint32_t end_token,
+                  void* prepared) noexcept;
+  void (*multiply)(const LinearJob* job) noexcept;
+};
+
+// Causal attention of some tokens' query heads that share one key/value head.
+struct AttentionJob {
+  // Query of token t, head h of the group: queries + t * query_stride + h * head_dim; outputs likewise.
+  const float* queries;
+  size_t query_stride;
+  uint32_t group_heads;
+  uint32_t head_dim;     // multiple of 16, at most 256
+  uint32_t first_token;  // tokens [first_token, end_token) of the batch
+  uint32_t end_token;
+  uint32_t first_position;  // token t sees the keys 0 .. first_position + t
+  // Cache of this head, binary16. Key j, dimension d: keys[(j / 32 * head_dim + d) * 32 + j % 32]. Value j,
+  // dimension d: values[j * head_dim + d]. Memory up to the next multiple of 32 keys is readable and finite.
+  const uint16_t* keys;
+  const uint16_t* values;
+  float scale;
+  float* out;
+  size_t out_stride;
+  float* scratch;  // AttentionKernels::scratch_bytes(head_dim), for this call alone
+};
+
+// For each query q, with m = -infinity, l = 0, acc[] = 0, for each tile of 32 keys that has a visible one:
+//   s[j] = (for d = 0, 1, ...: dot = fma(q[d], key[j][d], dot)) * scale, -infinity where j isn't visible
+//   m' = max(m, max s); c = exp(m - m') (0 in the first tile); p[j] = exp(s[j] - m'), exactly 0 where not
+//   visible l = fma(l, c, tree(p)) with tree() of 32 values: halves added until one is left, p[i] + p[i +
+//   16], then 8, 4, 2, 1 acc[d] = acc[d] * c; for j = 0, 1, ... while visible: acc[d] = fma(p[j],
+//   value[j][d], acc[d]);  m = m'
+// and out[d] = acc[d] / l. exp() is that of VectorKernels.
+struct AttentionKernels {
+  size_t (*scratch_bytes)(uint32_t head_dim) noexcept;
+  void (*attend)(const AttentionJob* job) noexcept;
+};
+
+// Element-wise and row-wise steps. `count` and `cols` are multiples of 16.
+//
+// exp(x) of silu and softmax: 0 if x < -87; x = min(x, 88); n = to-nearest-even(x * log2(e));
+// r = fma(n, -kLn2High, x); r = fma(n, -kLn2Low, r); p = kExpCoefficients[0]; for i = 1 .. 7: p = fma(p, r,
+// c[i]); exp = p * 2^n (exact: n is -126 .. 127).
+struct VectorKernels {
+  // Sum of squares: 16 partial sums, p[i % 16] = fma(x[i], x[i], p[i % 16]), then halves added as in tree().
+  // scale = 1 / sqrt(sum / cols + epsilon); out[i] = (x[i] * scale) * weight[i]. out may be x.
+  void (*rms_norm)(const float* x, const float* weight, float epsilon, uint32_t cols, float* out) noexcept;
+  // Rotates `heads` heads of head_dim (a multiple of 32) in place. With a = x[i], b = x[i + head_dim / 2]:
+  // x[i] = a * cosine[i] - b * sine[i]; x[i + head_dim / 2] = b * cosine[i] + a * sine[i]; no fma.
+  void (*rope)(float* x, uint32_t heads, uint32_t head_dim, const float* cosine, const float* sine) noexcept;
+  // out[i] = (gate[i] / (1 + exp(-gate[i]))) * up[i]. out may be gate or up.
+  void (*silu_multiply)(const float* gate, const float* up, uint32_t count, float* out) noexcept;
+  // Binary16, to nearest even; overflow gives infinity.
+  void (*to_half)(const float* x, uint32_t count, uint16_t* out) noexcept;
+};
+
+inline constexpr float kLog2E = 0x1.715476p+0F;
+inline constexpr float kLn2High = 0x1.62e4p-1F;  // 15 bits, so that n x kLn2High is exact
+inline constexpr float kLn2Low = 0x1.7f7d1cp-20F;
+// 1/7!, 1/6!, ..., 1/1!, 1/0!: over |r| <= ln(2) / 2 the rest of the series is below 6e-9 of the result.
+inline constexpr float kExpCoefficients[8] = {0x1.a01a02p-13F, 0x1.6c16c2p-10F, 0x1.111112p-7F,
+                                              0x1.555556p-5F,  0x1.555556p-3F,  0x1p-1F,
+                                              0x1p+0F,         0x1p+0F};
+
+struct KernelTable {
+  const char* name;                      // "avx2"
+  uint32_t needs;                        // CpuFeature bits (base/cpu_features.h), all of them
+  LinearKernels linear[kWeightFormats];  // by WeightFormat; tile_rows 0: keep the lower table's
+  AttentionKernels attention;            // attend null: keep the lower table's
+  VectorKernels vector;                  // rms_norm null: keep the lower table's
+};
+
+}  // namespace stonechat

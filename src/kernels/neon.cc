@@ -1,0 +1,9 @@
+// Kernels for Armv8.0.
+#include "base/cpu_features.h"
+#include "kernels/tables.h"
+
+namespace stonechat {
+
+constinit const KernelTable kNeonKernels = {"neon", kCpuNeon, {}, {}, {}};
+
+}  // namespace stonechat

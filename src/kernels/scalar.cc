@@ -1,0 +1,261 @@
+// The kernels in plain C++: the meaning of kernel_table.h in its shortest form, for every processor.
+//
+// A tile is one row as it lies in the file.
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/half.h"
+#include "kernels/tables.h"
+#include "quant/block_formats.h"
+
+namespace stonechat {
+namespace {
+
+constexpr uint32_t kLanes = 16;  // partial sums of rms_norm
+
+struct ActivationBlock {
+  float scale;
+  int8_t codes[kBlock];
+};
+
+constexpr size_t round_up_64(size_t bytes) {
+  return (bytes + 63) / 64 * 64;
+}
+
+// How a row of each format is stored and read.
+struct F32 {
+  static constexpr size_t row_bytes(uint32_t cols) { return size_t{cols} * 4; }
+  static float weight(const void* row, uint32_t col) noexcept { return static_cast<const float*>(row)[col]; }
+};
+struct F16 {
+  static constexpr size_t row_bytes(uint32_t cols) { return size_t{cols} * 2; }
+  static float weight(const void* row, uint32_t col) noexcept {
+    return half_to_float(static_cast<const uint16_t*>(row)[col]);
+  }
+};
+struct Bf16 {
+  static constexpr size_t row_bytes(uint32_t cols) { return size_t{cols} * 2; }
+  static float weight(const void* row, uint32_t col) noexcept {
+    return bfloat_to_float(static_cast<const uint16_t*>(row)[col]);
+  }
+};
+struct Q8_0 {
+  static constexpr size_t row_bytes(uint32_t cols) { return size_t{cols} / kBlock * sizeof(BlockQ8_0); }
+  static float weight(const void* row, uint32_t col) noexcept {
+    const BlockQ8_0& block = static_cast<const BlockQ8_0*>(row)[col / kBlock];
+    return half_to_float(block.d) * static_cast<float>(block.codes[col % kBlock]);
+  }
+};
+
+template <typename Format>
+size_t tile_bytes(uint32_t cols) noexcept {
+  return round_up_64(Format::row_bytes(cols));
+}
+
+template <typename Format>
+void pack_tile(const void* source, uint32_t rows, uint32_t cols, void* tile) noexcept {
+  assert(rows == 1);
+  (void)rows;
+  memcpy(tile, source, Format::row_bytes(cols));
+}
+
+template <typename Format>
+const void* row_of(const void* pack, uint32_t row, uint32_t cols) noexcept {
+  return static_cast<const char*>(pack) + row * tile_bytes<Format>(cols);
+}
+
+template <typename Format>
+void unpack_row(const void* pack, uint32_t row, uint32_t cols, float* out) noexcept {
+  const void* weights = row_of<Format>(pack, row, cols);
+  for (uint32_t col = 0; col < cols; ++col) out[col] = Format::weight(weights, col);
+}
+
+size_t prepared_bytes_float(uint32_t tokens, uint32_t cols) noexcept {
+  return round_up_64(size_t{tokens} * cols * sizeof(float));
+}
+
+void prepare_float(const float* x, size_t x_stride, uint32_t cols, uint32_t first_token, uint32_t end_token,
+                   void* prepared) noexcept {
+  for (uint32_t token = first_token; token < end_token; ++token) {
+    memcpy(static_cast<float*>(prepared) + size_t{token} * cols, x + token * x_stride, cols * sizeof(float));
+  }
+}
+
+size_t prepared_bytes_q8_0(uint32_t tokens, uint32_t cols) noexcept {
+  return round_up_64(size_t{tokens} * (cols / kBlock) * sizeof(ActivationBlock));
+}
+
+void prepare_q8_0(const float* x, size_t x_stride, uint32_t cols, uint32_t first_token, uint32_t end_token,
+                  void* prepared) noexcept {
+  const uint32_t blocks = cols / kBlock;
+  for (uint32_t token = first_token; token < end_token; ++token) {
+    for (uint32_t block = 0; block < blocks; ++block) {
+      const float* values = x + token * x_stride + block * kBlock;
+      ActivationBlock& out = static_cast<ActivationBlock*>(prepared)[size_t{token} * blocks + block];
+      float largest = 0;
+      for (uint32_t i = 0; i < kBlock; ++i) largest = fmaxf(largest, fabsf(values[i]));
+      const bool is_zero = largest <= 1e-30F;
+      out.scale = is_zero ? 0.0F : largest / 127.0F;
+      const float inverse = is_zero ? 0.0F : 127.0F / largest;
+      for (uint32_t i = 0; i < kBlock; ++i) out.codes[i] = static_cast<int8_t>(rintf(values[i] * inverse));
+    }
+  }
+}
+
+void store(const LinearJob* job, uint32_t token, uint32_t row, float value) noexcept {
+  if (job->bias != nullptr) value = value + job->bias[row];
+  float& out = job->out[token * job->out_stride + row];
+  out = job->add_to_out ? out + value : value;
+}
+
+template <typename Format>
+void multiply_float(const LinearJob* job) noexcept {
+  for (uint32_t row = job->first_row; row < job->end_row; ++row) {
+    const void* weights = row_of<Format>(job->weights, row, job->cols);
+    for (uint32_t token = job->first_token; token < job->end_token; ++token) {
+      const float* x = static_cast<const float*>(job->activations) + size_t{token} * job->cols;
+      float sum = 0;
+      for (uint32_t col = 0; col < job->cols; ++col) sum = fmaf(Format::weight(weights, col), x[col], sum);
+      store(job, token, row, sum);
+    }
+  }
+}
+
+void multiply_q8_0(const LinearJob* job) noexcept {
+  const uint32_t blocks = job->cols / kBlock;
+  for (uint32_t row = job->first_row; row < job->end_row; ++row) {
+    const auto* weights = static_cast<const BlockQ8_0*>(row_of<Q8_0>(job->weights, row, job->cols));
+    for (uint32_t token = job->first_token; token < job->end_token; ++token) {
+      const auto* x = static_cast<const ActivationBlock*>(job->activations) + size_t{token} * blocks;
+      float sum = 0;
+      for (uint32_t block = 0; block < blocks; ++block) {
+        int32_t dot = 0;
+        for (uint32_t i = 0; i < kBlock; ++i) dot += weights[block].codes[i] * x[block].codes[i];
+        sum = fmaf(static_cast<float>(dot), half_to_float(weights[block].d) * x[block].scale, sum);
+      }
+      store(job, token, row, sum);
+    }
+  }
+}
+
+float exp_shared(float x) noexcept {
+  if (x < -87.0F) return 0;
+  x = x > 88.0F ? 88.0F : x;
+  const float n = rintf(x * kLog2E);
+  float r = fmaf(n, -kLn2High, x);
+  r = fmaf(n, -kLn2Low, r);
+  float p = kExpCoefficients[0];
+  for (int i = 1; i < 8; ++i) p = fmaf(p, r, kExpCoefficients[i]);
+  return p * ldexpf(1.0F, static_cast<int>(n));
+}
+
+// Adds the upper half onto the lower until one value is left; destroys `values`.
+float tree_sum(float* values, uint32_t count) noexcept {
+  for (uint32_t half = count / 2; half > 0; half /= 2) {
+    for (uint32_t i = 0; i < half; ++i) values[i] = values[i] + values[i + half];
+  }
+  return values[0];
+}
+
+size_t attention_scratch_bytes(uint32_t head_dim) noexcept {
+  return round_up_64(head_dim * sizeof(float));
+}
+
+void attend_one(const AttentionJob* job, const float* query, uint32_t visible, float* out) noexcept {
+  const uint32_t head_dim = job->head_dim;
+  float* sums = job->scratch;
+  for (uint32_t d = 0; d < head_dim; ++d) sums[d] = 0;
+  float largest = -INFINITY;
+  float total = 0;
+  for (uint32_t first = 0; first < visible; first += kKeyTile) {
+    const uint32_t keys = visible - first < kKeyTile ? visible - first : kKeyTile;
+    const uint16_t* tile = job->keys + size_t{first} * head_dim;
+    float scores[kKeyTile];
+    float new_largest = largest;
+    for (uint32_t j = 0; j < keys; ++j) {
+      float dot = 0;
+      for (uint32_t d = 0; d < head_dim; ++d)
+        dot = fmaf(query[d], half_to_float(tile[d * kKeyTile + j]), dot);
+      scores[j] = dot * job->scale;
+      new_largest = scores[j] > new_largest ? scores[j] : new_largest;
+    }
+    const float correction = exp_shared(largest - new_largest);
+    for (uint32_t j = 0; j < kKeyTile; ++j) scores[j] = j < keys ? exp_shared(scores[j] - new_largest) : 0.0F;
+    for (uint32_t d = 0; d < head_dim; ++d) {
+      float sum = sums[d] * correction;
+      for (uint32_t j = 0; j < keys; ++j) {
+        sum = fmaf(scores[j], half_to_float(job->values[size_t{first + j} * head_dim + d]), sum);
+      }
+      sums[d] = sum;
+    }
+    total = fmaf(total, correction, tree_sum(scores, kKeyTile));
+    largest = new_largest;
+  }
+  for (uint32_t d = 0; d < head_dim; ++d) out[d] = sums[d] / total;
+}
+
+void attend(const AttentionJob* job) noexcept {
+  for (uint32_t token = job->first_token; token < job->end_token; ++token) {
+    for (uint32_t head = 0; head < job->group_heads; ++head) {
+      const float* query = job->queries + token * job->query_stride + head * job->head_dim;
+      attend_one(job, query, job->first_position + token + 1,
+                 job->out + token * job->out_stride + head * job->head_dim);
+    }
+  }
+}
+
+void rms_norm(const float* x, const float* weight, float epsilon, uint32_t cols, float* out) noexcept {
+  float partial[kLanes] = {};
+  for (uint32_t i = 0; i < cols; ++i) partial[i % kLanes] = fmaf(x[i], x[i], partial[i % kLanes]);
+  const float scale = 1.0F / sqrtf(tree_sum(partial, kLanes) / static_cast<float>(cols) + epsilon);
+  for (uint32_t i = 0; i < cols; ++i) out[i] = (x[i] * scale) * weight[i];
+}
+
+void rope(float* x, uint32_t heads, uint32_t head_dim, const float* cosine, const float* sine) noexcept {
+  const uint32_t half = head_dim / 2;
+  for (uint32_t head = 0; head < heads; ++head, x += head_dim) {
+    for (uint32_t i = 0; i < half; ++i) {
+      const float a = x[i];
+      const float b = x[i + half];
+      x[i] = a * cosine[i] - b * sine[i];
+      x[i + half] = b * cosine[i] + a * sine[i];
+    }
+  }
+}
+
+void silu_multiply(const float* gate, const float* up, uint32_t count, float* out) noexcept {
+  for (uint32_t i = 0; i < count; ++i) out[i] = (gate[i] / (1.0F + exp_shared(-gate[i]))) * up[i];
+}
+
+void to_half(const float* x, uint32_t count, uint16_t* out) noexcept {
+  for (uint32_t i = 0; i < count; ++i) out[i] = float_to_half(x[i]);
+}
+
+template <typename Format>
+constexpr LinearKernels float_kernels() {
+  return {1,
+          1,
+          tile_bytes<Format>,
+          pack_tile<Format>,
+          unpack_row<Format>,
+          prepared_bytes_float,
+          prepare_float,
+          multiply_float<Format>};
+}
+
+}  // namespace
+
+constinit const KernelTable kScalarKernels = {
+    "scalar",
+    0,
+    {float_kernels<F32>(),
+     float_kernels<F16>(),
+     float_kernels<Bf16>(),
+     {1, 1, tile_bytes<Q8_0>, pack_tile<Q8_0>, unpack_row<Q8_0>, prepared_bytes_q8_0, prepare_q8_0,
+      multiply_q8_0}},
+    {attention_scratch_bytes, attend},
+    {rms_norm, rope, silu_multiply, to_half},
+};
+
+}  // namespace stonechat
