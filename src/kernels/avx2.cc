@@ -1,5 +1,5 @@
 // Kernels for x86 with AVX2, FMA and F16C.
-#include "base/cpu_features.h"
+#include "base/cpu_feature_bits.h"
 #include "kernels/tables.h"
 
 namespace stonechat {

@@ -1,5 +1,5 @@
 // Kernels for Arm+SMMLA.
-#include "base/cpu_features.h"
+#include "base/cpu_feature_bits.h"
 #include "kernels/tables.h"
 
 namespace stonechat {
