@@ -1,0 +1,134 @@
+#include "eval/perplexity.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "eval/divergence.h"
+
+namespace stonechat {
+namespace {
+
+// Rows of logits computed at once: 32 x 151,936 floats are 19 MB.
+constexpr uint32_t kRowsAtOnce = 32;
+
+// The windows of a text and what of them is scored.
+class Windows {
+ public:
+  Windows(const Tokenizer& tokenizer, std::span<const TokenId> tokens, const WindowOptions& options)
+      : tokens_(tokens), size_(options.window), bos_(tokenizer.add_bos() ? tokenizer.bos() : std::nullopt) {
+    if (size_ < 4) fail(ErrorKind::kUsage, "the window: expected at least 4 tokens, got {}", size_);
+    count_ = tokens.size() / size_;
+    if (count_ == 0)
+      fail(ErrorKind::kUsage, "the text has {} tokens, one window takes {}", tokens.size(), size_);
+    if (options.max_windows != 0) count_ = std::min<uint64_t>(count_, options.max_windows);
+  }
+
+  uint64_t count() const { return count_; }
+  std::vector<TokenId> tokens(uint64_t index) const {
+    const auto part = tokens_.subspan(index * size_, size_);
+    std::vector<TokenId> window(part.begin(), part.end());
+    if (bos_) window[0] = *bos_;
+    return window;
+  }
+  // Positions whose logits are scored, against the token after them.
+  uint32_t first_scored() const { return size_ / 2; }
+  uint32_t scored() const { return size_ - 1 - first_scored(); }
+
+ private:
+  std::span<const TokenId> tokens_;
+  uint32_t size_;
+  std::optional<TokenId> bos_;
+  uint64_t count_ = 0;
+};
+
+PerplexityResult summarize(std::span<const double> negative_log_probabilities, uint64_t windows) {
+  const Estimate mean = estimate(negative_log_probabilities);
+  const double result = std::exp(mean.mean);
+  return {result, result * mean.standard_error, windows, negative_log_probabilities.size()};
+}
+
+void after_window(const WindowCallback& on_window, uint64_t done, uint64_t total) {
+  if (on_window && on_window(done, total)) fail(ErrorKind::kInterrupted, "interrupted");
+}
+
+}  // namespace
+
+PerplexityResult perplexity(Executor& executor, const Tokenizer& tokenizer, std::span<const TokenId> tokens,
+                            const WindowOptions& options, const WindowCallback& on_window) {
+  const Windows windows(tokenizer, tokens, options);
+  KvCache cache(executor.weights().config, options.window);
+  std::vector<double> losses(windows.count() * windows.scored());
+  for (uint64_t index = 0; index < windows.count(); ++index) {
+    const std::vector<TokenId> window = windows.tokens(index);
+    cache.truncate(0);
+    executor.forward(cache, window, Wanted::kAll);
+    for (uint32_t row = 0; row < windows.scored(); row += kRowsAtOnce) {
+      const uint32_t rows = std::min(kRowsAtOnce, windows.scored() - row);
+      const uint32_t first = windows.first_scored() + row;
+      const std::span<const float> logits = executor.logits(first, rows);
+      const size_t vocabulary = logits.size() / rows;
+      executor.pool().for_each_chunk(rows, 1, [&](uint64_t begin, uint64_t) {
+        losses[index * windows.scored() + row + begin] =
+            -log_probability(logits.subspan(begin * vocabulary, vocabulary), window[first + begin + 1]);
+      });
+    }
+    after_window(on_window, index + 1, windows.count());
+  }
+  return summarize(losses, windows.count());
+}
+
+KlResult kl_divergence(Executor& executor, Executor& reference, const Tokenizer& tokenizer,
+                       std::span<const TokenId> tokens, const WindowOptions& options,
+                       const WindowCallback& on_window) {
+  const uint32_t vocabulary = executor.weights().config.vocabulary;
+  if (reference.weights().config.vocabulary != vocabulary) {
+    fail(ErrorKind::kUsage, "the models' vocabularies differ: {} tokens, the reference has {}", vocabulary,
+         reference.weights().config.vocabulary);
+  }
+  const Windows windows(tokenizer, tokens, options);
+  KvCache cache(executor.weights().config, options.window);
+  KvCache reference_cache(reference.weights().config, options.window);
+  const uint64_t scored = windows.count() * windows.scored();
+  std::vector<double> kl(scored), same_top(scored), losses(scored), reference_losses(scored);
+  for (uint64_t index = 0; index < windows.count(); ++index) {
+    const std::vector<TokenId> window = windows.tokens(index);
+    cache.truncate(0);
+    reference_cache.truncate(0);
+    executor.forward(cache, window, Wanted::kAll);
+    reference.forward(reference_cache, window, Wanted::kAll);
+    for (uint32_t row = 0; row < windows.scored(); row += kRowsAtOnce) {
+      const uint32_t rows = std::min(kRowsAtOnce, windows.scored() - row);
+      const uint32_t first = windows.first_scored() + row;
+      const std::span<const float> logits = executor.logits(first, rows);
+      const std::span<const float> reference_logits = reference.logits(first, rows);
+      executor.pool().for_each_chunk(rows, 1, [&](uint64_t begin, uint64_t) {
+        const Divergence one =
+            diverge(logits.subspan(begin * vocabulary, vocabulary),
+                    reference_logits.subspan(begin * vocabulary, vocabulary), window[first + begin + 1]);
+        const uint64_t slot = index * windows.scored() + row + begin;
+        kl[slot] = one.kl;
+        same_top[slot] = one.same_top ? 1 : 0;
+        losses[slot] = -one.log_probability;
+        reference_losses[slot] = -one.log_probability_reference;
+      });
+    }
+    after_window(on_window, index + 1, windows.count());
+  }
+  constexpr double kFractions[] = {0.5, 0.9, 0.95, 0.99, 0.999, 1.0};
+  const std::vector<double> at = percentiles(kl, kFractions);
+  return {
+      .kl = estimate(kl),
+      .kl_median = at[0],
+      .kl_p90 = at[1],
+      .kl_p95 = at[2],
+      .kl_p99 = at[3],
+      .kl_p999 = at[4],
+      .kl_maximum = at[5],
+      .same_top = estimate(same_top),
+      .model = summarize(losses, windows.count()),
+      .reference = summarize(reference_losses, windows.count()),
+  };
+}
+
+}  // namespace stonechat

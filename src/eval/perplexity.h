@@ -1,0 +1,52 @@
+// Perplexity of a text, and the divergence of one model from another on it.
+//
+// The text's tokens are cut into windows of `window` tokens, a rest is left out; each window starts with an
+// empty cache, with its first token replaced by bos where the vocabulary asks for one. Scored are the
+// predictions of the tokens at window / 2 + 1 and later, so that each has at least half a window before it:
+// what llama-perplexity does.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "eval/statistics.h"
+#include "model/executor.h"
+#include "tokenizer/tokenizer.h"
+
+namespace stonechat {
+
+struct WindowOptions {
+  uint32_t window = 512;     // tokens, at least 4
+  uint32_t max_windows = 0;  // 0: all
+};
+
+// Told after each window; a true result stops: Error{kInterrupted}.
+using WindowCallback = std::function<bool(uint64_t done, uint64_t total)>;
+
+struct PerplexityResult {
+  double perplexity = 0;
+  double perplexity_error = 0;  // standard error, first order
+  uint64_t windows = 0;
+  uint64_t scored_tokens = 0;
+};
+
+// Error{kUsage} when the text has fewer tokens than one window.
+PerplexityResult perplexity(Executor& executor, const Tokenizer& tokenizer, std::span<const TokenId> tokens,
+                            const WindowOptions& options, const WindowCallback& on_window);
+
+struct KlResult {
+  Estimate kl;  // nats a token
+  double kl_median = 0, kl_p90 = 0, kl_p95 = 0, kl_p99 = 0, kl_p999 = 0, kl_maximum = 0;
+  Estimate same_top;  // share of positions whose most probable token is the same
+  PerplexityResult model;
+  PerplexityResult reference;
+};
+
+// Both executors run the same tokens; their vocabularies have the same size (else Error{kUsage}).
+KlResult kl_divergence(Executor& executor, Executor& reference, const Tokenizer& tokenizer,
+                       std::span<const TokenId> tokens, const WindowOptions& options,
+                       const WindowCallback& on_window);
+
+}  // namespace stonechat

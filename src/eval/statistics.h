@@ -1,0 +1,22 @@
+// Means, standard errors and percentiles of measured values.
+#pragma once
+
+#include <span>
+#include <vector>
+
+namespace stonechat {
+
+struct Estimate {
+  double mean = 0;
+  double standard_error = 0;  // of the mean; 0 for fewer than two values
+};
+
+// Values must not be empty.
+Estimate estimate(std::span<const double> values);
+// Standard deviation of a sample (divisor count - 1); 0 for fewer than two values.
+double standard_deviation(std::span<const double> values);
+
+// By linear interpolation between the nearest ranks; `fraction` 0.5 is the median. Values must not be empty.
+std::vector<double> percentiles(std::vector<double> values, std::span<const double> fractions);
+
+}  // namespace stonechat

@@ -1,0 +1,267 @@
+#include "model/executor.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+
+#include "base/checked.h"
+#include "base/error.h"
+
+namespace stonechat {
+
+Executor::Executor(const Weights& weights, const KernelTable& kernels, ThreadPool& pool, uint32_t max_batch)
+    : weights_(weights),
+      kernels_(kernels),
+      pool_(pool),
+      max_batch_(std::max(1U, max_batch)),
+      rope_(weights.config, weights.rope_factors) {}
+
+size_t Executor::buffer_bytes() const {
+  return residual_.bytes() + normed_.bytes() + qkv_.bytes() + gate_up_.bytes() + prepared_.bytes() +
+         half_.bytes() + scratch_.bytes() + hidden_.bytes() + logits_.bytes();
+}
+
+void Executor::check(std::span<const SequenceTokens> sequences) const {
+  for (const auto& sequence : sequences) {
+    const KvCache& cache = *sequence.cache;
+    if (sequence.tokens.size() > cache.capacity() - cache.length()) {
+      fail(ErrorKind::kLimit, "the context holds {} tokens: {} are there, {} more do not fit",
+           cache.capacity(), cache.length(), sequence.tokens.size());
+    }
+    for (const int32_t token : sequence.tokens) {
+      if (token < 0 || static_cast<uint32_t>(token) >= weights_.config.vocabulary) {
+        fail(ErrorKind::kUsage, "token id {} is outside of the model's vocabulary of {}", token,
+             weights_.config.vocabulary);
+      }
+    }
+  }
+}
+
+void Executor::forward(std::span<const SequenceTokens> sequences) {
+  check(sequences);
+  const uint32_t width = weights_.config.width;
+  uint64_t wanted_rows = 0;
+  for (const auto& sequence : sequences) {
+    if (sequence.wanted == Wanted::kAll) wanted_rows += sequence.tokens.size();
+    if (sequence.wanted == Wanted::kLast) wanted_rows += 1;
+  }
+  hidden_.reserve(wanted_rows * width * sizeof(float));
+  hidden_rows_ = 0;
+
+  std::vector<int32_t> tokens;
+  std::vector<Run> runs;
+  std::vector<uint32_t> wanted;  // tokens of the batch whose states are kept
+  const auto flush = [&] {
+    if (tokens.empty()) return;
+    forward_batch(tokens, runs);
+    for (const uint32_t token : wanted) {
+      kernels_.vector.rms_norm(residual_.as<float>() + size_t{token} * width, weights_.output_norm.data(),
+                               weights_.config.rms_epsilon, width,
+                               hidden_.as<float>() + size_t{hidden_rows_++} * width);
+    }
+    tokens.clear();
+    runs.clear();
+    wanted.clear();
+  };
+  for (const auto& sequence : sequences) {
+    for (size_t done = 0; done < sequence.tokens.size();) {
+      if (should_stop_ && should_stop_()) fail(ErrorKind::kInterrupted, "interrupted");
+      const size_t room = max_batch_ - tokens.size();
+      const auto piece = sequence.tokens.subspan(done, std::min(room, sequence.tokens.size() - done));
+      const auto first = static_cast<uint32_t>(tokens.size());
+      const auto count = static_cast<uint32_t>(piece.size());
+      // A sequence's earlier run may wait in this very batch only when it comes twice, which callers don't
+      // do.
+      runs.push_back({sequence.cache, first, count, sequence.cache->length()});
+      tokens.insert(tokens.end(), piece.begin(), piece.end());
+      done += piece.size();
+      if (sequence.wanted == Wanted::kAll) {
+        for (uint32_t i = 0; i < count; ++i) wanted.push_back(first + i);
+      } else if (sequence.wanted == Wanted::kLast && done == sequence.tokens.size()) {
+        wanted.push_back(first + count - 1);
+      }
+      if (tokens.size() == max_batch_) flush();
+    }
+  }
+  flush();
+}
+
+template <typename Body>
+void Executor::for_tokens(uint32_t tokens, uint32_t multiple, Body&& body) {
+  // Few tokens are done by one thread sooner than two threads have agreed to share them.
+  constexpr uint32_t kFewTokens = 8;
+  const uint64_t chunk =
+      tokens <= kFewTokens ? tokens : round_up(ceil_div(tokens, pool_.threads() * 4), multiple);
+  pool_.for_each_chunk(tokens, chunk, [&](uint64_t begin, uint64_t end) {
+    body(static_cast<uint32_t>(begin), static_cast<uint32_t>(end));
+  });
+}
+
+void Executor::norm_and_prepare(const std::vector<float>& weight, const PackedMatrix& matrix,
+                                uint32_t tokens) {
+  const uint32_t width = weights_.config.width;
+  const LinearKernels& linear = matrix.linear();
+  prepared_.reserve(linear.prepared_bytes(tokens, width));
+  for_tokens(tokens, linear.tile_tokens, [&](uint32_t begin, uint32_t end) {
+    for (uint32_t token = begin; token < end; ++token) {
+      kernels_.vector.rms_norm(residual_.as<float>() + size_t{token} * width, weight.data(),
+                               weights_.config.rms_epsilon, width,
+                               normed_.as<float>() + size_t{token} * width);
+    }
+    linear.prepare(normed_.as<float>(), width, width, begin, end, prepared_.data());
+  });
+}
+
+void Executor::prepare(const float* x, const PackedMatrix& matrix, uint32_t tokens) {
+  const LinearKernels& linear = matrix.linear();
+  prepared_.reserve(linear.prepared_bytes(tokens, matrix.cols()));
+  for_tokens(tokens, linear.tile_tokens, [&](uint32_t begin, uint32_t end) {
+    linear.prepare(x, matrix.cols(), matrix.cols(), begin, end, prepared_.data());
+  });
+}
+
+void Executor::forward_batch(std::span<const int32_t> tokens, std::span<const Run> runs) {
+  const ModelConfig& config = weights_.config;
+  const auto count = static_cast<uint32_t>(tokens.size());
+  residual_.reserve(size_t{count} * config.width * sizeof(float));
+  normed_.reserve(size_t{count} * std::max(config.width, config.query_width()) * sizeof(float));
+  qkv_.reserve(size_t{count} * (config.query_width() + 2 * config.kv_width()) * sizeof(float));
+  gate_up_.reserve(size_t{count} * 2 * config.mlp_width * sizeof(float));
+  half_.reserve(size_t{count} * 2 * config.kv_width() * sizeof(uint16_t));
+  scratch_.reserve(pool_.threads() * round_up(kernels_.attention.scratch_bytes(config.head_dim), 64));
+  for (const Run& run : runs) rope_.reserve(run.first_position + run.tokens);
+
+  for (uint32_t token = 0; token < count; ++token) {
+    weights_.embedding.unpack_row(static_cast<uint32_t>(tokens[token]),
+                                  residual_.as<float>() + size_t{token} * config.width);
+  }
+  for (uint32_t layer = 0; layer < config.layers; ++layer) {
+    attention(layer, count, runs);
+    mlp(layer, count);
+  }
+  for (const Run& run : runs) run.cache->extend(run.tokens);
+}
+
+void Executor::attention(uint32_t layer, uint32_t tokens, std::span<const Run> runs) {
+  const ModelConfig& config = weights_.config;
+  const LayerWeights& layer_weights = weights_.layers[layer];
+  norm_and_prepare(layer_weights.attention_norm, layer_weights.qkv, tokens);
+  layer_weights.qkv.multiply(prepared_, tokens, layer_weights.qkv_bias, qkv_.as<float>(),
+                             layer_weights.qkv.rows(),
+                             /*add_to_out=*/false, pool_);
+  rotate_and_store(layer, tokens, runs);
+  attend(layer, runs);
+  prepare(normed_.as<float>(), layer_weights.attention_out, tokens);
+  layer_weights.attention_out.multiply(prepared_, tokens, {}, residual_.as<float>(), config.width,
+                                       /*add_to_out=*/true, pool_);
+}
+
+void Executor::rotate_and_store(uint32_t layer, uint32_t tokens, std::span<const Run> runs) {
+  const ModelConfig& config = weights_.config;
+  const uint32_t qkv_width = config.query_width() + 2 * config.kv_width();
+  const uint32_t rotated_heads = config.heads + config.kv_heads;  // queries and keys lie side by side
+  for_tokens(tokens, 1, [&](uint32_t begin, uint32_t end) {
+    for (const Run& run : runs) {
+      const uint32_t run_end = std::min(end, run.first_token + run.tokens);
+      for (uint32_t token = std::max(begin, run.first_token); token < run_end; ++token) {
+        const uint32_t position = run.first_position + (token - run.first_token);
+        float* row = qkv_.as<float>() + size_t{token} * qkv_width;
+        kernels_.vector.rope(row, rotated_heads, config.head_dim, rope_.cosine(position),
+                             rope_.sine(position));
+        uint16_t* half = half_.as<uint16_t>() + size_t{token} * 2 * config.kv_width();
+        kernels_.vector.to_half(row + config.query_width(), 2 * config.kv_width(), half);
+        run.cache->store(layer, position, half, half + config.kv_width());
+      }
+    }
+  });
+}
+
+void Executor::attend(uint32_t layer, std::span<const Run> runs) {
+  const ModelConfig& config = weights_.config;
+  const uint32_t qkv_width = config.query_width() + 2 * config.kv_width();
+  const uint32_t group_heads = config.heads / config.kv_heads;
+  // One item: some tokens of a run, the query heads of one key/value head.
+  constexpr uint32_t kTokensPerItem = 16;
+  struct Item {
+    const Run* run;
+    uint32_t kv_head;
+    uint32_t begin;
+    uint32_t end;
+  };
+  std::vector<Item> items;
+  for (const Run& run : runs) {
+    // Later tokens see more keys: their items go first, so that threads end together.
+    for (uint32_t end = run.tokens; end > 0;) {
+      const uint32_t begin = (end - 1) / kTokensPerItem * kTokensPerItem;
+      for (uint32_t kv_head = 0; kv_head < config.kv_heads; ++kv_head)
+        items.push_back({&run, kv_head, begin, end});
+      end = begin;
+    }
+  }
+  const size_t scratch_bytes = round_up(kernels_.attention.scratch_bytes(config.head_dim), 64);
+  std::atomic<uint32_t> next{0};
+  const auto work = [&](uint32_t worker) {
+    for (uint32_t index = next.fetch_add(1); index < items.size(); index = next.fetch_add(1)) {
+      const Item& item = items[index];
+      const Run& run = *item.run;
+      const AttentionJob job = {
+          .queries = qkv_.as<float>() + size_t{run.first_token} * qkv_width +
+                     size_t{item.kv_head} * group_heads * config.head_dim,
+          .query_stride = qkv_width,
+          .group_heads = group_heads,
+          .head_dim = config.head_dim,
+          .first_token = item.begin,
+          .end_token = item.end,
+          .first_position = run.first_position,
+          .keys = run.cache->keys(layer, item.kv_head),
+          .values = run.cache->values(layer, item.kv_head),
+          .scale = 1.0F / std::sqrt(static_cast<float>(config.head_dim)),
+          .out = normed_.as<float>() + size_t{run.first_token} * config.query_width() +
+                 size_t{item.kv_head} * group_heads * config.head_dim,
+          .out_stride = config.query_width(),
+          .scratch = reinterpret_cast<float*>(scratch_.data() + worker * scratch_bytes),
+      };
+      kernels_.attention.attend(&job);
+    }
+  };
+  pool_.run(work);
+}
+
+void Executor::mlp(uint32_t layer, uint32_t tokens) {
+  const ModelConfig& config = weights_.config;
+  const LayerWeights& layer_weights = weights_.layers[layer];
+  const uint32_t mlp_width = config.mlp_width;
+  norm_and_prepare(layer_weights.mlp_norm, layer_weights.gate_up, tokens);
+  layer_weights.gate_up.multiply(prepared_, tokens, {}, gate_up_.as<float>(), size_t{2} * mlp_width,
+                                 /*add_to_out=*/false, pool_);
+  const LinearKernels& linear = layer_weights.down.linear();
+  prepared_.reserve(linear.prepared_bytes(tokens, mlp_width));
+  for_tokens(tokens, linear.tile_tokens, [&](uint32_t begin, uint32_t end) {
+    for (uint32_t token = begin; token < end; ++token) {
+      float* gate = gate_up_.as<float>() + size_t{token} * 2 * mlp_width;
+      kernels_.vector.silu_multiply(gate, gate + mlp_width, mlp_width, gate);
+    }
+    linear.prepare(gate_up_.as<float>(), size_t{2} * mlp_width, mlp_width, begin, end, prepared_.data());
+  });
+  layer_weights.down.multiply(prepared_, tokens, {}, residual_.as<float>(), config.width, /*add_to_out=*/true,
+                              pool_);
+}
+
+std::span<const float> Executor::logits(uint32_t first, uint32_t rows) {
+  const PackedMatrix& head = weights_.head_matrix();
+  const size_t count = size_t{rows} * head.rows();
+  logits_.reserve(count * sizeof(float));
+  prepare(hidden_.as<float>() + size_t{first} * weights_.config.width, head, rows);
+  head.multiply(prepared_, rows, {}, logits_.as<float>(), head.rows(), /*add_to_out=*/false, pool_);
+  const auto result = std::span<const float>(logits_.as<float>(), count);
+  // The sum of x - x is 0, or NaN as soon as one x isn't finite. Several sums, as one would wait for each
+  // addition.
+  float sums[16] = {};
+  for (size_t i = 0; i < count; ++i) sums[i % 16] += result[i] - result[i];
+  if (std::any_of(std::begin(sums), std::end(sums), [](float sum) { return sum != 0; }))
+    fail(ErrorKind::kBadFile, "the model's logits are not finite: its weights are broken");
+  return result;
+}
+
+}  // namespace stonechat

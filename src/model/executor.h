@@ -1,0 +1,103 @@
+// The forward pass: token ids in, final hidden states and logits out.
+//
+// An Executor belongs to one thread and uses one ThreadPool; several may share one Weights. Results don't
+// depend on the number of threads, nor on how tokens are cut into batches (kernels/kernel_table.h).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "base/aligned_buffer.h"
+#include "base/thread_pool.h"
+#include "kernels/kernel_table.h"
+#include "model/kv_cache.h"
+#include "model/rope_table.h"
+#include "model/weights.h"
+
+namespace stonechat {
+
+// Which tokens' hidden states a caller wants.
+enum class Wanted { kNone, kLast, kAll };
+
+// The next tokens of one sequence.
+struct SequenceTokens {
+  KvCache* cache;
+  std::span<const int32_t> tokens;  // not empty
+  Wanted wanted = Wanted::kLast;
+};
+
+class Executor {
+ public:
+  // `max_batch` tokens go through the layers together; more are cut.
+  Executor(const Weights& weights, const KernelTable& kernels, ThreadPool& pool, uint32_t max_batch = 512);
+
+  // Appends the tokens to their caches. Afterwards hidden_rows() states are held, in the order of the
+  // sequences and their wanted tokens. Error{kLimit} with both counts, and nothing done, when a cache has no
+  // room; Error{kUsage} for an id outside of the vocabulary. `should_stop` is asked between batches; when it
+  // says so, the rest is left out: Error{kInterrupted}, the caches hold what was done.
+  void forward(std::span<const SequenceTokens> sequences);
+  void forward(KvCache& cache, std::span<const int32_t> tokens, Wanted wanted = Wanted::kLast) {
+    const SequenceTokens one{&cache, tokens, wanted};
+    forward(std::span(&one, 1));
+  }
+  void set_should_stop(std::function<bool()> should_stop) { should_stop_ = std::move(should_stop); }
+
+  uint32_t hidden_rows() const { return hidden_rows_; }
+
+  // The logits of hidden states [first, first + rows): rows x vocabulary floats, valid until the next call.
+  // Error{kBadFile} when they aren't finite, which only a broken model gives.
+  std::span<const float> logits(uint32_t first, uint32_t rows);
+  // Of the last hidden state.
+  std::span<const float> last_logits() { return logits(hidden_rows_ - 1, 1); }
+
+  const Weights& weights() const { return weights_; }
+  ThreadPool& pool() { return pool_; }
+  // Memory that activations, logits and hidden states take now.
+  size_t buffer_bytes() const;
+
+ private:
+  // A run of consecutive tokens of one sequence within a batch.
+  struct Run {
+    KvCache* cache;
+    uint32_t first_token;  // in the batch
+    uint32_t tokens;
+    uint32_t first_position;
+  };
+
+  void check(std::span<const SequenceTokens> sequences) const;
+  void forward_batch(std::span<const int32_t> tokens, std::span<const Run> runs);
+  void attention(uint32_t layer, uint32_t tokens, std::span<const Run> runs);
+  void rotate_and_store(uint32_t layer, uint32_t tokens, std::span<const Run> runs);
+  void attend(uint32_t layer, std::span<const Run> runs);
+  void mlp(uint32_t layer, uint32_t tokens);
+
+  // Splits [0, tokens) among the threads, at multiples of `multiple`.
+  template <typename Body>
+  void for_tokens(uint32_t tokens, uint32_t multiple, Body&& body);
+  // Normalizes `tokens` rows of the residual stream and prepares them for `matrix` in prepared_.
+  void norm_and_prepare(const std::vector<float>& weight, const PackedMatrix& matrix, uint32_t tokens);
+  void prepare(const float* x, const PackedMatrix& matrix, uint32_t tokens);
+
+  const Weights& weights_;
+  const KernelTable& kernels_;
+  ThreadPool& pool_;
+  uint32_t max_batch_;
+  RopeTable rope_;
+  std::function<bool()> should_stop_;
+
+  // Activations of a batch, rows are tokens.
+  AlignedBuffer residual_;  // (tokens, width)
+  AlignedBuffer normed_;    // (tokens, width), also the attention's output (tokens, query_width)
+  AlignedBuffer qkv_;       // (tokens, query_width + 2 kv_width)
+  AlignedBuffer gate_up_;   // (tokens, 2 mlp_width)
+  AlignedBuffer prepared_;
+  AlignedBuffer half_;     // (tokens, 2 kv_width) binary16
+  AlignedBuffer scratch_;  // of attention, one piece a thread
+  AlignedBuffer hidden_;   // (hidden_rows, width), after the last norm
+  AlignedBuffer logits_;
+  uint32_t hidden_rows_ = 0;
+};
+
+}  // namespace stonechat

@@ -1,0 +1,50 @@
+// A model's weights, loaded from a GGUF file, packed for the running kernels.
+//
+// Immutable after loading, so one Weights serves any number of executors. Shapes are (rows, cols) with rows
+// the outputs; w = width, q = query_width, k = kv_width, m = mlp_width, v = vocabulary of the config.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "kernels/kernel_table.h"
+#include "model/config.h"
+#include "model/packed_matrix.h"
+
+namespace stonechat {
+
+struct LayerWeights {
+  std::vector<float> attention_norm;  // (w)
+  PackedMatrix qkv;                   // (q + k + k, w): query, key and value rows below each other
+  std::vector<float> qkv_bias;        // (q + k + k), or empty
+  PackedMatrix attention_out;         // (w, q)
+  std::vector<float> mlp_norm;        // (w)
+  PackedMatrix gate_up;               // (m + m, w): gate rows, then up rows
+  PackedMatrix down;                  // (w, m)
+};
+
+struct Weights {
+  ModelConfig config;
+  PackedMatrix embedding;            // (v, w), also the head when `head` is empty
+  std::optional<PackedMatrix> head;  // (v, w)
+  std::vector<LayerWeights> layers;
+  std::vector<float> output_norm;   // (w)
+  std::vector<float> rope_factors;  // (head_dim / 2) divisors of the frequencies, or empty
+
+  uint64_t file_bytes = 0;    // of the tensors as stored in the file
+  uint64_t parameters = 0;    // elements of all tensors but rope_factors
+  std::string file_type;      // the type of most parameters in the file, "Q8_0"
+  uint64_t packed_bytes = 0;  // of all packs
+
+  const PackedMatrix& head_matrix() const { return head ? *head : embedding; }
+
+  // Error{kBadFile} naming tensor, expected and found shape when one is missing, of another shape, not
+  // finite, or not known. `notice` is told, in a sentence, when tensors are re-encoded.
+  static Weights load(const gguf::Reader& file, const KernelTable& kernels, ThreadPool& pool,
+                      const std::function<void(const std::string&)>& notice);
+};
+
+}  // namespace stonechat
