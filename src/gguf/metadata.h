@@ -46,6 +46,8 @@ class Metadata {
   const Value* find(std::string_view key) const;  // nullptr when absent
   bool contains(std::string_view key) const { return find(key) != nullptr; }
 
+  // Adds a key that isn't there yet, which the caller knows.
+  void append(std::string key, Value value) { entries_.push_back({std::move(key), std::move(value)}); }
   // Replaces or appends; `erase` of an absent key does nothing.
   void set(std::string key, Value value);
   void erase(std::string_view key);
