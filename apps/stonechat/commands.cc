@@ -2,10 +2,11 @@
 
 namespace stonechat {
 
-void add_commands(CLI::App&) {}
-
-std::string version_text() {
-  return "stonechat " STONECHAT_VERSION;
+void add_commands(CLI::App& app) {
+  add_run_command(app);
+  add_chat_command(app);
+  add_bench_command(app);
+  add_eval_command(app);
 }
 
 }  // namespace stonechat

@@ -1,0 +1,39 @@
+// The outputs of `stonechat bench`: columns and field names are llama-bench's, so that scripts made for it
+// work.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace stonechat {
+
+struct BenchResult {
+  std::string test_time;  // UTC, ISO 8601
+  std::string model_filename;
+  std::string model_type;   // "qwen2 494M Q8_0"
+  uint64_t model_size = 0;  // bytes of the tensors in the file
+  uint64_t model_n_params = 0;
+  uint32_t n_batch = 0;
+  uint32_t n_ubatch = 0;
+  uint32_t n_threads = 0;
+  uint32_t n_prompt = 0;
+  uint32_t n_gen = 0;
+  uint32_t n_depth = 0;
+  std::vector<double> samples_ns;  // one a repetition, not empty
+  uint64_t peak_rss_bytes = 0;     // of the process so far; ours, not llama-bench's
+};
+
+class BenchReport {
+ public:
+  virtual ~BenchReport() = default;
+  // Prints as results come, so that an interrupted run keeps them.
+  virtual void add(const BenchResult& result) = 0;
+  virtual void finish() = 0;
+
+  // `format` is "md", "json", "jsonl" or "csv".
+  static std::unique_ptr<BenchReport> create(const std::string& format);
+};
+
+}  // namespace stonechat

@@ -1,0 +1,165 @@
+// `stonechat eval ppl` and `stonechat eval kl`: what quantization costs, measured on a text.
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "commands.h"
+#include "eval/perplexity.h"
+#include "interrupt.h"
+#include "kernels/dispatch.h"
+#include "loaded_model.h"
+#include "progress.h"
+#include "text_input.h"
+
+namespace stonechat {
+namespace {
+
+struct EvalOptions {
+  std::string model;
+  std::string against;
+  std::string text;
+  RunFlags run;
+  WindowOptions windows;
+  bool json = false;
+};
+
+std::vector<TokenId> tokens_of(const EvalOptions& options, const Tokenizer& tokenizer) {
+  return tokenizer.encode(read_text_file(options.text), Tokenizer::SpecialTokens::kPlainText);
+}
+
+void check_window(const EvalOptions& options, const ModelConfig& config) {
+  if (options.windows.window > config.context_length) {
+    fail(ErrorKind::kUsage, "--context: the model was trained for {} tokens, got {}", config.context_length,
+         options.windows.window);
+  }
+}
+
+WindowCallback show_progress(Progress& progress) {
+  return [&progress](uint64_t done, uint64_t) {
+    progress.update(done);
+    return interrupted();
+  };
+}
+
+uint64_t window_count(const EvalOptions& options, size_t tokens) {
+  const uint64_t all = tokens / options.windows.window;
+  return options.windows.max_windows == 0 ? all : std::min<uint64_t>(all, options.windows.max_windows);
+}
+
+void eval_perplexity(const EvalOptions& options) {
+  ThreadPool pool(options.run.thread_count());
+  const LoadedModel model(options.model, pool);
+  check_window(options, model.weights.config);
+  const std::vector<TokenId> tokens = tokens_of(options, model.tokenizer);
+  Executor executor(model.weights, kernels(), pool, options.run.batch);
+  catch_interrupts();
+  Progress progress("perplexity", window_count(options, tokens.size()), "windows");
+  const PerplexityResult result =
+      perplexity(executor, model.tokenizer, tokens, options.windows, show_progress(progress));
+  progress.finish();
+  if (options.json) {
+    const nlohmann::ordered_json json = {
+        {"model", options.model},
+        {"text", options.text},
+        {"window", options.windows.window},
+        {"windows", result.windows},
+        {"tokens", result.scored_tokens},
+        {"ppl", result.perplexity},
+        {"ppl_error", result.perplexity_error},
+    };
+    fmt::print("{}\n", json.dump(2));
+    return;
+  }
+  fmt::print("perplexity {:.4f} +- {:.4f} ({} windows of {}, {} tokens scored)\n", result.perplexity,
+             result.perplexity_error, result.windows, options.windows.window, result.scored_tokens);
+}
+
+void print_kl_json(const EvalOptions& options, const KlResult& result) {
+  const nlohmann::ordered_json json = {
+      {"model", options.model},
+      {"reference", options.against},
+      {"text", options.text},
+      {"window", options.windows.window},
+      {"windows", result.model.windows},
+      {"tokens", result.model.scored_tokens},
+      {"mean_kl", result.kl.mean},
+      {"mean_kl_error", result.kl.standard_error},
+      {"median_kl", result.kl_median},
+      {"p90_kl", result.kl_p90},
+      {"p95_kl", result.kl_p95},
+      {"p99_kl", result.kl_p99},
+      {"p999_kl", result.kl_p999},
+      {"max_kl", result.kl_maximum},
+      {"same_top", result.same_top.mean},
+      {"same_top_error", result.same_top.standard_error},
+      {"ppl", result.model.perplexity},
+      {"ppl_error", result.model.perplexity_error},
+      {"ppl_reference", result.reference.perplexity},
+      {"ppl_reference_error", result.reference.perplexity_error},
+  };
+  fmt::print("{}\n", json.dump(2));
+}
+
+void eval_kl(const EvalOptions& options) {
+  ThreadPool pool(options.run.thread_count());
+  const LoadedModel model(options.model, pool);
+  const LoadedModel reference(options.against, pool);
+  check_window(options, model.weights.config);
+  check_window(options, reference.weights.config);
+  const std::vector<TokenId> tokens = tokens_of(options, model.tokenizer);
+  if (tokens != tokens_of(options, reference.tokenizer)) {
+    fail(ErrorKind::kUsage, "{} and {}: the models cut the text into different tokens", options.model,
+         options.against);
+  }
+  Executor executor(model.weights, kernels(), pool, options.run.batch);
+  Executor reference_executor(reference.weights, kernels(), pool, options.run.batch);
+  catch_interrupts();
+  Progress progress("KL divergence", window_count(options, tokens.size()), "windows");
+  const KlResult result = kl_divergence(executor, reference_executor, model.tokenizer, tokens,
+                                        options.windows, show_progress(progress));
+  progress.finish();
+  if (options.json) return print_kl_json(options, result);
+  fmt::print("mean KL      {:.6f} +- {:.6f} nats\n", result.kl.mean, result.kl.standard_error);
+  fmt::print(
+      "KL           median {:.6f}, 90 % {:.6f}, 95 % {:.6f}, 99 % {:.6f}, 99.9 % {:.6f}, most {:.6f}\n",
+      result.kl_median, result.kl_p90, result.kl_p95, result.kl_p99, result.kl_p999, result.kl_maximum);
+  fmt::print("same top     {:.2f} +- {:.2f} %\n", 100 * result.same_top.mean,
+             100 * result.same_top.standard_error);
+  fmt::print("perplexity   {:.4f} +- {:.4f}, reference {:.4f} +- {:.4f}\n", result.model.perplexity,
+             result.model.perplexity_error, result.reference.perplexity, result.reference.perplexity_error);
+  fmt::print("scored       {} tokens in {} windows of {}\n", result.model.scored_tokens, result.model.windows,
+             options.windows.window);
+}
+
+void add_common(CLI::App& command, EvalOptions& options) {
+  command.add_option("model", options.model, "A GGUF file, a catalog name, or hf:OWNER/REPO[/FILE]")
+      ->required();
+  command.add_option("--text", options.text, "The text to measure on")->required();
+  command.add_option("-c,--context", options.windows.window, "Tokens a window")
+      ->check(CLI::Range(4U, 1U << 27))
+      ->capture_default_str();
+  command.add_option("--windows", options.windows.max_windows, "Only this many windows (default: all)");
+  options.run.add_threads(command);
+  command.add_flag("--json", options.json, "Print one JSON object");
+}
+
+}  // namespace
+
+void add_eval_command(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("eval", "Measure a model's quality");
+  command->require_subcommand(1);
+
+  CLI::App* ppl = command->add_subcommand("ppl", "Perplexity of a text (second half of each window)");
+  auto ppl_options = std::make_shared<EvalOptions>();
+  add_common(*ppl, *ppl_options);
+  ppl->callback([ppl_options] { eval_perplexity(*ppl_options); });
+
+  CLI::App* kl = command->add_subcommand("kl", "KL divergence of a model from a reference, on a text");
+  auto kl_options = std::make_shared<EvalOptions>();
+  add_common(*kl, *kl_options);
+  kl->add_option("--against", kl_options->against, "The reference model")->required();
+  kl->callback([kl_options] { eval_kl(*kl_options); });
+}
+
+}  // namespace stonechat

@@ -1,0 +1,34 @@
+#include "interrupt.h"
+
+#include <unistd.h>
+
+#include <csignal>
+
+namespace stonechat {
+namespace {
+
+constexpr int kExitInterrupted = 130;
+volatile std::sig_atomic_t interrupt_count = 0;
+
+void on_interrupt(int) {
+  interrupt_count = interrupt_count + 1;
+  if (interrupt_count >= 2) ::_exit(kExitInterrupted);
+}
+
+}  // namespace
+
+void catch_interrupts() {
+  struct sigaction action {};
+  action.sa_handler = on_interrupt;  // without SA_RESTART, so that a waiting read returns
+  ::sigaction(SIGINT, &action, nullptr);
+}
+
+bool interrupted() {
+  return interrupt_count > 0;
+}
+
+void clear_interrupt() {
+  interrupt_count = 0;
+}
+
+}  // namespace stonechat

@@ -1,0 +1,11 @@
+// Ctrl-C as a question that long work asks from time to time, instead of a sudden end.
+#pragma once
+
+namespace stonechat {
+
+// From now on SIGINT sets a flag. A second SIGINT before the flag was cleared ends the program at once.
+void catch_interrupts();
+bool interrupted();
+void clear_interrupt();
+
+}  // namespace stonechat

@@ -1,0 +1,64 @@
+#include "loaded_model.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "base/error.h"
+#include "kernels/dispatch.h"
+#include "model_argument.h"
+
+namespace stonechat {
+namespace {
+
+constexpr uint32_t kDefaultContext = 4096;
+
+void print_notice(const std::string& notice) {
+  fmt::print(stderr, "stonechat: {}\n", notice);
+}
+
+}  // namespace
+
+void RunFlags::add_threads(CLI::App& command) {
+  command.add_option("-t,--threads", threads, "Threads (default: the processors that this process may use)")
+      ->check(CLI::Range(1U, kMostThreads));
+}
+
+void RunFlags::add_context(CLI::App& command) {
+  command
+      .add_option("-c,--context", context,
+                  "Tokens of context, prompt and answer together (default: up to 4096)")
+      ->check(CLI::Range(1U, 1U << 27));
+  command.add_option("-b,--batch", batch, "Tokens of a prompt computed together")
+      ->check(CLI::Range(1U, 1U << 16))
+      ->capture_default_str();
+}
+
+LoadedModel::LoadedModel(const std::string& argument, ThreadPool& pool)
+    : path(resolve_model(argument)),
+      file(path),
+      tokenizer(file.metadata()),
+      weights(Weights::load(file, kernels(), pool, print_notice)) {
+  if (tokenizer.vocabulary_size() > weights.config.vocabulary) {
+    fail(ErrorKind::kBadFile,
+         "{}: tokenizer.ggml.tokens: expected at most the {} rows of token_embd.weight, found {}", path,
+         weights.config.vocabulary, tokenizer.vocabulary_size());
+  }
+}
+
+uint32_t context_for(const ModelConfig& config, uint32_t asked) {
+  if (asked == 0) return std::min(kDefaultContext, config.context_length);
+  if (asked > config.context_length) {
+    fail(ErrorKind::kUsage, "--context: the model was trained for {} tokens, got {}", config.context_length,
+         asked);
+  }
+  return asked;
+}
+
+std::string describe(const Weights& weights) {
+  const double millions = static_cast<double>(weights.parameters) / 1e6;
+  const std::string size =
+      millions < 1000 ? fmt::format("{:.0f}M", millions) : fmt::format("{:.2f}B", millions / 1000);
+  return fmt::format("{} {} {}", weights.config.architecture, size, weights.file_type);
+}
+
+}  // namespace stonechat

@@ -1,0 +1,47 @@
+// What every command that runs a model needs, loaded from one model argument.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/thread_pool.h"
+#include "gguf/reader.h"
+#include "model/weights.h"
+#include "tokenizer/tokenizer.h"
+
+namespace stonechat {
+
+// Flags of how to run, shared by the commands.
+struct RunFlags {
+  uint32_t threads = 0;  // 0: what usable_processors() says
+  uint32_t context = 0;  // 0: the default of context_for()
+  uint32_t batch = 512;  // tokens a pass of a prompt
+
+  void add_threads(CLI::App& command);
+  void add_context(CLI::App& command);
+  uint32_t thread_count() const { return threads != 0 ? threads : usable_processors(); }
+};
+
+// Threads that a user may ask for: `-t` beyond this is a typing error.
+inline constexpr uint32_t kMostThreads = 1024;
+
+struct LoadedModel {
+  std::string path;
+  gguf::Reader file;
+  Tokenizer tokenizer;
+  Weights weights;
+
+  // Resolves the argument (path, catalog name, hf:), reads everything. Notices go to stderr.
+  LoadedModel(const std::string& argument, ThreadPool& pool);
+};
+
+// Tokens of context: what the user asked for, or 4,096, or what the model was trained for where that is less.
+// Error{kUsage} with both counts when the user asks for more than the model was trained for.
+uint32_t context_for(const ModelConfig& config, uint32_t asked);
+
+// "qwen2 494M Q8_0": what bench and chat call a model.
+std::string describe(const Weights& weights);
+
+}  // namespace stonechat

@@ -1,0 +1,64 @@
+#include "progress.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+namespace stonechat {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr auto kInterval = std::chrono::milliseconds(100);
+constexpr uint64_t kBarWidth = 24;
+
+std::string amount(uint64_t count, const std::string& unit) {
+  if (unit == "bytes") return fmt::format("{:.1f}", static_cast<double>(count) / (1 << 20));
+  return std::to_string(count);
+}
+
+std::string duration(double seconds) {
+  const auto whole = static_cast<uint64_t>(seconds + 0.5);
+  return whole < 60 ? fmt::format("{} s", whole) : fmt::format("{}:{:02} min", whole / 60, whole % 60);
+}
+
+}  // namespace
+
+Progress::Progress(std::string label, uint64_t total, std::string unit)
+    : label_(std::move(label)), total_(total), unit_(std::move(unit)), shown_(::isatty(STDERR_FILENO) == 1) {}
+
+Progress::~Progress() {
+  finish();
+}
+
+void Progress::update(uint64_t done) {
+  const auto now = Clock::now();
+  if (!shown_ || (dirty_ && now - last_ < kInterval && done < total_)) return;
+  last_ = now;
+  dirty_ = true;
+  const std::string unit = unit_ == "bytes" ? "MiB" : unit_;
+  if (total_ == 0) {
+    fmt::print(stderr, "\r\x1b[K{}  {} {}", label_, amount(done, unit_), unit);
+  } else {
+    const uint64_t capped = std::min(done, total_);
+    const uint64_t filled = capped * kBarWidth / total_;
+    const double seconds = std::chrono::duration<double>(now - start_).count();
+    const double left =
+        capped == 0 ? 0 : seconds * static_cast<double>(total_ - capped) / static_cast<double>(capped);
+    fmt::print(stderr, "\r\x1b[K{}  [{:<{}}] {} of {} {}{}", label_, std::string(filled, '='), kBarWidth,
+               amount(capped, unit_), amount(total_, unit_), unit,
+               capped == 0 ? "" : ", " + duration(left) + " left");
+  }
+  std::fflush(stderr);
+}
+
+void Progress::finish() {
+  if (std::exchange(dirty_, false)) {
+    fmt::print(stderr, "\r\x1b[K");
+    std::fflush(stderr);
+  }
+}
+
+}  // namespace stonechat
