@@ -19,6 +19,9 @@ endif()
 # The same source must round the same way on every machine (docs/decisions/0001): the compiler may not fuse a
 # multiply and an add on its own; where the kernels want one they say so.
 add_compile_options(-ffp-contract=off -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  add_compile_options(-Wno-restrict)  # warns falsely about std::string concatenation (GCC bug 105651)
+endif()
 if(STONECHAT_WERROR)
   add_compile_options(-Werror)
 endif()

@@ -7,6 +7,7 @@ void add_commands(CLI::App& app) {
   add_chat_command(app);
   add_bench_command(app);
   add_eval_command(app);
+  add_tokenize_command(app);
 }
 
 }  // namespace stonechat

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include "base/cpu_features.h"
 #include "commands.h"
 #include "kernels/dispatch.h"

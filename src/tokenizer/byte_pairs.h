@@ -1,0 +1,55 @@
+// Byte-pair merges: from the bytes of a word to token ids.
+//
+// Source: Neural Machine Translation of Rare Words with Subword Units (arXiv 1508.07909); GPT-2's byte-level
+// form. Immutable after construction.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace stonechat {
+
+class BytePairs {
+ public:
+  using TokenId = int32_t;
+
+  BytePairs() { byte_tokens_.fill(kNoToken); }
+
+  // The token of a single byte, which words begin as. A byte that has none is left out of words before the
+  // merges, as the `tokenizers` package does (docs/decisions/0003-text.md).
+  void set_byte_token(uint8_t byte, TokenId token);
+  // Adds the next rule in order of rank: `left` and `right` side by side become `merged`. False when the pair
+  // has a rule already.
+  bool add_merge(TokenId left, TokenId right, TokenId merged);
+  void reserve(size_t merges);
+
+  // Appends the tokens of one word. Applies the rule of lowest rank, leftmost first, until none applies. Time
+  // is O(n log n) in the word's bytes.
+  void encode(std::string_view word, std::vector<TokenId>& out) const;
+
+ private:
+  struct Rule {
+    uint64_t pair = kNoPair;
+    uint32_t rank = 0;
+    TokenId merged = 0;
+  };
+  static constexpr uint64_t kNoPair = UINT64_MAX;
+  static constexpr TokenId kNoToken = -1;
+
+  static uint64_t pair_of(TokenId left, TokenId right) {
+    return uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right);
+  }
+  const Rule* find(TokenId left, TokenId right) const;
+  size_t slot_of(uint64_t pair) const;
+  void encode_short(std::string_view word, std::vector<TokenId>& out) const;
+  void encode_long(std::string_view word, std::vector<TokenId>& out) const;
+
+  std::array<TokenId, 256> byte_tokens_;  // kNoToken where there is none
+  uint32_t known_bytes_ = 0;
+  std::vector<Rule> rules_;  // open addressing, a power of two of slots, at most half full
+  uint32_t count_ = 0;
+};
+
+}  // namespace stonechat

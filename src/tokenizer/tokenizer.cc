@@ -1,0 +1,328 @@
+#include "tokenizer/tokenizer.h"
+
+#include <algorithm>
+#include <array>
+#include <unordered_map>
+
+#include "base/error.h"
+#include "tokenizer/byte_alphabet.h"
+#include "tokenizer/byte_pairs.h"
+#include "tokenizer/pre_tokenizer.h"
+
+namespace stonechat {
+namespace {
+
+// tokenizer.ggml.token_type
+enum TokenType : int64_t {
+  kNormal = 1,
+  kUnknown = 2,
+  kControl = 3,
+  kUserDefined = 4,
+  kUnused = 5,
+  kByte = 6
+};
+
+constexpr std::array<std::string_view, 8> kEndTokenNames = {"<|im_end|>", "<|endoftext|>", "<|end_of_text|>",
+                                                            "<|eot_id|>", "<|eom_id|>",    "<|end|>",
+                                                            "<|eos|>",    "</s>"};
+
+// The words seen lately in one text, with their tokens: most words of a text come again.
+class WordCache {
+ public:
+  bool find(std::string_view word, std::vector<TokenId>& out) const {
+    const Slot& slot = slots_[slot_of(word)];
+    if (slot.word != word) return false;
+    out.insert(out.end(), tokens_.begin() + slot.first, tokens_.begin() + slot.first + slot.count);
+    return true;
+  }
+  // `word` must stay valid as long as the cache.
+  void add(std::string_view word, std::span<const TokenId> tokens) {
+    if (tokens_.size() + tokens.size() > kMostTokens) return;
+    slots_[slot_of(word)] = {word, static_cast<uint32_t>(tokens_.size()),
+                             static_cast<uint32_t>(tokens.size())};
+    tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
+  }
+
+ private:
+  static constexpr size_t kSlots = 1 << 14;
+  static constexpr size_t kMostTokens = 1 << 20;
+  struct Slot {
+    std::string_view word;
+    uint32_t first = 0;
+    uint32_t count = 0;
+  };
+  static size_t slot_of(std::string_view word) { return std::hash<std::string_view>()(word) % kSlots; }
+
+  std::vector<Slot> slots_ = std::vector<Slot>(kSlots);
+  std::vector<TokenId> tokens_;
+};
+
+std::string list_key(std::string_view name) {
+  return fmt::format("tokenizer.ggml.{}", name);
+}
+
+}  // namespace
+
+struct Tokenizer::State {
+  PreTokenizer pre_tokenizer = PreTokenizer::kQwen2;
+  bool whole_words_first = false;  // a word that is a token is that token, whatever the merges say
+  BytePairs pairs;
+  std::vector<std::string> bytes;  // of each token; the text of a token that isn't normal
+  std::vector<uint8_t> types;
+  std::unordered_map<std::string_view, TokenId> by_bytes;  // normal tokens
+  std::unordered_map<std::string_view, TokenId> by_text;   // all others
+  // Texts that may be cut out before words are: user-defined ones always, control tokens on demand. Longest
+  // first among those of the same first byte.
+  std::array<std::vector<TokenId>, 256> special_by_first_byte;
+  std::vector<bool> is_end;
+  std::optional<TokenId> bos;
+  std::optional<TokenId> eos;
+  bool add_bos = false;
+
+  explicit State(const gguf::Metadata& metadata);
+  void read_tokens(const gguf::Metadata& metadata);
+  void read_merges(const gguf::Metadata& metadata);
+  void read_special(const gguf::Metadata& metadata);
+  std::optional<TokenId> token_id(const gguf::Metadata& metadata, std::string_view name) const;
+  // The special token whose text begins at `offset`, or -1.
+  TokenId special_at(std::string_view text, size_t offset, bool parse_control) const;
+  void encode_words(std::string_view text, WordCache& cache, std::vector<TokenId>& out) const;
+};
+
+Tokenizer::State::State(const gguf::Metadata& metadata) {
+  const std::string& model = metadata.get_string(list_key("model"));
+  if (model != "gpt2") {
+    fail(ErrorKind::kBadFile, "{}: tokenizer.ggml.model: expected gpt2 (byte-level BPE), found '{}'",
+         metadata.file(), model);
+  }
+  const std::string style = metadata.find_string(list_key("pre")).value_or("gpt-2");
+  const auto pre = pre_tokenizer_from_name(style);
+  if (!pre) {
+    fail(ErrorKind::kBadFile,
+         "{}: tokenizer.ggml.pre: expected gpt-2, llama-bpe, qwen2 or smollm, found '{}'", metadata.file(),
+         style);
+  }
+  pre_tokenizer = *pre;
+  whole_words_first = pre_tokenizer == PreTokenizer::kLlamaBpe;
+  read_tokens(metadata);
+  read_merges(metadata);
+  read_special(metadata);
+}
+
+void Tokenizer::State::read_tokens(const gguf::Metadata& metadata) {
+  const auto texts = metadata.get_strings(list_key("tokens"));
+  if (texts.empty() || texts.size() > INT32_MAX) {
+    fail(ErrorKind::kBadFile, "{}: tokenizer.ggml.tokens: expected 1 to {} tokens, found {}", metadata.file(),
+         INT32_MAX, texts.size());
+  }
+  types.assign(texts.size(), kNormal);
+  if (metadata.contains(list_key("token_type"))) {
+    const auto file_types = metadata.get_ints(list_key("token_type"));
+    if (file_types.size() != texts.size()) {
+      fail(ErrorKind::kBadFile,
+           "{}: tokenizer.ggml.token_type: expected {} elements, as many as tokens, found {}",
+           metadata.file(), texts.size(), file_types.size());
+    }
+    for (size_t i = 0; i < types.size(); ++i) {
+      if (file_types[i] < kNormal || file_types[i] > kByte) {
+        fail(ErrorKind::kBadFile, "{}: tokenizer.ggml.token_type[{}]: expected 1 to 6, found {}",
+             metadata.file(), i, file_types[i]);
+      }
+      types[i] = static_cast<uint8_t>(file_types[i]);
+    }
+  }
+  bytes.resize(texts.size());
+  by_bytes.reserve(texts.size());
+  for (size_t i = 0; i < texts.size(); ++i) {
+    const auto id = static_cast<TokenId>(i);
+    if (types[i] != kNormal) {
+      bytes[i] = texts[i];
+      by_text.emplace(bytes[i], id);
+      continue;
+    }
+    auto decoded = bytes_of_entry(texts[i]);
+    if (!decoded || decoded->empty()) {
+      fail(ErrorKind::kBadFile,
+           "{}: tokenizer.ggml.tokens[{}]: expected characters of the byte alphabet, found '{}'",
+           metadata.file(), i, texts[i]);
+    }
+    bytes[i] = std::move(*decoded);
+    if (!by_bytes.emplace(bytes[i], id).second) {
+      fail(ErrorKind::kBadFile, "{}: tokenizer.ggml.tokens[{}]: expected each token once, found '{}' again",
+           metadata.file(), i, texts[i]);
+    }
+  }
+  for (int byte = 0; byte < 256; ++byte) {
+    const char character = static_cast<char>(byte);
+    const auto found = by_bytes.find(std::string_view(&character, 1));
+    if (found != by_bytes.end()) pairs.set_byte_token(static_cast<uint8_t>(byte), found->second);
+  }
+}
+
+void Tokenizer::State::read_merges(const gguf::Metadata& metadata) {
+  const auto merges = metadata.get_strings(list_key("merges"));
+  pairs.reserve(merges.size());
+  for (size_t i = 0; i < merges.size(); ++i) {
+    // "left right"; neither side has a space, which the alphabet writes as another character.
+    const std::string& merge = merges[i];
+    const size_t space = merge.find(' ');
+    const auto left = bytes_of_entry(std::string_view(merge).substr(0, space));
+    const auto right =
+        space == std::string::npos ? std::nullopt : bytes_of_entry(std::string_view(merge).substr(space + 1));
+    if (!left || !right || left->empty() || right->empty()) {
+      fail(ErrorKind::kBadFile,
+           "{}: tokenizer.ggml.merges[{}]: expected two tokens and a space between, found '{}'",
+           metadata.file(), i, merge);
+    }
+    const auto left_id = by_bytes.find(*left);
+    const auto right_id = by_bytes.find(*right);
+    const auto merged_id = by_bytes.find(*left + *right);
+    if (left_id == by_bytes.end() || right_id == by_bytes.end() || merged_id == by_bytes.end()) {
+      fail(ErrorKind::kBadFile,
+           "{}: tokenizer.ggml.merges[{}]: expected tokens of the vocabulary, found '{}'", metadata.file(), i,
+           merge);
+    }
+    if (!pairs.add_merge(left_id->second, right_id->second, merged_id->second)) {
+      fail(ErrorKind::kBadFile, "{}: tokenizer.ggml.merges[{}]: expected each pair once, found '{}' again",
+           metadata.file(), i, merge);
+    }
+  }
+}
+
+std::optional<TokenId> Tokenizer::State::token_id(const gguf::Metadata& metadata,
+                                                  std::string_view name) const {
+  const auto id = metadata.find_uint(list_key(name));
+  if (id && *id >= bytes.size()) {
+    fail(ErrorKind::kBadFile, "{}: tokenizer.ggml.{}: expected an id below {}, found {}", metadata.file(),
+         name, bytes.size(), *id);
+  }
+  return id ? std::optional(static_cast<TokenId>(*id)) : std::nullopt;
+}
+
+void Tokenizer::State::read_special(const gguf::Metadata& metadata) {
+  bos = token_id(metadata, "bos_token_id");
+  eos = token_id(metadata, "eos_token_id");
+  add_bos = metadata.find_bool(list_key("add_bos_token")).value_or(whole_words_first && bos.has_value());
+  if (add_bos && !bos) {
+    fail(ErrorKind::kBadFile,
+         "{}: tokenizer.ggml.bos_token_id: expected an id, as add_bos_token is set, found nothing",
+         metadata.file());
+  }
+  is_end.assign(bytes.size(), false);
+  for (const auto& id : {eos, token_id(metadata, "eot_token_id"), token_id(metadata, "eom_token_id")}) {
+    if (id) is_end[static_cast<size_t>(*id)] = true;
+  }
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    if (types[i] != kControl && types[i] != kUserDefined) continue;
+    if (bytes[i].empty()) continue;
+    special_by_first_byte[static_cast<uint8_t>(bytes[i][0])].push_back(static_cast<TokenId>(i));
+    if (std::find(kEndTokenNames.begin(), kEndTokenNames.end(), bytes[i]) != kEndTokenNames.end())
+      is_end[i] = true;
+  }
+  for (auto& tokens : special_by_first_byte) {
+    std::stable_sort(tokens.begin(), tokens.end(), [&](TokenId a, TokenId b) {
+      return bytes[static_cast<size_t>(a)].size() > bytes[static_cast<size_t>(b)].size();
+    });
+  }
+}
+
+TokenId Tokenizer::State::special_at(std::string_view text, size_t offset, bool parse_control) const {
+  for (const TokenId token : special_by_first_byte[static_cast<uint8_t>(text[offset])]) {
+    const auto index = static_cast<size_t>(token);
+    if (types[index] == kControl && !parse_control) continue;
+    if (text.substr(offset, bytes[index].size()) == bytes[index]) return token;
+  }
+  return -1;
+}
+
+void Tokenizer::State::encode_words(std::string_view text, WordCache& cache,
+                                    std::vector<TokenId>& out) const {
+  constexpr size_t kLongestCachedWord = 32;
+  while (!text.empty()) {
+    const std::string_view word = text.substr(0, first_word_bytes(pre_tokenizer, text));
+    text.remove_prefix(word.size());
+    if (word.size() <= kLongestCachedWord && cache.find(word, out)) continue;
+    const size_t first = out.size();
+    const auto whole = whole_words_first ? by_bytes.find(word) : by_bytes.end();
+    if (whole != by_bytes.end()) {
+      out.push_back(whole->second);
+    } else {
+      pairs.encode(word, out);
+    }
+    if (word.size() <= kLongestCachedWord) cache.add(word, std::span(out).subspan(first));
+  }
+}
+
+Tokenizer::Tokenizer(const gguf::Metadata& metadata) : state_(std::make_unique<State>(metadata)) {}
+Tokenizer::~Tokenizer() = default;
+Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
+Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
+
+uint32_t Tokenizer::vocabulary_size() const {
+  return static_cast<uint32_t>(state_->bytes.size());
+}
+
+std::vector<TokenId> Tokenizer::encode(std::string_view text, SpecialTokens special) const {
+  const bool parse_control = special == SpecialTokens::kParse;
+  std::vector<TokenId> out;
+  out.reserve(text.size() / 4 + 1);
+  WordCache cache;
+  size_t plain_start = 0;
+  for (size_t offset = 0; offset < text.size();) {
+    const TokenId token = state_->special_at(text, offset, parse_control);
+    if (token < 0) {
+      ++offset;
+      continue;
+    }
+    state_->encode_words(text.substr(plain_start, offset - plain_start), cache, out);
+    out.push_back(token);
+    offset += state_->bytes[static_cast<size_t>(token)].size();
+    plain_start = offset;
+  }
+  state_->encode_words(text.substr(plain_start), cache, out);
+  return out;
+}
+
+std::string Tokenizer::decode(TokenId token, bool show_special) const {
+  if (token < 0 || static_cast<size_t>(token) >= state_->bytes.size()) {
+    fail(ErrorKind::kUsage, "token id {} is outside of the vocabulary of {}", token, state_->bytes.size());
+  }
+  return is_control(token) && !show_special ? std::string() : state_->bytes[static_cast<size_t>(token)];
+}
+
+std::string Tokenizer::decode(std::span<const TokenId> tokens, bool show_special) const {
+  std::string text;
+  for (const TokenId token : tokens) text += decode(token, show_special);
+  return text;
+}
+
+bool Tokenizer::is_end(TokenId token) const {
+  return token >= 0 && static_cast<size_t>(token) < state_->is_end.size() &&
+         state_->is_end[static_cast<size_t>(token)];
+}
+
+bool Tokenizer::is_control(TokenId token) const {
+  if (token < 0 || static_cast<size_t>(token) >= state_->types.size()) return false;
+  const uint8_t type = state_->types[static_cast<size_t>(token)];
+  return type == kControl || type == kUnknown;
+}
+
+std::optional<TokenId> Tokenizer::bos() const {
+  return state_->bos;
+}
+std::optional<TokenId> Tokenizer::eos() const {
+  return state_->eos;
+}
+bool Tokenizer::add_bos() const {
+  return state_->add_bos;
+}
+
+std::optional<TokenId> Tokenizer::find(std::string_view token_text) const {
+  if (const auto found = state_->by_text.find(token_text); found != state_->by_text.end())
+    return found->second;
+  if (const auto found = state_->by_bytes.find(token_text); found != state_->by_bytes.end())
+    return found->second;
+  return std::nullopt;
+}
+
+}  // namespace stonechat
