@@ -13,11 +13,12 @@ constexpr size_t kHugePage = size_t{2} << 20;
 
 }  // namespace
 
-AlignedBuffer::AlignedBuffer(size_t bytes) : bytes_(bytes) {
+AlignedBuffer::AlignedBuffer(size_t bytes, Pages pages) : bytes_(bytes) {
   if (bytes == 0) return;
-  const bool huge = bytes >= kHugePage;
+  const bool huge = pages == Pages::kHuge && bytes >= kHugePage;
   const size_t wanted = round_up(bytes, kPage);
-  // mmap aligns to a page only: ask for one huge page more and give back what lies outside of the aligned part.
+  // mmap aligns to a page only: ask for one huge page more and give back what lies outside of the aligned
+  // part.
   const size_t slack = huge ? kHugePage : 0;
   void* mapped = bytes > SIZE_MAX / 2 ? MAP_FAILED
                                       : ::mmap(nullptr, wanted + slack, PROT_READ | PROT_WRITE,

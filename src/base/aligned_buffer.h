@@ -1,8 +1,8 @@
 // Zero-filled memory for weights, caches and activations.
 //
-// Aligned to 64 bytes (a cache line and the widest vector); buffers of 2 MiB and more are aligned to 2 MiB and
-// asked for as huge pages, which the system may refuse without harm. Pages are touched by whoever writes first.
-// Owns its memory; movable. Throws Error{kLimit} naming the size when the system has none.
+// Aligned to a page, so to every vector; buffers of 2 MiB and more are aligned to 2 MiB and asked for as huge
+// pages, which the system may refuse without harm. Pages are touched by whoever writes first. Owns its
+// memory; movable. Throws Error{kLimit} naming the size when the system has none.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,9 @@ namespace stonechat {
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
-  explicit AlignedBuffer(size_t bytes);
+  // kSmall where only a part will be touched, which is all that then takes memory.
+  enum class Pages { kHuge, kSmall };
+  explicit AlignedBuffer(size_t bytes, Pages pages = Pages::kHuge);
   ~AlignedBuffer();
   AlignedBuffer(AlignedBuffer&& other) noexcept { swap(other); }
   AlignedBuffer& operator=(AlignedBuffer&& other) noexcept {

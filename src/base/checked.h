@@ -1,5 +1,5 @@
-// Arithmetic on sizes that came from outside. Each function returns false on overflow and leaves `result` alone;
-// the caller knows which field to name in its error.
+// Arithmetic on sizes that came from outside. Each function returns false on overflow and leaves `result`
+// alone; the caller knows which field to name in its error.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,11 @@ namespace stonechat {
 }
 
 // For sizes of our own making, known to be small.
-constexpr uint64_t ceil_div(uint64_t value, uint64_t divisor) { return (value + divisor - 1) / divisor; }
-constexpr uint64_t round_up(uint64_t value, uint64_t multiple) { return ceil_div(value, multiple) * multiple; }
+constexpr uint64_t ceil_div(uint64_t value, uint64_t divisor) {
+  return (value + divisor - 1) / divisor;
+}
+constexpr uint64_t round_up(uint64_t value, uint64_t multiple) {
+  return ceil_div(value, multiple) * multiple;
+}
 
 }  // namespace stonechat

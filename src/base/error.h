@@ -1,8 +1,8 @@
 // The one exception type of the project.
 //
-// Thrown where an untrusted file, a user's text or the system fails us. The message is a full sentence for the
-// person at the terminal: it names file, field, what was expected and what was found. It is caught once, at the
-// edge (apps/, bindings), and turned into an exit code or a status there; no library prints or exits.
+// Thrown where an untrusted file, a user's text or the system fails us. The message is a full sentence for
+// the person at the terminal: it names file, field, what was expected and what was found. It is caught once,
+// at the edge (apps/, bindings), and turned into an exit code or a status there; no library prints or exits.
 #pragma once
 
 #include <fmt/format.h>

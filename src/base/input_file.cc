@@ -28,7 +28,9 @@ InputFile::~InputFile() {
 }
 
 InputFile::InputFile(InputFile&& other) noexcept
-    : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)), bytes_(other.bytes_) {}
+    : path_(std::move(other.path_)),
+      descriptor_(std::exchange(other.descriptor_, -1)),
+      bytes_(other.bytes_) {}
 
 InputFile& InputFile::operator=(InputFile&& other) noexcept {
   std::swap(path_, other.path_);
@@ -45,8 +47,8 @@ void InputFile::read(uint64_t offset, std::span<std::byte> destination) const {
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) fail(ErrorKind::kIo, "{}: cannot read: {}", path_, system_message(errno));
     if (got == 0) {
-      fail(ErrorKind::kIo, "{}: the file ends at byte {}, expected {} bytes from offset {}", path_, offset + done,
-           destination.size(), offset);
+      fail(ErrorKind::kIo, "{}: the file ends at byte {}, expected {} bytes from offset {}", path_,
+           offset + done, destination.size(), offset);
     }
     done += static_cast<size_t>(got);
   }
@@ -55,8 +57,8 @@ void InputFile::read(uint64_t offset, std::span<std::byte> destination) const {
 bool InputFile::is_same_file_as(const std::string& path) const noexcept {
   struct stat mine {};
   struct stat theirs {};
-  return ::fstat(descriptor_, &mine) == 0 && ::stat(path.c_str(), &theirs) == 0 && mine.st_dev == theirs.st_dev &&
-         mine.st_ino == theirs.st_ino;
+  return ::fstat(descriptor_, &mine) == 0 && ::stat(path.c_str(), &theirs) == 0 &&
+         mine.st_dev == theirs.st_dev && mine.st_ino == theirs.st_ino;
 }
 
 }  // namespace stonechat

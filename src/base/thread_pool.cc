@@ -10,8 +10,8 @@
 namespace stonechat {
 namespace {
 
-// About 50 us of spinning before a helper sleeps: longer than the sampler between two tokens takes, short enough
-// that an idle chat costs nothing.
+// About 50 us of spinning before a helper sleeps: longer than the sampler between two tokens takes, short
+// enough that an idle chat costs nothing.
 constexpr uint32_t kSpins = 20'000;
 
 void pause_a_moment() {
@@ -33,7 +33,8 @@ double cgroup_quota() {
   double microseconds = 0;
   std::ifstream v1_quota("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
   std::ifstream v1_period("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
-  if (v1_quota >> microseconds && v1_period >> period && microseconds > 0 && period > 0) return microseconds / period;
+  if (v1_quota >> microseconds && v1_period >> period && microseconds > 0 && period > 0)
+    return microseconds / period;
   return 0;
 }
 
@@ -75,8 +76,8 @@ void ThreadPool::run(const std::function<void(uint32_t)>& body) {
   }
   body_ = &body;
   unfinished_.store(static_cast<uint32_t>(helpers_.size()), std::memory_order_relaxed);
-  // Sequentially consistent with the helper's "count myself as sleeper, then look at the generation once more": either
-  // we see the sleeper and wake it, or it sees the new generation and does not sleep.
+  // Sequentially consistent with the helper's "count myself as sleeper, then look at the generation once
+  // more": either we see the sleeper and wake it, or it sees the new generation and does not sleep.
   generation_.fetch_add(1, std::memory_order_seq_cst);
   if (sleepers_.load(std::memory_order_seq_cst) > 0) {
     std::lock_guard lock(mutex_);

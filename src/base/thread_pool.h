@@ -1,8 +1,8 @@
 // A fixed set of threads that run one function together.
 //
-// `run(body)` calls body(worker) once on each worker, worker 0 being the caller, and returns when all are done.
-// Between two runs the helpers spin for a short while (a forward pass has some two hundred runs), then sleep.
-// The body must not throw and must not call run(). One run at a time: the pool belongs to one session.
+// `run(body)` calls body(worker) once on each worker, worker 0 being the caller, and returns when all are
+// done. Between two runs the helpers spin for a short while (a forward pass has some two hundred runs), then
+// sleep. The body must not throw and must not call run(). One run at a time: the pool belongs to one session.
 #pragma once
 
 #include <atomic>
@@ -15,7 +15,8 @@
 
 namespace stonechat {
 
-// Processors that this process may use: its affinity mask, cut by the cgroup's CPU quota (rounded up). At least 1.
+// Processors that this process may use: its affinity mask, cut by the cgroup's CPU quota (rounded up). At
+// least 1.
 uint32_t usable_processors();
 
 class ThreadPool {
@@ -29,9 +30,10 @@ class ThreadPool {
 
   void run(const std::function<void(uint32_t worker)>& body);
 
-  // Calls body(begin, end) over [0, items) in chunks of `chunk` items, handed out as workers get free. Which worker
-  // takes which chunk varies; so the result of an item must not depend on its chunk's neighbours.
-  void for_each_chunk(uint64_t items, uint64_t chunk, const std::function<void(uint64_t begin, uint64_t end)>& body);
+  // Calls body(begin, end) over [0, items) in chunks of `chunk` items, handed out as workers get free. Which
+  // worker takes which chunk varies; so the result of an item must not depend on its chunk's neighbours.
+  void for_each_chunk(uint64_t items, uint64_t chunk,
+                      const std::function<void(uint64_t begin, uint64_t end)>& body);
 
  private:
   void helper_loop(uint32_t worker);

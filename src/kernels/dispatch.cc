@@ -26,10 +26,10 @@ void lay_over(KernelTable& table, const KernelTable& upper) {
   table.name = upper.name;
   table.needs |= upper.needs;
   for (int format = 0; format < kWeightFormats; ++format) {
-    if (upper.linear[format].tile_rows != 0) table.linear[format] = upper.linear[format];
+    if (upper.linear[format] != nullptr) table.linear[format] = upper.linear[format];
   }
-  if (upper.attention.attend != nullptr) table.attention = upper.attention;
-  if (upper.vector.rms_norm != nullptr) table.vector = upper.vector;
+  if (upper.attention != nullptr) table.attention = upper.attention;
+  if (upper.vector != nullptr) table.vector = upper.vector;
 }
 
 std::string table_names() {

@@ -125,12 +125,13 @@ inline constexpr float kExpCoefficients[8] = {0x1.a01a02p-13F, 0x1.6c16c2p-10F, 
                                               0x1.555556p-5F,  0x1.555556p-3F,  0x1p-1F,
                                               0x1p+0F,         0x1p+0F};
 
+// A null group is that of the next lower table.
 struct KernelTable {
-  const char* name;                      // "avx2"
-  uint32_t needs;                        // CpuFeature bits (base/cpu_features.h), all of them
-  LinearKernels linear[kWeightFormats];  // by WeightFormat; tile_rows 0: keep the lower table's
-  AttentionKernels attention;            // attend null: keep the lower table's
-  VectorKernels vector;                  // rms_norm null: keep the lower table's
+  const char* name;                             // "avx2"
+  uint32_t needs;                               // CpuFeature bits (base/cpu_feature_bits.h), all of them
+  const LinearKernels* linear[kWeightFormats];  // by WeightFormat
+  const AttentionKernels* attention;
+  const VectorKernels* vector;
 };
 
 }  // namespace stonechat

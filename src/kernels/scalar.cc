@@ -244,18 +244,23 @@ constexpr LinearKernels float_kernels() {
           multiply_float<Format>};
 }
 
+constexpr LinearKernels kF32Linear = float_kernels<F32>();
+constexpr LinearKernels kF16Linear = float_kernels<F16>();
+constexpr LinearKernels kBf16Linear = float_kernels<Bf16>();
+constexpr LinearKernels kQ8_0Linear = {1,
+                                       1,
+                                       tile_bytes<Q8_0>,
+                                       pack_tile<Q8_0>,
+                                       unpack_row<Q8_0>,
+                                       prepared_bytes_q8_0,
+                                       prepare_q8_0,
+                                       multiply_q8_0};
+constexpr AttentionKernels kAttention = {attention_scratch_bytes, attend};
+constexpr VectorKernels kVector = {rms_norm, rope, silu_multiply, to_half};
+
 }  // namespace
 
 constinit const KernelTable kScalarKernels = {
-    "scalar",
-    0,
-    {float_kernels<F32>(),
-     float_kernels<F16>(),
-     float_kernels<Bf16>(),
-     {1, 1, tile_bytes<Q8_0>, pack_tile<Q8_0>, unpack_row<Q8_0>, prepared_bytes_q8_0, prepare_q8_0,
-      multiply_q8_0}},
-    {attention_scratch_bytes, attend},
-    {rms_norm, rope, silu_multiply, to_half},
-};
+    "scalar", 0, {&kF32Linear, &kF16Linear, &kBf16Linear, &kQ8_0Linear}, &kAttention, &kVector};
 
 }  // namespace stonechat

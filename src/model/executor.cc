@@ -56,9 +56,9 @@ void Executor::forward(std::span<const SequenceTokens> sequences) {
     if (tokens.empty()) return;
     forward_batch(tokens, runs);
     for (const uint32_t token : wanted) {
-      kernels_.vector.rms_norm(residual_.as<float>() + size_t{token} * width, weights_.output_norm.data(),
-                               weights_.config.rms_epsilon, width,
-                               hidden_.as<float>() + size_t{hidden_rows_++} * width);
+      kernels_.vector->rms_norm(residual_.as<float>() + size_t{token} * width, weights_.output_norm.data(),
+                                weights_.config.rms_epsilon, width,
+                                hidden_.as<float>() + size_t{hidden_rows_++} * width);
     }
     tokens.clear();
     runs.clear();
@@ -105,9 +105,9 @@ void Executor::norm_and_prepare(const std::vector<float>& weight, const PackedMa
   prepared_.reserve(linear.prepared_bytes(tokens, width));
   for_tokens(tokens, linear.tile_tokens, [&](uint32_t begin, uint32_t end) {
     for (uint32_t token = begin; token < end; ++token) {
-      kernels_.vector.rms_norm(residual_.as<float>() + size_t{token} * width, weight.data(),
-                               weights_.config.rms_epsilon, width,
-                               normed_.as<float>() + size_t{token} * width);
+      kernels_.vector->rms_norm(residual_.as<float>() + size_t{token} * width, weight.data(),
+                                weights_.config.rms_epsilon, width,
+                                normed_.as<float>() + size_t{token} * width);
     }
     linear.prepare(normed_.as<float>(), width, width, begin, end, prepared_.data());
   });
@@ -129,7 +129,7 @@ void Executor::forward_batch(std::span<const int32_t> tokens, std::span<const Ru
   qkv_.reserve(size_t{count} * (config.query_width() + 2 * config.kv_width()) * sizeof(float));
   gate_up_.reserve(size_t{count} * 2 * config.mlp_width * sizeof(float));
   half_.reserve(size_t{count} * 2 * config.kv_width() * sizeof(uint16_t));
-  scratch_.reserve(pool_.threads() * round_up(kernels_.attention.scratch_bytes(config.head_dim), 64));
+  scratch_.reserve(pool_.threads() * round_up(kernels_.attention->scratch_bytes(config.head_dim), 64));
   for (const Run& run : runs) rope_.reserve(run.first_position + run.tokens);
 
   for (uint32_t token = 0; token < count; ++token) {
@@ -167,10 +167,10 @@ void Executor::rotate_and_store(uint32_t layer, uint32_t tokens, std::span<const
       for (uint32_t token = std::max(begin, run.first_token); token < run_end; ++token) {
         const uint32_t position = run.first_position + (token - run.first_token);
         float* row = qkv_.as<float>() + size_t{token} * qkv_width;
-        kernels_.vector.rope(row, rotated_heads, config.head_dim, rope_.cosine(position),
-                             rope_.sine(position));
+        kernels_.vector->rope(row, rotated_heads, config.head_dim, rope_.cosine(position),
+                              rope_.sine(position));
         uint16_t* half = half_.as<uint16_t>() + size_t{token} * 2 * config.kv_width();
-        kernels_.vector.to_half(row + config.query_width(), 2 * config.kv_width(), half);
+        kernels_.vector->to_half(row + config.query_width(), 2 * config.kv_width(), half);
         run.cache->store(layer, position, half, half + config.kv_width());
       }
     }
@@ -199,7 +199,7 @@ void Executor::attend(uint32_t layer, std::span<const Run> runs) {
       end = begin;
     }
   }
-  const size_t scratch_bytes = round_up(kernels_.attention.scratch_bytes(config.head_dim), 64);
+  const size_t scratch_bytes = round_up(kernels_.attention->scratch_bytes(config.head_dim), 64);
   std::atomic<uint32_t> next{0};
   const auto work = [&](uint32_t worker) {
     for (uint32_t index = next.fetch_add(1); index < items.size(); index = next.fetch_add(1)) {
@@ -222,7 +222,7 @@ void Executor::attend(uint32_t layer, std::span<const Run> runs) {
           .out_stride = config.query_width(),
           .scratch = reinterpret_cast<float*>(scratch_.data() + worker * scratch_bytes),
       };
-      kernels_.attention.attend(&job);
+      kernels_.attention->attend(&job);
     }
   };
   pool_.run(work);
@@ -240,7 +240,7 @@ void Executor::mlp(uint32_t layer, uint32_t tokens) {
   for_tokens(tokens, linear.tile_tokens, [&](uint32_t begin, uint32_t end) {
     for (uint32_t token = begin; token < end; ++token) {
       float* gate = gate_up_.as<float>() + size_t{token} * 2 * mlp_width;
-      kernels_.vector.silu_multiply(gate, gate + mlp_width, mlp_width, gate);
+      kernels_.vector->silu_multiply(gate, gate + mlp_width, mlp_width, gate);
     }
     linear.prepare(gate_up_.as<float>(), size_t{2} * mlp_width, mlp_width, begin, end, prepared_.data());
   });

@@ -17,8 +17,8 @@ KvCache::KvCache(const ModelConfig& config, uint32_t capacity)
       head_dim_(config.head_dim),
       capacity_(capacity),
       padded_capacity_(static_cast<uint32_t>(round_up(capacity, kKeyTile))),
-      keys_(bytes_for(config, capacity) / 2),
-      values_(bytes_for(config, capacity) / 2) {}
+      keys_(bytes_for(config, capacity) / 2, AlignedBuffer::Pages::kSmall),
+      values_(bytes_for(config, capacity) / 2, AlignedBuffer::Pages::kSmall) {}
 
 void KvCache::truncate(uint32_t length) {
   assert(length <= length_);

@@ -44,7 +44,7 @@ class PackedMatrix {
   // The weights of one row, cols of them.
   void unpack_row(uint32_t row, float* out) const { linear().unpack_row(pack_.data(), row, cols_, out); }
 
-  const LinearKernels& linear() const { return kernels_->linear[format_]; }
+  const LinearKernels& linear() const { return *kernels_->linear[format_]; }
 
  private:
   const KernelTable* kernels_ = nullptr;
