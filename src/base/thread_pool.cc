@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <fstream>
+#include <mutex>
 #include <string>
 
 namespace stonechat {
@@ -118,13 +120,22 @@ void ThreadPool::for_each_chunk(uint64_t items, uint64_t chunk,
     return;
   }
   std::atomic<uint64_t> next{0};
+  std::mutex error_mutex;
+  std::exception_ptr error;
   run([&](uint32_t) {
     for (;;) {
       const uint64_t begin = next.fetch_add(chunk, std::memory_order_relaxed);
       if (begin >= items) return;
-      body(begin, std::min(begin + chunk, items));
+      try {
+        body(begin, std::min(begin + chunk, items));
+      } catch (...) {
+        next.store(items, std::memory_order_relaxed);
+        std::lock_guard lock(error_mutex);
+        if (!error) error = std::current_exception();
+      }
     }
   });
+  if (error) std::rethrow_exception(error);
 }
 
 }  // namespace stonechat

@@ -31,7 +31,8 @@ class ThreadPool {
   void run(const std::function<void(uint32_t worker)>& body);
 
   // Calls body(begin, end) over [0, items) in chunks of `chunk` items, handed out as workers get free. Which
-  // worker takes which chunk varies; so the result of an item must not depend on its chunk's neighbours.
+  // worker takes which chunk varies; so the result of an item must not depend on its chunk's neighbours. The
+  // body may throw: no more chunks are handed out then, and the first exception arrives here.
   void for_each_chunk(uint64_t items, uint64_t chunk,
                       const std::function<void(uint64_t begin, uint64_t end)>& body);
 

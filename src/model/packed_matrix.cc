@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <exception>
-#include <mutex>
 
 #include "base/checked.h"
 #include "base/error.h"
@@ -102,27 +100,6 @@ class RowSource {
   std::vector<std::byte> stored_;
 };
 
-// Keeps the first error of several threads, to be thrown by the one that started them.
-class FirstError {
- public:
-  template <typename Work>
-  void guard(Work&& work) noexcept {
-    try {
-      work();
-    } catch (...) {
-      std::lock_guard lock(mutex_);
-      if (!error_) error_ = std::current_exception();
-    }
-  }
-  void rethrow() {
-    if (error_) std::rethrow_exception(error_);
-  }
-
- private:
-  std::mutex mutex_;
-  std::exception_ptr error_;
-};
-
 }  // namespace
 
 WeightFormat compute_format(gguf::TensorType type) {
@@ -153,31 +130,27 @@ PackedMatrix::PackedMatrix(const gguf::Reader& file, std::span<const Part> parts
 
   // About a megabyte is read at once.
   const uint64_t tiles_at_once = std::max<uint64_t>(1, (uint64_t{1} << 20) / (tile_rows * row_bytes));
-  FirstError error;
   pool.for_each_chunk(tiles, tiles_at_once, [&](uint64_t first_tile, uint64_t end_tile) {
-    error.guard([&] {
-      RowSource source(file, format_, cols_);
-      const auto first_row = static_cast<uint32_t>(first_tile * tile_rows);
-      const auto end_row = static_cast<uint32_t>(std::min<uint64_t>(rows_, end_tile * tile_rows));
-      std::vector<std::byte> rows((end_row - first_row) * row_bytes);
-      uint32_t part_first = 0;
-      for (const Part& part : parts) {
-        const uint32_t part_end = part_first + static_cast<uint32_t>(part.tensor->rows());
-        const uint32_t begin = std::max(first_row, part_first);
-        const uint32_t end = std::min(end_row, part_end);
-        if (begin < end) {
-          source.fetch(part, begin - part_first, end - begin, rows.data() + (begin - first_row) * row_bytes);
-        }
-        part_first = part_end;
+    RowSource source(file, format_, cols_);
+    const auto first_row = static_cast<uint32_t>(first_tile * tile_rows);
+    const auto end_row = static_cast<uint32_t>(std::min<uint64_t>(rows_, end_tile * tile_rows));
+    std::vector<std::byte> rows((end_row - first_row) * row_bytes);
+    uint32_t part_first = 0;
+    for (const Part& part : parts) {
+      const uint32_t part_end = part_first + static_cast<uint32_t>(part.tensor->rows());
+      const uint32_t begin = std::max(first_row, part_first);
+      const uint32_t end = std::min(end_row, part_end);
+      if (begin < end) {
+        source.fetch(part, begin - part_first, end - begin, rows.data() + (begin - first_row) * row_bytes);
       }
-      for (uint64_t tile = first_tile; tile < end_tile; ++tile) {
-        const auto row = static_cast<uint32_t>(tile * tile_rows);
-        linear().pack_tile(rows.data() + (row - first_row) * row_bytes, std::min(tile_rows, rows_ - row),
-                           cols_, pack_.data() + tile * tile_bytes);
-      }
-    });
+      part_first = part_end;
+    }
+    for (uint64_t tile = first_tile; tile < end_tile; ++tile) {
+      const auto row = static_cast<uint32_t>(tile * tile_rows);
+      linear().pack_tile(rows.data() + (row - first_row) * row_bytes, std::min(tile_rows, rows_ - row), cols_,
+                         pack_.data() + tile * tile_bytes);
+    }
   });
-  error.rethrow();
 }
 
 void PackedMatrix::multiply(const AlignedBuffer& activations, uint32_t tokens, std::span<const float> bias,

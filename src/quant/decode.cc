@@ -4,6 +4,7 @@
 
 #include "base/half.h"
 #include "quant/block_formats.h"
+#include "quant/k_scales.h"
 
 namespace stonechat {
 namespace {
@@ -56,24 +57,11 @@ void decode_block(const BlockQ5_1& block, float* out) {
   }
 }
 
-// The 6-bit scale and minimum of one of the 8 groups of a K block. Groups 0..3 have theirs in the low bits of
-// bytes 0..3 and 4..7; groups 4..7 have 4 bits each in bytes 8..11 and the upper 2 bits on top of those
-// bytes.
-struct ScaleAndMinimum {
-  int scale;
-  int minimum;
-};
-ScaleAndMinimum group_scale(const uint8_t* scales, int group) {
-  if (group < 4) return {scales[group] & 63, scales[group + 4] & 63};
-  const uint8_t low = scales[group + 4];
-  return {(low & 15) | ((scales[group - 4] >> 6) << 4), (low >> 4) | ((scales[group] >> 6) << 4)};
-}
-
 void decode_block(const BlockQ4_K& block, float* out) {
   const float d = half_to_float(block.d);
   const float m = half_to_float(block.m);
   for (int group = 0; group < 8; ++group) {
-    const auto [scale, minimum] = group_scale(block.scales, group);
+    const auto [scale, minimum] = k_scale(block.scales, group);
     const float group_d = d * static_cast<float>(scale);
     const float group_m = m * static_cast<float>(minimum);
     const uint8_t* nibbles = block.nibbles + group / 2 * 32;  // two groups share 32 bytes
@@ -88,7 +76,7 @@ void decode_block(const BlockQ5_K& block, float* out) {
   const float d = half_to_float(block.d);
   const float m = half_to_float(block.m);
   for (int group = 0; group < 8; ++group) {
-    const auto [scale, minimum] = group_scale(block.scales, group);
+    const auto [scale, minimum] = k_scale(block.scales, group);
     const float group_d = d * static_cast<float>(scale);
     const float group_m = m * static_cast<float>(minimum);
     const uint8_t* nibbles = block.nibbles + group / 2 * 32;

@@ -1,0 +1,20 @@
+// Which tensors of a model become which type.
+#pragma once
+
+#include <string>
+
+#include "quant/rewrite.h"
+
+namespace stonechat {
+
+// Every matrix as F32, F16 or BF16; vectors (norms, biases) as F32. With `tie_embeddings` a separate
+// output.weight is dropped when it and token_embd.weight are the same values at two precisions, and the more
+// precise ones stay. Error{kBadFile} when there is no output.weight, or one that differs by more than
+// rounding. `notice` becomes a sentence that says what was done, or stays as it is.
+RewritePlan convert_plan(const gguf::Reader& file, gguf::TensorType type, bool tie_embeddings,
+                         ThreadPool& pool, std::string& notice);
+
+// Every matrix as Q8_0; vectors as F32. Error{kBadFile} for a matrix whose columns aren't a multiple of 32.
+RewritePlan quantize_plan(const gguf::Reader& file, gguf::TensorType type);
+
+}  // namespace stonechat

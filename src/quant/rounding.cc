@@ -1,0 +1,119 @@
+#include "quant/rounding.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "base/half.h"
+#include "quant/block_formats.h"
+#include "quant/k_scales.h"
+
+namespace stonechat {
+namespace {
+
+using gguf::TensorType;
+
+// The scale of one group of 32 (or 16) codes; the d of a block is its first or last member.
+template <typename Block>
+float simple_step(const std::byte* source, uint64_t element) {
+  Block block;
+  std::memcpy(&block, source + element / 32 * sizeof block, sizeof block);
+  return half_to_float(block.d);
+}
+
+template <typename Block>
+float k_step(const std::byte* source, uint64_t element) {
+  Block block;
+  std::memcpy(&block, source + element / 256 * sizeof block, sizeof block);
+  const int group = static_cast<int>(element % 256 / 32);
+  return half_to_float(block.d) * static_cast<float>(k_scale(block.scales, group).scale);
+}
+
+float q6_k_step(const std::byte* source, uint64_t element) {
+  BlockQ6_K block;
+  std::memcpy(&block, source + element / 256 * sizeof block, sizeof block);
+  return half_to_float(block.d) * static_cast<float>(block.scales[element % 256 / 16]);
+}
+
+// Neighbours of a floating point number with `bits` of mantissa, the leading one not counted.
+float float_step(float value, int bits) {
+  return std::ldexp(1.0F, std::ilogb(value) - bits);
+}
+
+float half_at(const std::byte* source, uint64_t element, float (*convert)(uint16_t)) {
+  uint16_t bits;
+  std::memcpy(&bits, source + 2 * element, sizeof bits);
+  return convert(bits);
+}
+
+float step_at(TensorType type, const std::byte* source, uint64_t element) {
+  constexpr int kHalfBits = 10;
+  constexpr int kBfloatBits = 7;
+  constexpr float kSmallestHalf = 0x1p-24F;
+  switch (type) {
+    case TensorType::kF32:
+      return 0;
+    case TensorType::kF16: {
+      const float value = half_at(source, element, half_to_float);
+      return value == 0 ? kSmallestHalf : std::fmax(kSmallestHalf, float_step(value, kHalfBits));
+    }
+    case TensorType::kBF16: {
+      const float value = half_at(source, element, bfloat_to_float);
+      return value == 0 ? 0 : float_step(value, kBfloatBits);
+    }
+    case TensorType::kQ8_0:
+      return simple_step<BlockQ8_0>(source, element);
+    case TensorType::kQ4_0:
+      return simple_step<BlockQ4_0>(source, element);
+    case TensorType::kQ4_1:
+      return simple_step<BlockQ4_1>(source, element);
+    case TensorType::kQ5_0:
+      return simple_step<BlockQ5_0>(source, element);
+    case TensorType::kQ5_1:
+      return simple_step<BlockQ5_1>(source, element);
+    case TensorType::kQ4_K:
+      return k_step<BlockQ4_K>(source, element);
+    case TensorType::kQ5_K:
+      return k_step<BlockQ5_K>(source, element);
+    case TensorType::kQ6_K:
+      return q6_k_step(source, element);
+  }
+  return 0;
+}
+
+}  // namespace
+
+void rounding_steps(TensorType type, const std::byte* source, uint64_t elements, float* steps) {
+  for (uint64_t element = 0; element < elements; ++element) {
+    steps[element] = std::fabs(step_at(type, source, element));
+  }
+}
+
+uint32_t precision_rank(TensorType type) {
+  switch (type) {
+    case TensorType::kF32:
+      return 10;
+    case TensorType::kF16:
+      return 9;
+    case TensorType::kBF16:
+      return 8;
+    case TensorType::kQ8_0:
+      return 7;
+    case TensorType::kQ6_K:
+      return 6;
+    case TensorType::kQ5_K:
+      return 5;
+    case TensorType::kQ5_1:
+      return 4;
+    case TensorType::kQ5_0:
+      return 3;
+    case TensorType::kQ4_K:
+      return 2;
+    case TensorType::kQ4_1:
+      return 1;
+    case TensorType::kQ4_0:
+      break;
+  }
+  return 0;
+}
+
+}  // namespace stonechat
