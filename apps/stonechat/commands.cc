@@ -8,6 +8,7 @@ void add_commands(CLI::App& app) {
   add_bench_command(app);
   add_eval_command(app);
   add_tokenize_command(app);
+  add_pull_command(app);
   add_convert_command(app);
   add_quantize_command(app);
 }

@@ -10,4 +10,7 @@ namespace stonechat {
 // which is downloaded first when absent (with a notice on stderr). Anything else: Error{kUsage}.
 std::string resolve_model(const std::string& argument);
 
+// The same without looking for a file of that name.
+std::string pull_model(const std::string& name);
+
 }  // namespace stonechat

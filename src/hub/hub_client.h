@@ -1,0 +1,55 @@
+// Files of the Hugging Face hub, kept in the hub's own cache layout.
+//
+// models--OWNER--REPO/blobs/ETAG holds a content, snapshots/COMMIT/FILE links to it, refs/main names the
+// commit; a part of a content is blobs/ETAG.incomplete, and .locks/models--OWNER--REPO/ETAG.lock keeps
+// processes apart. Source: the documentation of huggingface_hub ("Understand caching").
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "hub/environment.h"
+#include "hub/http.h"
+#include "hub/pull.h"
+
+namespace stonechat {
+
+class HubClient {
+ public:
+  HubClient(const HubEnvironment& environment, const PullCallbacks& callbacks)
+      : environment_(environment), callbacks_(callbacks) {}
+
+  // The path of the file in the cache, fetched if need be. `sha256` (or empty) is checked besides what the
+  // hub says. Error{kUsage} for names that would leave the cache.
+  std::string get(const std::string& repo, const std::string& file, const std::string& sha256);
+
+  // Names of all files of a repository.
+  std::vector<std::string> list(const std::string& repo);
+
+ private:
+  // What the hub says of a file.
+  struct Remote {
+    std::string url;  // after redirects within the hub
+    std::string commit;
+    std::string etag;
+    uint64_t bytes = 0;
+    bool size_known = false;
+  };
+
+  std::string repo_directory(const std::string& repo) const;
+  std::string cached(const std::string& repo, const std::string& file) const;  // empty when it isn't there
+  std::vector<std::string> headers_for(const std::string& url) const;
+  HttpResponse exchange(HttpRequest request, const std::string& what);
+  Remote look_up(const std::string& repo, const std::string& file);
+  void fetch_blob(const Remote& remote, const std::string& file, const std::string& blob);
+  void fetch_rest(const Remote& remote, const std::string& file, const std::string& partial);
+  void check_blob(const Remote& remote, const std::string& file, const std::string& partial,
+                  const std::string& sha256) const;
+  std::string link(const std::string& repo, const std::string& file, const Remote& remote) const;
+  void wait(double seconds) const;
+
+  const HubEnvironment& environment_;
+  const PullCallbacks& callbacks_;
+};
+
+}  // namespace stonechat

