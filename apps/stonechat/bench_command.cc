@@ -2,6 +2,7 @@
 #include <chrono>
 #include <cstdio>
 #include <ctime>
+#include <map>
 #include <memory>
 #include <optional>
 #include <sstream>
@@ -205,6 +206,15 @@ void bench(const BenchOptions& options) {
 }
 
 }  // namespace
+
+void spell_out_bench_flags(std::vector<std::string>& arguments) {
+  if (arguments.empty() || arguments[0] != "bench") return;
+  const std::map<std::string, std::string> long_forms = {
+      {"-pg", "--pg"}, {"-ub", "--ubatch-size"}, {"-ctk", "--cache-type-k"}, {"-ctv", "--cache-type-v"}};
+  for (auto& argument : arguments) {
+    if (const auto found = long_forms.find(argument); found != long_forms.end()) argument = found->second;
+  }
+}
 
 void add_bench_command(CLI::App& app) {
   CLI::App* command =

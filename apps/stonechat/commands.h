@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <string>
+#include <vector>
 
 namespace stonechat {
 
@@ -19,6 +20,10 @@ void add_eval_command(CLI::App& app);
 
 // All of them, in the order that --help shows (commands.cc).
 void add_commands(CLI::App& app);
+
+// llama-bench's flags of several letters after one dash (-pg, -ub, -ctk, -ctv), which the parser doesn't
+// know, become their long forms where the arguments are those of `bench`.
+void spell_out_bench_flags(std::vector<std::string>& arguments);
 
 // Version, compiler, and the kernel tables that this machine runs.
 std::string version_text();

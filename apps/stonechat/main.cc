@@ -3,9 +3,12 @@
 //
 // Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "commands.h"
@@ -35,7 +38,10 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   stonechat::add_commands(app);
   try {
-    app.parse(argc, argv);
+    std::vector<std::string> arguments(argv + 1, argv + argc);
+    stonechat::spell_out_bench_flags(arguments);
+    std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
+    app.parse(std::move(arguments));
     return 0;
   } catch (const CLI::ParseError& error) {
     // --help and --version arrive here too, with code 0.

@@ -1,0 +1,206 @@
+// `stonechat inspect`: what is in a GGUF file.
+#include <cstdio>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "base/error.h"
+#include "commands.h"
+#include "model/memory_estimate.h"
+#include "model_argument.h"
+
+namespace stonechat {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr uint32_t kBatch = 512;
+constexpr uint32_t kMostDefaultContext = 4096;
+constexpr size_t kShownElements = 8;     // of an array
+constexpr size_t kShownCharacters = 72;  // of a text
+
+struct InspectOptions {
+  std::string file;
+  bool json = false;
+  bool tensors = false;
+};
+
+struct TypeSum {
+  uint64_t tensors = 0;
+  uint64_t parameters = 0;
+  uint64_t bytes = 0;
+};
+
+double mib(uint64_t bytes) {
+  return static_cast<double>(bytes) / (1 << 20);
+}
+
+std::map<std::string_view, TypeSum> sum_by_type(const gguf::Reader& file) {
+  std::map<std::string_view, TypeSum> sums;
+  for (const auto& tensor : file.tensors()) {
+    TypeSum& sum = sums[gguf::name(tensor.type)];
+    ++sum.tensors;
+    sum.parameters += tensor.elements();
+    sum.bytes += tensor.bytes;
+  }
+  return sums;
+}
+
+// The beginning of a text, not cut within a character.
+std::string shortened(const std::string& text) {
+  size_t end = kShownCharacters;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80U) --end;
+  return text.substr(0, end) + "...";
+}
+
+// A scalar, or the first elements of an array.
+Json value_json(const gguf::Value& value) {
+  if (value.type == gguf::ValueType::kArray) {
+    return std::visit(
+        [&](const auto& elements) {
+          Json first = Json::array();
+          for (size_t i = 0; i < std::min(kShownElements, elements.size()); ++i) first.push_back(elements[i]);
+          return Json{{"type", fmt::format("array of {}", gguf::name(value.element_type))},
+                      {"count", elements.size()},
+                      {"first", first}};
+        },
+        std::get<gguf::Array>(value.data));
+  }
+  if (value.type == gguf::ValueType::kBool) return std::get<int64_t>(value.data) != 0;
+  if (value.type == gguf::ValueType::kUint64) return static_cast<uint64_t>(std::get<int64_t>(value.data));
+  if (const auto* integer = std::get_if<int64_t>(&value.data)) return *integer;
+  if (const auto* number = std::get_if<double>(&value.data)) return *number;
+  return std::get<std::string>(value.data);
+}
+
+std::string dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string value_text(const gguf::Value& value) {
+  if (value.type == gguf::ValueType::kArray) {
+    const Json json = value_json(value);
+    std::string first = dump(json["first"]);
+    if (first.size() > kShownCharacters) first = shortened(first);
+    return fmt::format("{} {} {}", json["count"].get<size_t>(), json["type"].get<std::string>().substr(9),
+                       first);
+  }
+  const std::string text = dump(value_json(value));
+  return text.size() <= kShownCharacters ? text : fmt::format("{} ({} bytes)", shortened(text), text.size());
+}
+
+// The memory of a run, for a model that we can run; otherwise why not.
+struct RunEstimate {
+  std::optional<MemoryEstimate> memory;
+  uint32_t context = 0;
+  std::string obstacle;
+};
+
+RunEstimate estimate_run(const gguf::Reader& file) {
+  try {
+    const ModelConfig config = ModelConfig::from(file);
+    const uint32_t context = std::min(kMostDefaultContext, config.context_length);
+    return {estimate_memory(file, config, context, kBatch), context, ""};
+  } catch (const Error& error) {
+    return {std::nullopt, 0, error.what()};
+  }
+}
+
+void print_json(const InspectOptions& options, const gguf::Reader& file) {
+  Json json = {{"file", file.path()},
+               {"bytes", file.file().bytes()},
+               {"version", file.version()},
+               {"alignment", file.alignment()}};
+  json["metadata"] = Json::object();
+  for (const auto& entry : file.metadata().entries()) json["metadata"][entry.key] = value_json(entry.value);
+  uint64_t parameters = 0;
+  uint64_t bytes = 0;
+  json["types"] = Json::object();
+  for (const auto& [type, sum] : sum_by_type(file)) {
+    json["types"][std::string(type)] = {
+        {"tensors", sum.tensors}, {"parameters", sum.parameters}, {"bytes", sum.bytes}};
+    parameters += sum.parameters;
+    bytes += sum.bytes;
+  }
+  json["tensor_count"] = file.tensors().size();
+  json["parameters"] = parameters;
+  json["tensor_bytes"] = bytes;
+  const RunEstimate run = estimate_run(file);
+  if (run.memory) {
+    json["run"] = {{"context", run.context},
+                   {"weights_bytes", run.memory->weights_bytes},
+                   {"cache_bytes", run.memory->cache_bytes},
+                   {"activation_bytes", run.memory->activation_bytes},
+                   {"total_bytes", run.memory->total()}};
+  } else {
+    json["run"] = {{"error", run.obstacle}};
+  }
+  if (options.tensors) {
+    json["tensors"] = Json::array();
+    for (const auto& tensor : file.tensors()) {
+      json["tensors"].push_back({{"name", tensor.name},
+                                 {"type", gguf::name(tensor.type)},
+                                 {"shape", tensor.shape},
+                                 {"offset", tensor.offset},
+                                 {"bytes", tensor.bytes}});
+    }
+  }
+  fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
+}
+
+void print_text(const InspectOptions& options, const gguf::Reader& file) {
+  fmt::print("{}\nGGUF version {}, alignment {}, {:.2f} MiB\n\n", file.path(), file.version(),
+             file.alignment(), mib(file.file().bytes()));
+  for (const auto& entry : file.metadata().entries())
+    fmt::print("{:<44} {}\n", entry.key, value_text(entry.value));
+  if (options.tensors) {
+    fmt::print("\n{:<36} {:<6} {:<20} {:>14}\n", "tensor", "type", "shape", "bytes");
+    for (const auto& tensor : file.tensors()) {
+      fmt::print("{:<36} {:<6} {:<20} {:>14}\n", tensor.name, gguf::name(tensor.type),
+                 gguf::shape_text(tensor.shape), tensor.bytes);
+    }
+  }
+  fmt::print("\n{:<8} {:>8} {:>14} {:>14}\n", "type", "tensors", "parameters", "size");
+  TypeSum total;
+  for (const auto& [type, sum] : sum_by_type(file)) {
+    fmt::print("{:<8} {:>8} {:>12.2f} M {:>10.2f} MiB\n", type, sum.tensors,
+               static_cast<double>(sum.parameters) / 1e6, mib(sum.bytes));
+    total.tensors += sum.tensors;
+    total.parameters += sum.parameters;
+    total.bytes += sum.bytes;
+  }
+  fmt::print("{:<8} {:>8} {:>12.2f} M {:>10.2f} MiB\n", "all", total.tensors,
+             static_cast<double>(total.parameters) / 1e6, mib(total.bytes));
+  const RunEstimate run = estimate_run(file);
+  if (!run.memory) {
+    fmt::print("\ncannot be run: {}\n", run.obstacle);
+    return;
+  }
+  fmt::print(
+      "\na run with {} tokens of context takes about {:.0f} MiB: weights {:.0f}, cache {:.0f}, activations "
+      "{:.0f}\n",
+      run.context, mib(run.memory->total()), mib(run.memory->weights_bytes), mib(run.memory->cache_bytes),
+      mib(run.memory->activation_bytes));
+}
+
+void inspect(const InspectOptions& options) {
+  const gguf::Reader file(resolve_model(options.file));
+  options.json ? print_json(options, file) : print_text(options, file);
+  if (std::fflush(stdout) != 0) fail(ErrorKind::kIo, "standard output: cannot write");
+}
+
+}  // namespace
+
+void add_inspect_command(CLI::App& app) {
+  CLI::App* command =
+      app.add_subcommand("inspect", "Show a GGUF file's metadata, tensors, sizes and memory need");
+  auto options = std::make_shared<InspectOptions>();
+  command->add_option("file", options->file, "A GGUF file, a catalog name, or hf:OWNER/REPO[/FILE]")
+      ->required();
+  command->add_flag("--tensors", options->tensors, "List the tensors");
+  command->add_flag("--json", options->json, "Print one JSON object");
+  command->callback([options] { inspect(*options); });
+}
+
+}  // namespace stonechat

@@ -1,0 +1,62 @@
+"""The program as a whole: help, version, wrong use, exit codes."""
+import subprocess
+
+import pytest
+
+COMMANDS = ["inspect", "convert", "quantize", "pull", "tokenize", "run", "chat", "bench", "eval"]
+
+
+@pytest.mark.aarch64
+def test_help_names_every_command(stonechat):
+    text = stonechat("--help").stdout
+    for command in COMMANDS:
+        assert f"  {command}" in text
+        assert "Usage: " in stonechat(command, "--help").stdout
+
+
+@pytest.mark.aarch64
+def test_version_tells_the_kernels(stonechat):
+    lines = stonechat("--version").stdout.splitlines()
+    assert lines[0].startswith("stonechat 0.")
+    assert lines[-1].startswith("kernels ") and "scalar" in lines[-1]
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["run"], ["run", "x", "--no-such-flag"], ["eval"]])
+def test_wrong_use_is_exit_code_2(stonechat, arguments):
+    result = stonechat(*arguments, check=False)
+    assert result.returncode == 2
+    assert result.stdout == "" and result.stderr.strip()
+
+
+def test_forced_kernels(stonechat, tiny_model):
+    assert "kernels   scalar " in stonechat("--version", env={"STONECHAT_ISA": "scalar"}).stdout
+    result = stonechat("run", tiny_model, "x", env={"STONECHAT_ISA": "mmx"}, check=False)
+    assert result.returncode == 2
+    assert "unknown kernels 'mmx', expected one of scalar" in result.stderr
+
+
+def test_missing_model_names_the_catalog(stonechat):
+    result = stonechat("run", "no-such-model.gguf", "x", check=False)
+    assert result.returncode == 2
+    assert "no-such-model.gguf" in result.stderr and "smollm2-135m" in result.stderr
+
+
+def test_file_that_is_no_model(stonechat, tmp_path):
+    path = tmp_path / "text.gguf"
+    path.write_text("this is a text, not a model")
+    result = stonechat("run", path, "x", check=False)
+    assert result.returncode == 1
+    assert str(path) in result.stderr and "magic: expected GGUF" in result.stderr
+
+
+def test_directory_instead_of_a_file(stonechat, tmp_path):
+    result = stonechat("inspect", tmp_path, check=False)
+    assert result.returncode == 1 and "not a regular file" in result.stderr
+
+
+def test_output_that_cannot_be_written(command, tiny_model):
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(
+            [*command, "tokenize", str(tiny_model), "the"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert result.returncode == 1 and "cannot write" in result.stderr
