@@ -1,9 +1,165 @@
-// Kernels for Arm+SMMLA.
+// The table for Arm with SMMLA: Q8_0 products; the rest is that of neon.
+//
+// SMMLA multiplies two rows by two tokens, 8 columns of each, into four sums that lie as
+// (row 0, token 0), (row 0, token 1), (row 1, token 0), (row 1, token 1). Floats are summed in that form too,
+// with scales laid out alike, and put in order at the end only.
 #include "base/cpu_feature_bits.h"
+#include "kernels/neon_q8_0.h"
 #include "kernels/tables.h"
 
 namespace stonechat {
+namespace neon {
+namespace {
 
-constinit const KernelTable kNeonI8mmKernels = {"neon_i8mm", kCpuNeonI8mm, {}, {}, {}};
+constexpr uint32_t kPairs = kQ8TileRows / 2;  // pairs of rows
+constexpr uint32_t kSquare = 4;               // floats of two rows and two tokens
+
+struct Kernel {
+  static constexpr uint32_t kUnitTokens = 2;
+  static constexpr uint32_t kUnitBlockCodes = 2 * kBlock;
+  static constexpr uint32_t kUnitBlockScales = kSquare;
+  static constexpr uint32_t kWideScales = 2 * kQ8TileRows;
+  static constexpr uint32_t kRun = 8;
+
+  // Eight consecutive columns of each of the 8 rows, then the next eight.
+  static constexpr uint32_t code_offset(uint32_t row, uint32_t col) {
+    return col / 8 * 64 + row * 8 + col % 8;
+  }
+
+  static void store_unit(const int8x8_t (&codes)[2][4], const float (&scales)[2], int8_t* out_codes,
+                         float* out_scales) {
+#pragma GCC unroll 4
+    for (uint32_t i = 0; i < 4; ++i) vst1q_s8(out_codes + i * 16, vcombine_s8(codes[0][i], codes[1][i]));
+    const float32x2_t two = vld1_f32(scales);
+    vst1q_f32(out_scales, vcombine_f32(two, two));
+  }
+
+  // Scales of rows 0, 0, 1, 1, then 2, 2, 3, 3, and so on.
+  static void widen_scales(const uint16_t* halves, float* out) {
+    const float16x8_t eight = load_halves(halves);
+    const float32x4_t low = vcvt_f32_f16(vget_low_f16(eight));
+    const float32x4_t high = vcvt_high_f32_f16(eight);
+    vst1q_f32(out, vzip1q_f32(low, low));
+    vst1q_f32(out + 4, vzip2q_f32(low, low));
+    vst1q_f32(out + 8, vzip1q_f32(high, high));
+    vst1q_f32(out + 12, vzip2q_f32(high, high));
+  }
+
+  // One block of two pairs of rows: half of the tile, so that integer sums, float sums and operands fit the 32
+  // registers.
+  template <uint32_t kUnits>
+  [[gnu::always_inline]] static void add_half_tile(const int8_t* weights, const float* wide_scales,
+                                                   const int8_t* codes, const float* scales, size_t unit_bytes,
+                                                   const int32_t*& starts, float32x4_t (&sum)[kUnits][kPairs],
+                                                   uint32_t first_pair) {
+    int32x4_t dot[kUnits][2];
+#pragma GCC unroll 8
+    for (uint32_t u = 0; u < kUnits; ++u) {
+      dot[u][0] = load_start(starts);
+      dot[u][1] = load_start(starts);
+    }
+#pragma GCC unroll 4
+    for (uint32_t eight = 0; eight < kBlock / 8; ++eight) {
+      const int8x16_t first = vld1q_s8(weights + eight * 64 + first_pair * 16);
+      const int8x16_t second = vld1q_s8(weights + eight * 64 + first_pair * 16 + 16);
+#pragma GCC unroll 8
+      for (uint32_t u = 0; u < kUnits; ++u) {
+        const int8x16_t x = vld1q_s8(codes + u * unit_bytes + eight * 16);
+        dot[u][0] = vmmlaq_s32(dot[u][0], first, x);
+        dot[u][1] = vmmlaq_s32(dot[u][1], second, x);
+      }
+    }
+    const float32x4_t first_scales = vld1q_f32(wide_scales + first_pair * kSquare);
+    const float32x4_t second_scales = vld1q_f32(wide_scales + first_pair * kSquare + kSquare);
+#pragma GCC unroll 8
+    for (uint32_t u = 0; u < kUnits; ++u) {
+      const float32x4_t scale = vld1q_f32(scales + u * (unit_bytes / sizeof(float)));
+      float32x4_t& first = sum[u][first_pair];
+      float32x4_t& second = sum[u][first_pair + 1];
+      first = vfmaq_f32(first, sum_to_float(dot[u][0]), vmulq_f32(first_scales, scale));
+      second = vfmaq_f32(second, sum_to_float(dot[u][1]), vmulq_f32(second_scales, scale));
+    }
+  }
+
+  template <uint32_t kUnits>
+  static void add_blocks(const Q8Piece& piece) noexcept {
+    const auto* weights = reinterpret_cast<const int8_t*>(piece.weights) + kQ8ScaleBytes;
+    const float* wide_scales = piece.wide_scales;
+    const int8_t* codes = piece.codes;
+    const float* scales = piece.scales;
+    const int32_t* starts = kSumStarts;
+    float32x4_t sum[kUnits][kPairs];
+#pragma GCC unroll 8
+    for (uint32_t u = 0; u < kUnits; ++u) {
+#pragma GCC unroll 8
+      for (uint32_t p = 0; p < kPairs; ++p) sum[u][p] = vld1q_f32(piece.sums + (u * kPairs + p) * kSquare);
+    }
+    for (uint32_t b = 0; b < piece.blocks; ++b) {
+      add_half_tile(weights, wide_scales, codes, scales, piece.unit_bytes, starts, sum, 0);
+      add_half_tile(weights, wide_scales, codes, scales, piece.unit_bytes, starts, sum, 2);
+      weights += kQ8BlockBytes;
+      wide_scales += kWideScales;
+      codes += kUnitBlockCodes;
+      scales += kUnitBlockScales;
+    }
+#pragma GCC unroll 8
+    for (uint32_t u = 0; u < kUnits; ++u) {
+#pragma GCC unroll 8
+      for (uint32_t p = 0; p < kPairs; ++p) vst1q_f32(piece.sums + (u * kPairs + p) * kSquare, sum[u][p]);
+    }
+  }
+
+  static void outputs(const float* sums, uint32_t token_in_unit, float32x4_t (&out)[2]) {
+#pragma GCC unroll 2
+    for (uint32_t i = 0; i < 2; ++i) {
+      const float32x4_t first = vld1q_f32(sums + 2 * i * kSquare);
+      const float32x4_t second = vld1q_f32(sums + (2 * i + 1) * kSquare);
+      out[i] = token_in_unit == 0 ? vuzp1q_f32(first, second) : vuzp2q_f32(first, second);
+    }
+  }
+
+  // Half of each SMMLA is wasted; still it multiplies as much as an SDOT, and needs no other layout.
+  static void one_token(const uint8_t* block, const int8_t* codes, const float* scales, uint32_t blocks,
+                        float32x4_t (&out)[2]) noexcept {
+    const int32_t* starts = kSumStarts;
+    float32x4_t sum[2] = {vdupq_n_f32(0), vdupq_n_f32(0)};
+    for (uint32_t b = 0; b < blocks; ++b, block += kQ8BlockBytes, codes += kUnitBlockCodes) {
+      prefetch_weights(block);
+      int32x4_t dot[kPairs];
+#pragma GCC unroll 4
+      for (uint32_t p = 0; p < kPairs; ++p) dot[p] = load_start(starts);
+      const auto* weights = reinterpret_cast<const int8_t*>(block + kQ8ScaleBytes);
+#pragma GCC unroll 4
+      for (uint32_t eight = 0; eight < kBlock / 8; ++eight) {
+        const int8x16_t x = vld1q_s8(codes + eight * 16);
+#pragma GCC unroll 4
+        for (uint32_t p = 0; p < kPairs; ++p) {
+          dot[p] = vmmlaq_s32(dot[p], vld1q_s8(weights + eight * 64 + p * 16), x);
+        }
+      }
+      const float16x8_t halves = load_halves(reinterpret_cast<const uint16_t*>(block));
+      const float scale = scales[b * kUnitBlockScales];
+      const float32x4_t low_scales = vmulq_n_f32(vcvt_f32_f16(vget_low_f16(halves)), scale);
+      const float32x4_t high_scales = vmulq_n_f32(vcvt_high_f32_f16(halves), scale);
+      sum[0] = vfmaq_f32(sum[0], sum_to_float(vuzp1q_s32(dot[0], dot[1])), low_scales);
+      sum[1] = vfmaq_f32(sum[1], sum_to_float(vuzp1q_s32(dot[2], dot[3])), high_scales);
+    }
+    out[0] = sum[0];
+    out[1] = sum[1];
+  }
+};
+
+constinit const LinearKernels kQ8_0LinearI8mm = Q8Linear<Kernel>::kernels();
+
+}  // namespace
+}  // namespace neon
+
+constinit const KernelTable kNeonI8mmKernels = {
+    "neon_i8mm",
+    kCpuNeon | kCpuNeonI8mm,
+    {nullptr, nullptr, nullptr, &neon::kQ8_0LinearI8mm},
+    nullptr,
+    nullptr,
+};
 
 }  // namespace stonechat

@@ -1,0 +1,87 @@
+// What the Arm sources share: their tables' groups, exp(), sums, widening and the store of outputs.
+//
+// Included by neon*.cc only. Everything defined here is static, so that each source has its own copy and none
+// that was compiled for a newer processor can take another's place.
+#pragma once
+
+#include <arm_neon.h>
+#include <string.h>
+
+#include "kernels/kernel_table.h"
+
+namespace stonechat::neon {
+
+extern const LinearKernels kF32Linear;
+extern const LinearKernels kF16Linear;
+extern const LinearKernels kBf16Linear;
+extern const LinearKernels kQ8_0Linear;
+extern const AttentionKernels kAttention;
+extern const VectorKernels kVector;
+
+inline constexpr uint32_t kLanes = 4;
+
+[[maybe_unused]] static constexpr size_t round_up_64(size_t bytes) {
+  return (bytes + 63) / 64 * 64;
+}
+
+// binary16 as stored; the conversion is part of Armv8.0.
+[[maybe_unused]] static inline float16x8_t load_halves(const uint16_t* halves) {
+  return vreinterpretq_f16_u16(vld1q_u16(halves));
+}
+
+[[maybe_unused]] static inline float widen_half(uint16_t bits) {
+  float16_t half;
+  memcpy(&half, &bits, sizeof half);
+  return static_cast<float>(half);
+}
+
+// Widens `count` binary16 numbers, a multiple of 8.
+[[maybe_unused]] static inline void widen_halves(const uint16_t* halves, uint32_t count, float* out) {
+  for (uint32_t i = 0; i < count; i += 8) {
+    const float16x8_t eight = load_halves(halves + i);
+    vst1q_f32(out + i, vcvt_f32_f16(vget_low_f16(eight)));
+    vst1q_f32(out + i + 4, vcvt_high_f32_f16(eight));
+  }
+}
+
+// exp() as VectorKernels states it.
+[[maybe_unused]] static inline float32x4_t exp_shared(float32x4_t x) {
+  const uint32x4_t is_tiny = vcltq_f32(x, vdupq_n_f32(-87.0F));
+  x = vminq_f32(x, vdupq_n_f32(88.0F));
+  const float32x4_t n = vrndnq_f32(vmulq_f32(x, vdupq_n_f32(kLog2E)));
+  float32x4_t r = vfmaq_f32(x, n, vdupq_n_f32(-kLn2High));
+  r = vfmaq_f32(r, n, vdupq_n_f32(-kLn2Low));
+  float32x4_t p = vdupq_n_f32(kExpCoefficients[0]);
+#pragma GCC unroll 8
+  for (int i = 1; i < 8; ++i) p = vfmaq_f32(vdupq_n_f32(kExpCoefficients[i]), p, r);
+  const int32x4_t exponent = vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127));
+  const float32x4_t result = vmulq_f32(p, vreinterpretq_f32_s32(vshlq_n_s32(exponent, 23)));
+  return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(result), is_tiny));
+}
+
+// tree() of 16 values: halves added until one is left.
+[[maybe_unused]] static inline float tree_sum(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t d) {
+  const float32x4_t four = vaddq_f32(vaddq_f32(a, c), vaddq_f32(b, d));
+  const float32x2_t two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
+  return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
+}
+
+// Stores the outputs of rows [row, row + 4) of one token, those below end_row only.
+[[maybe_unused]] static inline void store_outputs(const LinearJob* job, uint32_t token, uint32_t row,
+                                                  float32x4_t value) {
+  float* out = job->out + token * job->out_stride + row;
+  if (row + kLanes <= job->end_row) {
+    if (job->bias != nullptr) value = vaddq_f32(value, vld1q_f32(job->bias + row));
+    if (job->add_to_out) value = vaddq_f32(vld1q_f32(out), value);
+    vst1q_f32(out, value);
+    return;
+  }
+  float values[kLanes];
+  vst1q_f32(values, value);
+  for (uint32_t i = 0; row + i < job->end_row; ++i) {
+    const float biased = job->bias != nullptr ? values[i] + job->bias[row + i] : values[i];
+    out[i] = job->add_to_out ? out[i] + biased : biased;
+  }
+}
+
+}  // namespace stonechat::neon

@@ -1,0 +1,180 @@
+// Products with F32, F16 and BF16 weights.
+//
+// A tile is 16 rows, stored column by column: 16 weights a column. Prepared activations are the floats
+// themselves, token after token. F16 and BF16 weights are widened to FP32 a piece of the tile at a time, once
+// for many tokens.
+#include "kernels/neon_product.h"
+
+namespace stonechat::neon {
+namespace {
+
+constexpr uint32_t kTileRows = kProductRows;
+constexpr uint32_t kTokensAtOnce = 64;  // whose activations stay in the second-level cache
+constexpr uint32_t kColsAtOnce = 128;   // of a tile, whose widened weights stay in the first-level cache
+constexpr uint32_t kPrefetchBytes = 2048;
+
+struct F32 {
+  using Stored = uint32_t;
+  static float32x4x4_t load(const Stored* weights) {
+    const auto* floats = reinterpret_cast<const float*>(weights);
+    return {{vld1q_f32(floats), vld1q_f32(floats + 4), vld1q_f32(floats + 8), vld1q_f32(floats + 12)}};
+  }
+  static float widen(Stored weight) {
+    float value;
+    memcpy(&value, &weight, sizeof value);
+    return value;
+  }
+};
+struct F16 {
+  using Stored = uint16_t;
+  static float32x4x4_t load(const Stored* weights) {
+    const float16x8_t low = load_halves(weights);
+    const float16x8_t high = load_halves(weights + 8);
+    return {{vcvt_f32_f16(vget_low_f16(low)), vcvt_high_f32_f16(low), vcvt_f32_f16(vget_low_f16(high)),
+             vcvt_high_f32_f16(high)}};
+  }
+  static float widen(Stored weight) { return widen_half(weight); }
+};
+struct Bf16 {
+  using Stored = uint16_t;
+  static float32x4x4_t load(const Stored* weights) {
+    const uint16x8_t low = vld1q_u16(weights);
+    const uint16x8_t high = vld1q_u16(weights + 8);
+    return {{vreinterpretq_f32_u32(vshll_n_u16(vget_low_u16(low), 16)),
+             vreinterpretq_f32_u32(vshll_high_n_u16(low, 16)),
+             vreinterpretq_f32_u32(vshll_n_u16(vget_low_u16(high), 16)),
+             vreinterpretq_f32_u32(vshll_high_n_u16(high, 16))}};
+  }
+  static float widen(Stored weight) { return F32::widen(static_cast<uint32_t>(weight) << 16); }
+};
+
+template <typename Format>
+size_t tile_bytes(uint32_t cols) noexcept {
+  return size_t{cols} * kTileRows * sizeof(typename Format::Stored);
+}
+
+template <typename Format>
+const typename Format::Stored* tile_of(const void* pack, uint32_t row, uint32_t cols) noexcept {
+  return static_cast<const typename Format::Stored*>(pack) + size_t{row} / kTileRows * kTileRows * cols;
+}
+
+template <typename Format>
+void pack_tile(const void* source, uint32_t rows, uint32_t cols, void* tile) noexcept {
+  using Stored = typename Format::Stored;
+  if (rows < kTileRows) memset(tile, 0, tile_bytes<Format>(cols));
+  // Square pieces, so that neither side jumps over more lines than the cache holds.
+  constexpr uint32_t kPiece = 16;
+  for (uint32_t first = 0; first < cols; first += kPiece) {
+    for (uint32_t row = 0; row < rows; ++row) {
+      Stored piece[kPiece];
+      memcpy(piece, static_cast<const Stored*>(source) + size_t{row} * cols + first, sizeof piece);
+      Stored* out = static_cast<Stored*>(tile) + size_t{first} * kTileRows + row;
+      for (uint32_t i = 0; i < kPiece; ++i) out[i * kTileRows] = piece[i];
+    }
+  }
+}
+
+template <typename Format>
+void unpack_row(const void* pack, uint32_t row, uint32_t cols, float* out) noexcept {
+  const auto* tile = tile_of<Format>(pack, row, cols);
+  for (uint32_t col = 0; col < cols; ++col)
+    out[col] = Format::widen(tile[size_t{col} * kTileRows + row % kTileRows]);
+}
+
+size_t prepared_bytes(uint32_t tokens, uint32_t cols) noexcept {
+  return round_up_64(size_t{tokens} * cols * sizeof(float));
+}
+
+void prepare(const float* x, size_t x_stride, uint32_t cols, uint32_t first_token, uint32_t end_token,
+             void* prepared) noexcept {
+  for (uint32_t token = first_token; token < end_token; ++token) {
+    memcpy(static_cast<float*>(prepared) + size_t{token} * cols, x + token * x_stride, cols * sizeof(float));
+  }
+}
+
+// One token: memory is all that binds, so lines are asked for ahead of need.
+template <typename Format>
+void multiply_one_token(const LinearJob* job, uint32_t token) noexcept {
+  constexpr uint32_t kColumnBytes = kTileRows * sizeof(typename Format::Stored);
+  const float* x = static_cast<const float*>(job->activations) + size_t{token} * job->cols;
+  for (uint32_t row = job->first_row; row < job->end_row; row += kTileRows) {
+    const auto* weights = tile_of<Format>(job->weights, row, job->cols);
+    float32x4_t sum[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
+    for (uint32_t col = 0; col < job->cols; col += 2) {
+#pragma GCC unroll 2
+      for (uint32_t line = 0; line < 2 * kColumnBytes; line += 64) {
+        __builtin_prefetch(reinterpret_cast<const char*>(weights) + line + kPrefetchBytes);
+      }
+#pragma GCC unroll 2
+      for (uint32_t i = 0; i < 2; ++i, weights += kTileRows) {
+        const float32x4x4_t column = Format::load(weights);
+#pragma GCC unroll 4
+        for (uint32_t r = 0; r < 4; ++r) sum[r] = vfmaq_n_f32(sum[r], column.val[r], x[col + i]);
+      }
+    }
+#pragma GCC unroll 4
+    for (uint32_t r = 0; r < 4; ++r) store_outputs(job, token, row + r * kLanes, sum[r]);
+  }
+}
+
+// Columns [first_col, first_col + count) of a tile as floats: the tile's own, or widened into `buffer`.
+template <typename Format>
+const float* widened(const typename Format::Stored* tile, uint32_t first_col, uint32_t count,
+                     float* buffer) noexcept {
+  const auto* weights = tile + size_t{first_col} * kTileRows;
+  if constexpr (sizeof(typename Format::Stored) == sizeof(float)) {
+    return reinterpret_cast<const float*>(weights);
+  } else {
+    for (uint32_t col = 0; col < count; ++col) {
+      const float32x4x4_t column = Format::load(weights + col * kTileRows);
+#pragma GCC unroll 4
+      for (uint32_t r = 0; r < 4; ++r) vst1q_f32(buffer + col * kTileRows + r * kLanes, column.val[r]);
+    }
+    return buffer;
+  }
+}
+
+// Tokens [first, end), at most kTokensAtOnce, with the tile of `row`.
+template <typename Format>
+void multiply_tile(const LinearJob* job, uint32_t row, uint32_t first, uint32_t end) noexcept {
+  alignas(64) float sums[kTokensAtOnce * kTileRows];
+  alignas(64) float buffer[kColsAtOnce * kTileRows];
+  memset(sums, 0, size_t{end - first} * kTileRows * sizeof(float));
+  const auto* tile = tile_of<Format>(job->weights, row, job->cols);
+  const float* x = static_cast<const float*>(job->activations) + size_t{first} * job->cols;
+  for (uint32_t col = 0; col < job->cols; col += kColsAtOnce) {
+    const uint32_t count = job->cols - col < kColsAtOnce ? job->cols - col : kColsAtOnce;
+    const float* weights = widened<Format>(tile, col, count, buffer);
+    add_products(end - first, weights, kTileRows, x + col, job->cols, count, sums, kTileRows);
+  }
+  for (uint32_t t = 0; t < end - first; ++t) {
+    for (uint32_t r = 0; r < kTileRows && row + r < job->end_row; r += kLanes) {
+      store_outputs(job, first + t, row + r, vld1q_f32(sums + t * kTileRows + r));
+    }
+  }
+}
+
+template <typename Format>
+void multiply(const LinearJob* job) noexcept {
+  if (job->end_token - job->first_token == 1) return multiply_one_token<Format>(job, job->first_token);
+  for (uint32_t first = job->first_token; first < job->end_token; first += kTokensAtOnce) {
+    const uint32_t end = job->end_token - first < kTokensAtOnce ? job->end_token : first + kTokensAtOnce;
+    for (uint32_t row = job->first_row; row < job->end_row; row += kTileRows) {
+      multiply_tile<Format>(job, row, first, end);
+    }
+  }
+}
+
+template <typename Format>
+constexpr LinearKernels kernels_of() {
+  return {kTileRows,      1,       tile_bytes<Format>, pack_tile<Format>, unpack_row<Format>,
+          prepared_bytes, prepare, multiply<Format>};
+}
+
+}  // namespace
+
+constinit const LinearKernels kF32Linear = kernels_of<F32>();
+constinit const LinearKernels kF16Linear = kernels_of<F16>();
+constinit const LinearKernels kBf16Linear = kernels_of<Bf16>();
+
+}  // namespace stonechat::neon

@@ -1,0 +1,228 @@
+// Q8_0 products on Arm: all but the inner loops, which differ by instruction set and are given as `Kernel`.
+//
+// Included by neon*.cc only; static, as neon_common.h says.
+//
+// A tile is 8 rows, block after block: 8 scales (binary16), then 256 codes in the order that Kernel::code_offset
+// states. Activations are prepared in units of 1 or 2 tokens: the codes of all blocks in Kernel's order, then
+// the scales of all blocks as floats, as Kernel wants them.
+#pragma once
+
+#include "kernels/neon_common.h"
+
+namespace stonechat::neon {
+
+inline constexpr uint32_t kQ8TileRows = 8;
+inline constexpr uint32_t kQ8ScaleBytes = kQ8TileRows * 2;
+inline constexpr uint32_t kQ8BlockBytes = kQ8ScaleBytes + kQ8TileRows * kBlock;
+inline constexpr uint32_t kQ8StoredBytes = 2 + kBlock;  // of a block of one row in a file
+inline constexpr uint32_t kQ8Units = 4;                 // of activations that share the registers
+inline constexpr uint32_t kQ8TokensAtOnce = 64;         // whose activations stay in the second-level cache
+inline constexpr uint32_t kQ8BlocksAtOnce = 32;         // of a tile, whose weights stay in the first-level cache
+
+// Integer sums start at the bits of 1.5 x 2^23. |sum| is at most 32 x 128 x 127 < 2^22, so that the bits of
+// start + sum are those of the float 1.5 x 2^23 + sum, and a subtraction, which is exact, makes it float(sum).
+// That replaces a conversion, which runs on fewer of the units.
+inline constexpr float kSumStart = 0x1.8p23F;
+inline constexpr int32_t kSumStartBits = 0x4b400000;
+alignas(16) static constexpr int32_t kSumStarts[4] = {kSumStartBits, kSumStartBits, kSumStartBits, kSumStartBits};
+
+// Reads the start from memory each time: loads have units of their own, where a copy of a register would take a
+// turn from the products. `starts` is hidden from the compiler, which would make it a copy again.
+[[maybe_unused, gnu::always_inline]] static inline int32x4_t load_start(const int32_t*& starts) {
+  asm volatile("" : "+r"(starts));
+  return vld1q_s32(starts);
+}
+
+[[maybe_unused]] static inline float32x4_t sum_to_float(int32x4_t sum) {
+  return vsubq_f32(vreinterpretq_f32_s32(sum), vdupq_n_f32(kSumStart));
+}
+
+[[maybe_unused]] static inline void prefetch_weights(const uint8_t* block) {
+  constexpr uint32_t kAhead = 8 * kQ8BlockBytes;
+#pragma GCC unroll 8
+  for (uint32_t byte = 0; byte < kQ8BlockBytes; byte += 64) __builtin_prefetch(block + kAhead + byte);
+}
+
+// 32 activations as codes; returns their scale.
+[[maybe_unused]] static inline float quantize_block(const float* values, int8x8_t (&codes)[4]) {
+  float32x4_t value[8];
+  float32x4_t largest_of = vdupq_n_f32(0);
+#pragma GCC unroll 8
+  for (uint32_t i = 0; i < 8; ++i) {
+    value[i] = vld1q_f32(values + i * kLanes);
+    largest_of = vmaxq_f32(largest_of, vabsq_f32(value[i]));
+  }
+  const float largest = vmaxvq_f32(largest_of);
+  const bool is_zero = largest <= 1e-30F;
+  const float32x4_t inverse = vdupq_n_f32(is_zero ? 0.0F : 127.0F / largest);
+#pragma GCC unroll 4
+  for (uint32_t i = 0; i < 4; ++i) {
+    const int32x4_t low = vcvtnq_s32_f32(vmulq_f32(value[2 * i], inverse));
+    const int32x4_t high = vcvtnq_s32_f32(vmulq_f32(value[2 * i + 1], inverse));
+    codes[i] = vmovn_s16(vcombine_s16(vmovn_s32(low), vmovn_s32(high)));
+  }
+  return is_zero ? 0.0F : largest / 127.0F;
+}
+
+// What one step of a Kernel works on: some blocks of a tile, and the same blocks of some units.
+struct Q8Piece {
+  const uint8_t* weights;     // first block of the tile
+  const float* wide_scales;   // its scales, as Kernel::widen_scales made them
+  const int8_t* codes;        // first block of the first unit
+  const float* scales;        // its scales
+  size_t unit_bytes;          // from one unit to the next
+  uint32_t blocks;
+  float* sums;                // Kernel::kUnitTokens x 8 floats a unit
+};
+
+// Kernel gives:
+//   kUnitTokens, kUnitBlockCodes (bytes), kUnitBlockScales (floats), kWideScales (floats a block of a tile)
+//   code_offset(row, col): where in a block of a tile a code is; kRun columns follow each other
+//   store_unit(codes of the unit's tokens, their scales, where to)
+//   widen_scales(8 halves, out)
+//   add_blocks<units>(piece)
+//   outputs(sums of a unit, token in it, out[2])
+//   one_token(tile, unit's codes, its scales, blocks, out[2]): as add_blocks and outputs for the first token
+template <typename Kernel>
+struct Q8Linear {
+  static size_t tile_bytes(uint32_t cols) noexcept {
+    return round_up_64(size_t{cols} / kBlock * kQ8BlockBytes);
+  }
+
+  static size_t unit_bytes(uint32_t cols) noexcept {
+    return round_up_64(size_t{cols} / kBlock * (Kernel::kUnitBlockCodes + Kernel::kUnitBlockScales * sizeof(float)));
+  }
+
+  static void pack_tile(const void* source, uint32_t rows, uint32_t cols, void* tile) noexcept {
+    const uint32_t blocks = cols / kBlock;
+    memset(tile, 0, tile_bytes(cols));
+    for (uint32_t row = 0; row < rows; ++row) {
+      const uint8_t* stored = static_cast<const uint8_t*>(source) + size_t{row} * blocks * kQ8StoredBytes;
+      uint8_t* out = static_cast<uint8_t*>(tile);
+      for (uint32_t block = 0; block < blocks; ++block, stored += kQ8StoredBytes, out += kQ8BlockBytes) {
+        memcpy(out + row * 2, stored, 2);
+        for (uint32_t col = 0; col < kBlock; col += Kernel::kRun) {
+          memcpy(out + kQ8ScaleBytes + Kernel::code_offset(row, col), stored + 2 + col, Kernel::kRun);
+        }
+      }
+    }
+  }
+
+  static void unpack_row(const void* pack, uint32_t row, uint32_t cols, float* out) noexcept {
+    const uint8_t* block = static_cast<const uint8_t*>(pack) + row / kQ8TileRows * tile_bytes(cols);
+    const uint32_t tile_row = row % kQ8TileRows;
+    for (uint32_t first = 0; first < cols; first += kBlock, block += kQ8BlockBytes) {
+      uint16_t half;
+      memcpy(&half, block + tile_row * 2, 2);
+      const float scale = widen_half(half);
+      const auto* codes = reinterpret_cast<const int8_t*>(block + kQ8ScaleBytes);
+      for (uint32_t col = 0; col < kBlock; ++col) {
+        out[first + col] = scale * static_cast<float>(codes[Kernel::code_offset(tile_row, col)]);
+      }
+    }
+  }
+
+  static size_t prepared_bytes(uint32_t tokens, uint32_t cols) noexcept {
+    return (size_t{tokens} + Kernel::kUnitTokens - 1) / Kernel::kUnitTokens * unit_bytes(cols);
+  }
+
+  static void prepare(const float* x, size_t x_stride, uint32_t cols, uint32_t first_token, uint32_t end_token,
+                      void* prepared) noexcept {
+    const uint32_t blocks = cols / kBlock;
+    for (uint32_t token = first_token; token < end_token; token += Kernel::kUnitTokens) {
+      auto* codes = static_cast<int8_t*>(prepared) + token / Kernel::kUnitTokens * unit_bytes(cols);
+      auto* scales = reinterpret_cast<float*>(codes + size_t{blocks} * Kernel::kUnitBlockCodes);
+      const float* values = x + token * x_stride;
+      const uint32_t present = end_token - token < Kernel::kUnitTokens ? end_token - token : Kernel::kUnitTokens;
+      for (uint32_t block = 0; block < blocks; ++block, values += kBlock) {
+        int8x8_t block_codes[Kernel::kUnitTokens][4] = {};
+        float block_scales[Kernel::kUnitTokens] = {};
+        for (uint32_t t = 0; t < present; ++t) {
+          block_scales[t] = quantize_block(values + t * x_stride, block_codes[t]);
+        }
+        Kernel::store_unit(block_codes, block_scales, codes + size_t{block} * Kernel::kUnitBlockCodes,
+                           scales + size_t{block} * Kernel::kUnitBlockScales);
+      }
+    }
+  }
+
+  static void add_units(uint32_t units, Q8Piece piece) noexcept {
+    for (; units >= kQ8Units; units -= kQ8Units) {
+      Kernel::template add_blocks<kQ8Units>(piece);
+      piece.codes += kQ8Units * piece.unit_bytes;
+      piece.scales += kQ8Units * piece.unit_bytes / sizeof(float);
+      piece.sums += kQ8Units * Kernel::kUnitTokens * kQ8TileRows;
+    }
+    switch (units) {
+      case 3: return Kernel::template add_blocks<3>(piece);
+      case 2: return Kernel::template add_blocks<2>(piece);
+      case 1: return Kernel::template add_blocks<1>(piece);
+      default: return;
+    }
+  }
+
+  // Tokens [first, end), at most kQ8TokensAtOnce, with the tile of `row`.
+  static void multiply_tile(const LinearJob* job, uint32_t row, uint32_t first, uint32_t end) noexcept {
+    alignas(64) float sums[kQ8TokensAtOnce * kQ8TileRows];
+    alignas(64) float wide_scales[kQ8BlocksAtOnce * Kernel::kWideScales];
+    const uint32_t units = (end - first + Kernel::kUnitTokens - 1) / Kernel::kUnitTokens;
+    memset(sums, 0, size_t{units} * Kernel::kUnitTokens * kQ8TileRows * sizeof(float));
+    const uint32_t blocks = job->cols / kBlock;
+    const uint8_t* tile = static_cast<const uint8_t*>(job->weights) + row / kQ8TileRows * tile_bytes(job->cols);
+    const size_t bytes = unit_bytes(job->cols);
+    const auto* codes = static_cast<const int8_t*>(job->activations) + first / Kernel::kUnitTokens * bytes;
+    const auto* scales = reinterpret_cast<const float*>(codes + size_t{blocks} * Kernel::kUnitBlockCodes);
+    for (uint32_t block = 0; block < blocks; block += kQ8BlocksAtOnce) {
+      const uint32_t count = blocks - block < kQ8BlocksAtOnce ? blocks - block : kQ8BlocksAtOnce;
+      const uint8_t* weights = tile + size_t{block} * kQ8BlockBytes;
+      for (uint32_t i = 0; i < count; ++i) {
+        const auto* halves = reinterpret_cast<const uint16_t*>(weights + i * kQ8BlockBytes);
+        Kernel::widen_scales(halves, wide_scales + i * Kernel::kWideScales);
+      }
+      add_units(units, {weights, wide_scales, codes + size_t{block} * Kernel::kUnitBlockCodes,
+                        scales + size_t{block} * Kernel::kUnitBlockScales, bytes, count, sums});
+    }
+    for (uint32_t token = first; token < end; ++token) {
+      const uint32_t unit = (token - first) / Kernel::kUnitTokens;
+      float32x4_t out[2];
+      Kernel::outputs(sums + unit * Kernel::kUnitTokens * kQ8TileRows, (token - first) % Kernel::kUnitTokens, out);
+      store_rows(job, token, row, out);
+    }
+  }
+
+  static void multiply_one_token(const LinearJob* job) noexcept {
+    const uint32_t blocks = job->cols / kBlock;
+    const size_t bytes = tile_bytes(job->cols);
+    const auto* codes = static_cast<const int8_t*>(job->activations) +
+                        job->first_token / Kernel::kUnitTokens * unit_bytes(job->cols);
+    const auto* scales = reinterpret_cast<const float*>(codes + size_t{blocks} * Kernel::kUnitBlockCodes);
+    const uint8_t* tile = static_cast<const uint8_t*>(job->weights) + job->first_row / kQ8TileRows * bytes;
+    for (uint32_t row = job->first_row; row < job->end_row; row += kQ8TileRows, tile += bytes) {
+      float32x4_t out[2];
+      Kernel::one_token(tile, codes, scales, blocks, out);
+      store_rows(job, job->first_token, row, out);
+    }
+  }
+
+  static void store_rows(const LinearJob* job, uint32_t token, uint32_t row, const float32x4_t (&out)[2]) noexcept {
+    store_outputs(job, token, row, out[0]);
+    if (row + kLanes < job->end_row) store_outputs(job, token, row + kLanes, out[1]);
+  }
+
+  static void multiply(const LinearJob* job) noexcept {
+    if (job->end_token - job->first_token == 1) return multiply_one_token(job);
+    for (uint32_t first = job->first_token; first < job->end_token; first += kQ8TokensAtOnce) {
+      const uint32_t end = job->end_token - first < kQ8TokensAtOnce ? job->end_token : first + kQ8TokensAtOnce;
+      for (uint32_t row = job->first_row; row < job->end_row; row += kQ8TileRows) {
+        multiply_tile(job, row, first, end);
+      }
+    }
+  }
+
+  static constexpr LinearKernels kernels() {
+    return {kQ8TileRows,    Kernel::kUnitTokens, tile_bytes, pack_tile, unpack_row,
+            prepared_bytes, prepare,             multiply};
+  }
+};
+
+}  // namespace stonechat::neon

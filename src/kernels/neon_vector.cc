@@ -1,0 +1,58 @@
+// Norm, rotation, SiLU and conversion, 4 or 16 values at a time.
+#include <math.h>
+
+#include "kernels/neon_common.h"
+
+namespace stonechat::neon {
+namespace {
+
+void rms_norm(const float* x, const float* weight, float epsilon, uint32_t cols, float* out) noexcept {
+  float32x4_t squares[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
+  for (uint32_t i = 0; i < cols; i += 16) {
+#pragma GCC unroll 4
+    for (uint32_t v = 0; v < 4; ++v) {
+      const float32x4_t values = vld1q_f32(x + i + v * kLanes);
+      squares[v] = vfmaq_f32(squares[v], values, values);
+    }
+  }
+  const float sum = tree_sum(squares[0], squares[1], squares[2], squares[3]);
+  const float32x4_t scale = vdupq_n_f32(1.0F / sqrtf(sum / static_cast<float>(cols) + epsilon));
+  for (uint32_t i = 0; i < cols; i += kLanes) {
+    vst1q_f32(out + i, vmulq_f32(vmulq_f32(vld1q_f32(x + i), scale), vld1q_f32(weight + i)));
+  }
+}
+
+void rope(float* x, uint32_t heads, uint32_t head_dim, const float* cosine, const float* sine) noexcept {
+  const uint32_t half = head_dim / 2;
+  for (uint32_t head = 0; head < heads; ++head, x += head_dim) {
+    for (uint32_t i = 0; i < half; i += kLanes) {
+      const float32x4_t a = vld1q_f32(x + i);
+      const float32x4_t b = vld1q_f32(x + half + i);
+      const float32x4_t c = vld1q_f32(cosine + i);
+      const float32x4_t s = vld1q_f32(sine + i);
+      vst1q_f32(x + i, vsubq_f32(vmulq_f32(a, c), vmulq_f32(b, s)));
+      vst1q_f32(x + half + i, vaddq_f32(vmulq_f32(b, c), vmulq_f32(a, s)));
+    }
+  }
+}
+
+void silu_multiply(const float* gate, const float* up, uint32_t count, float* out) noexcept {
+  for (uint32_t i = 0; i < count; i += kLanes) {
+    const float32x4_t g = vld1q_f32(gate + i);
+    const float32x4_t silu = vdivq_f32(g, vaddq_f32(vdupq_n_f32(1.0F), exp_shared(vnegq_f32(g))));
+    vst1q_f32(out + i, vmulq_f32(silu, vld1q_f32(up + i)));
+  }
+}
+
+void to_half(const float* x, uint32_t count, uint16_t* out) noexcept {
+  for (uint32_t i = 0; i < count; i += 2 * kLanes) {
+    const float16x4_t low = vcvt_f16_f32(vld1q_f32(x + i));
+    vst1q_u16(out + i, vreinterpretq_u16_f16(vcvt_high_f16_f32(low, vld1q_f32(x + i + kLanes))));
+  }
+}
+
+}  // namespace
+
+constinit const VectorKernels kVector = {rms_norm, rope, silu_multiply, to_half};
+
+}  // namespace stonechat::neon
