@@ -26,7 +26,9 @@ struct Kernel {
     *out_scale = scales[0];
   }
 
-  static void widen_scales(const uint16_t* halves, float* out) { widen_halves(halves, kQ8TileRows, out); }
+  static void widen_scales(const uint16_t* halves, float* out) {
+    widen_halves(halves, kQ8TileRows, out);
+  }
 
   // Columns 4 kLane .. of 16: two vectors of weights, each with the lane of each token's codes.
   template <int kLane, uint32_t kUnits>

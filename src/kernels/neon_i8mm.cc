@@ -45,13 +45,13 @@ struct Kernel {
     vst1q_f32(out + 12, vzip2q_f32(high, high));
   }
 
-  // One block of two pairs of rows: half of the tile, so that integer sums, float sums and operands fit the 32
-  // registers.
+  // One block of two pairs of rows: half of the tile, so that integer sums, float sums and operands fit the
+  // 32 registers.
   template <uint32_t kUnits>
   [[gnu::always_inline]] static void add_half_tile(const int8_t* weights, const float* wide_scales,
-                                                   const int8_t* codes, const float* scales, size_t unit_bytes,
-                                                   const int32_t*& starts, float32x4_t (&sum)[kUnits][kPairs],
-                                                   uint32_t first_pair) {
+                                                   const int8_t* codes, const float* scales,
+                                                   size_t unit_bytes, const int32_t*& starts,
+                                                   float32x4_t (&sum)[kUnits][kPairs], uint32_t first_pair) {
     int32x4_t dot[kUnits][2];
 #pragma GCC unroll 8
     for (uint32_t u = 0; u < kUnits; ++u) {
@@ -155,10 +155,7 @@ constinit const LinearKernels kQ8_0LinearI8mm = Q8Linear<Kernel>::kernels();
 }  // namespace neon
 
 constinit const KernelTable kNeonI8mmKernels = {
-    "neon_i8mm",
-    kCpuNeon | kCpuNeonI8mm,
-    {nullptr, nullptr, nullptr, &neon::kQ8_0LinearI8mm},
-    nullptr,
+    "neon_i8mm", kCpuNeon | kCpuNeonI8mm, {nullptr, nullptr, nullptr, &neon::kQ8_0LinearI8mm}, nullptr,
     nullptr,
 };
 

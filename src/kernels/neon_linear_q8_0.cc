@@ -1,7 +1,7 @@
 // Q8_0 products with the widening multiplications of Armv8.0.
 //
-// Two products of a code (-128 .. 127) and an activation's code (-127 .. 127) sum to at most 32,512, which fits
-// in 16 bits: SMULL, SMLAL, then SADALP into 32.
+// Two products of a code (-128 .. 127) and an activation's code (-127 .. 127) sum to at most 32,512, which
+// fits in 16 bits: SMULL, SMLAL, then SADALP into 32.
 #include "kernels/neon_q8_0.h"
 
 namespace stonechat::neon {
@@ -32,7 +32,9 @@ struct Kernel {
     *out_scale = scales[0];
   }
 
-  static void widen_scales(const uint16_t* halves, float* out) { widen_halves(halves, kQ8TileRows, out); }
+  static void widen_scales(const uint16_t* halves, float* out) {
+    widen_halves(halves, kQ8TileRows, out);
+  }
 
   // Four rows, four columns, one token.
   static int32x4_t add_four(int32x4_t sum, int8x16_t weights, int8x16_t x) {

@@ -7,7 +7,7 @@
 
 namespace stonechat::neon {
 
-inline constexpr uint32_t kProductRows = 16;   // outputs of a vector of x: four registers
+inline constexpr uint32_t kProductRows = 16;    // outputs of a vector of x: four registers
 inline constexpr uint32_t kProductVectors = 4;  // vectors of x at once: 16 sums, 4 weights, 4 of x
 
 template <int kLane, uint32_t kVectors>
@@ -21,8 +21,8 @@ template <int kLane, uint32_t kVectors>
   }
 }
 
-// For v < kVectors, i < 16, in the order of k: sums[v][i] = fma(weights[k][i], x[v][k], sums[v][i]), k < count.
-// Strides are in floats.
+// For v < kVectors, i < 16, in the order of k: sums[v][i] = fma(weights[k][i], x[v][k], sums[v][i]), k <
+// count. Strides are in floats.
 template <uint32_t kVectors>
 static inline void add_product(const float* weights, size_t weight_stride, const float* x, size_t x_stride,
                                uint32_t count, float* sums, size_t sum_stride) {
@@ -65,10 +65,14 @@ static inline void add_product(const float* weights, size_t weight_stride, const
     sums += kProductVectors * sum_stride;
   }
   switch (vectors) {
-    case 3: return add_product<3>(weights, weight_stride, x, x_stride, count, sums, sum_stride);
-    case 2: return add_product<2>(weights, weight_stride, x, x_stride, count, sums, sum_stride);
-    case 1: return add_product<1>(weights, weight_stride, x, x_stride, count, sums, sum_stride);
-    default: return;
+    case 3:
+      return add_product<3>(weights, weight_stride, x, x_stride, count, sums, sum_stride);
+    case 2:
+      return add_product<2>(weights, weight_stride, x, x_stride, count, sums, sum_stride);
+    case 1:
+      return add_product<1>(weights, weight_stride, x, x_stride, count, sums, sum_stride);
+    default:
+      return;
   }
 }
 

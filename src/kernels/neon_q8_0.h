@@ -2,9 +2,9 @@
 //
 // Included by neon*.cc only; static, as neon_common.h says.
 //
-// A tile is 8 rows, block after block: 8 scales (binary16), then 256 codes in the order that Kernel::code_offset
-// states. Activations are prepared in units of 1 or 2 tokens: the codes of all blocks in Kernel's order, then
-// the scales of all blocks as floats, as Kernel wants them.
+// A tile is 8 rows, block after block: 8 scales (binary16), then 256 codes in the order that
+// Kernel::code_offset states. Activations are prepared in units of 1 or 2 tokens: the codes of all blocks in
+// Kernel's order, then the scales of all blocks as floats, as Kernel wants them.
 #pragma once
 
 #include "kernels/neon_common.h"
@@ -17,17 +17,18 @@ inline constexpr uint32_t kQ8BlockBytes = kQ8ScaleBytes + kQ8TileRows * kBlock;
 inline constexpr uint32_t kQ8StoredBytes = 2 + kBlock;  // of a block of one row in a file
 inline constexpr uint32_t kQ8Units = 4;                 // of activations that share the registers
 inline constexpr uint32_t kQ8TokensAtOnce = 64;         // whose activations stay in the second-level cache
-inline constexpr uint32_t kQ8BlocksAtOnce = 32;         // of a tile, whose weights stay in the first-level cache
+inline constexpr uint32_t kQ8BlocksAtOnce = 32;  // of a tile, whose weights stay in the first-level cache
 
 // Integer sums start at the bits of 1.5 x 2^23. |sum| is at most 32 x 128 x 127 < 2^22, so that the bits of
-// start + sum are those of the float 1.5 x 2^23 + sum, and a subtraction, which is exact, makes it float(sum).
-// That replaces a conversion, which runs on fewer of the units.
+// start + sum are those of the float 1.5 x 2^23 + sum, and a subtraction, which is exact, makes it
+// float(sum). That replaces a conversion, which runs on fewer of the units.
 inline constexpr float kSumStart = 0x1.8p23F;
 inline constexpr int32_t kSumStartBits = 0x4b400000;
-alignas(16) static constexpr int32_t kSumStarts[4] = {kSumStartBits, kSumStartBits, kSumStartBits, kSumStartBits};
+alignas(16) static constexpr int32_t kSumStarts[4] = {kSumStartBits, kSumStartBits, kSumStartBits,
+                                                      kSumStartBits};
 
-// Reads the start from memory each time: loads have units of their own, where a copy of a register would take a
-// turn from the products. `starts` is hidden from the compiler, which would make it a copy again.
+// Reads the start from memory each time: loads have units of their own, where a copy of a register would take
+// a turn from the products. `starts` is hidden from the compiler, which would make it a copy again.
 [[maybe_unused, gnu::always_inline]] static inline int32x4_t load_start(const int32_t*& starts) {
   asm volatile("" : "+r"(starts));
   return vld1q_s32(starts);
@@ -66,13 +67,13 @@ alignas(16) static constexpr int32_t kSumStarts[4] = {kSumStartBits, kSumStartBi
 
 // What one step of a Kernel works on: some blocks of a tile, and the same blocks of some units.
 struct Q8Piece {
-  const uint8_t* weights;     // first block of the tile
-  const float* wide_scales;   // its scales, as Kernel::widen_scales made them
-  const int8_t* codes;        // first block of the first unit
-  const float* scales;        // its scales
-  size_t unit_bytes;          // from one unit to the next
+  const uint8_t* weights;    // first block of the tile
+  const float* wide_scales;  // its scales, as Kernel::widen_scales made them
+  const int8_t* codes;       // first block of the first unit
+  const float* scales;       // its scales
+  size_t unit_bytes;         // from one unit to the next
   uint32_t blocks;
-  float* sums;                // Kernel::kUnitTokens x 8 floats a unit
+  float* sums;  // Kernel::kUnitTokens x 8 floats a unit
 };
 
 // Kernel gives:
@@ -90,7 +91,8 @@ struct Q8Linear {
   }
 
   static size_t unit_bytes(uint32_t cols) noexcept {
-    return round_up_64(size_t{cols} / kBlock * (Kernel::kUnitBlockCodes + Kernel::kUnitBlockScales * sizeof(float)));
+    return round_up_64(size_t{cols} / kBlock *
+                       (Kernel::kUnitBlockCodes + Kernel::kUnitBlockScales * sizeof(float)));
   }
 
   static void pack_tile(const void* source, uint32_t rows, uint32_t cols, void* tile) noexcept {
@@ -126,14 +128,15 @@ struct Q8Linear {
     return (size_t{tokens} + Kernel::kUnitTokens - 1) / Kernel::kUnitTokens * unit_bytes(cols);
   }
 
-  static void prepare(const float* x, size_t x_stride, uint32_t cols, uint32_t first_token, uint32_t end_token,
-                      void* prepared) noexcept {
+  static void prepare(const float* x, size_t x_stride, uint32_t cols, uint32_t first_token,
+                      uint32_t end_token, void* prepared) noexcept {
     const uint32_t blocks = cols / kBlock;
     for (uint32_t token = first_token; token < end_token; token += Kernel::kUnitTokens) {
       auto* codes = static_cast<int8_t*>(prepared) + token / Kernel::kUnitTokens * unit_bytes(cols);
       auto* scales = reinterpret_cast<float*>(codes + size_t{blocks} * Kernel::kUnitBlockCodes);
       const float* values = x + token * x_stride;
-      const uint32_t present = end_token - token < Kernel::kUnitTokens ? end_token - token : Kernel::kUnitTokens;
+      const uint32_t present =
+          end_token - token < Kernel::kUnitTokens ? end_token - token : Kernel::kUnitTokens;
       for (uint32_t block = 0; block < blocks; ++block, values += kBlock) {
         int8x8_t block_codes[Kernel::kUnitTokens][4] = {};
         float block_scales[Kernel::kUnitTokens] = {};
@@ -154,10 +157,14 @@ struct Q8Linear {
       piece.sums += kQ8Units * Kernel::kUnitTokens * kQ8TileRows;
     }
     switch (units) {
-      case 3: return Kernel::template add_blocks<3>(piece);
-      case 2: return Kernel::template add_blocks<2>(piece);
-      case 1: return Kernel::template add_blocks<1>(piece);
-      default: return;
+      case 3:
+        return Kernel::template add_blocks<3>(piece);
+      case 2:
+        return Kernel::template add_blocks<2>(piece);
+      case 1:
+        return Kernel::template add_blocks<1>(piece);
+      default:
+        return;
     }
   }
 
@@ -168,7 +175,8 @@ struct Q8Linear {
     const uint32_t units = (end - first + Kernel::kUnitTokens - 1) / Kernel::kUnitTokens;
     memset(sums, 0, size_t{units} * Kernel::kUnitTokens * kQ8TileRows * sizeof(float));
     const uint32_t blocks = job->cols / kBlock;
-    const uint8_t* tile = static_cast<const uint8_t*>(job->weights) + row / kQ8TileRows * tile_bytes(job->cols);
+    const uint8_t* tile =
+        static_cast<const uint8_t*>(job->weights) + row / kQ8TileRows * tile_bytes(job->cols);
     const size_t bytes = unit_bytes(job->cols);
     const auto* codes = static_cast<const int8_t*>(job->activations) + first / Kernel::kUnitTokens * bytes;
     const auto* scales = reinterpret_cast<const float*>(codes + size_t{blocks} * Kernel::kUnitBlockCodes);
@@ -185,7 +193,8 @@ struct Q8Linear {
     for (uint32_t token = first; token < end; ++token) {
       const uint32_t unit = (token - first) / Kernel::kUnitTokens;
       float32x4_t out[2];
-      Kernel::outputs(sums + unit * Kernel::kUnitTokens * kQ8TileRows, (token - first) % Kernel::kUnitTokens, out);
+      Kernel::outputs(sums + unit * Kernel::kUnitTokens * kQ8TileRows, (token - first) % Kernel::kUnitTokens,
+                      out);
       store_rows(job, token, row, out);
     }
   }
@@ -204,7 +213,8 @@ struct Q8Linear {
     }
   }
 
-  static void store_rows(const LinearJob* job, uint32_t token, uint32_t row, const float32x4_t (&out)[2]) noexcept {
+  static void store_rows(const LinearJob* job, uint32_t token, uint32_t row,
+                         const float32x4_t (&out)[2]) noexcept {
     store_outputs(job, token, row, out[0]);
     if (row + kLanes < job->end_row) store_outputs(job, token, row + kLanes, out[1]);
   }
@@ -212,7 +222,8 @@ struct Q8Linear {
   static void multiply(const LinearJob* job) noexcept {
     if (job->end_token - job->first_token == 1) return multiply_one_token(job);
     for (uint32_t first = job->first_token; first < job->end_token; first += kQ8TokensAtOnce) {
-      const uint32_t end = job->end_token - first < kQ8TokensAtOnce ? job->end_token : first + kQ8TokensAtOnce;
+      const uint32_t end =
+          job->end_token - first < kQ8TokensAtOnce ? job->end_token : first + kQ8TokensAtOnce;
       for (uint32_t row = job->first_row; row < job->end_row; row += kQ8TileRows) {
         multiply_tile(job, row, first, end);
       }
@@ -220,8 +231,8 @@ struct Q8Linear {
   }
 
   static constexpr LinearKernels kernels() {
-    return {kQ8TileRows,    Kernel::kUnitTokens, tile_bytes, pack_tile, unpack_row,
-            prepared_bytes, prepare,             multiply};
+    return {kQ8TileRows, Kernel::kUnitTokens, tile_bytes, pack_tile,
+            unpack_row,  prepared_bytes,      prepare,    multiply};
   }
 };
 
