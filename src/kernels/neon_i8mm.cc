@@ -96,6 +96,8 @@ struct Kernel {
     }
     for (uint32_t b = 0; b < piece.blocks; ++b) {
       add_half_tile(weights, wide_scales, codes, scales, piece.unit_bytes, starts, sum, 0);
+      // Hidden as `starts` is: else the compiler keeps the codes for the second half and stores sums instead.
+      asm volatile("" : "+r"(codes));
       add_half_tile(weights, wide_scales, codes, scales, piece.unit_bytes, starts, sum, 2);
       weights += kQ8BlockBytes;
       wide_scales += kWideScales;
@@ -109,13 +111,14 @@ struct Kernel {
     }
   }
 
-  static void outputs(const float* sums, uint32_t token_in_unit, float32x4_t (&out)[2]) {
-#pragma GCC unroll 2
-    for (uint32_t i = 0; i < 2; ++i) {
-      const float32x4_t first = vld1q_f32(sums + 2 * i * kSquare);
-      const float32x4_t second = vld1q_f32(sums + (2 * i + 1) * kSquare);
-      out[i] = token_in_unit == 0 ? vuzp1q_f32(first, second) : vuzp2q_f32(first, second);
-    }
+  static void store(const LinearJob* job, uint32_t token, uint32_t row, const float* sums) {
+    const float32x4x4_t square = {{vld1q_f32(sums), vld1q_f32(sums + kSquare), vld1q_f32(sums + 2 * kSquare),
+                                   vld1q_f32(sums + 3 * kSquare)}};
+    store_tile(job, token, row, vuzp1q_f32(square.val[0], square.val[1]),
+               vuzp1q_f32(square.val[2], square.val[3]));
+    if (token + 1 == job->end_token) return;
+    store_tile(job, token + 1, row, vuzp2q_f32(square.val[0], square.val[1]),
+               vuzp2q_f32(square.val[2], square.val[3]));
   }
 
   // Half of each SMMLA is wasted; still it multiplies as much as an SDOT, and needs no other layout.

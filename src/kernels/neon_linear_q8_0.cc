@@ -89,9 +89,8 @@ struct Kernel {
     }
   }
 
-  static void outputs(const float* sums, uint32_t, float32x4_t (&out)[2]) {
-    out[0] = vld1q_f32(sums);
-    out[1] = vld1q_f32(sums + kLanes);
+  static void store(const LinearJob* job, uint32_t token, uint32_t row, const float* sums) {
+    store_tile(job, token, row, vld1q_f32(sums), vld1q_f32(sums + kLanes));
   }
 
   static void one_token(const uint8_t* block, const int8_t* codes, const float* scales, uint32_t blocks,

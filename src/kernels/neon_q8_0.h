@@ -38,6 +38,13 @@ alignas(16) static constexpr int32_t kSumStarts[4] = {kSumStartBits, kSumStartBi
   return vsubq_f32(vreinterpretq_f32_s32(sum), vdupq_n_f32(kSumStart));
 }
 
+// Stores the outputs of the tile of `row` of one token, those below end_row only.
+[[maybe_unused]] static inline void store_tile(const LinearJob* job, uint32_t token, uint32_t row,
+                                               float32x4_t low, float32x4_t high) {
+  store_outputs(job, token, row, low);
+  if (row + kLanes < job->end_row) store_outputs(job, token, row + kLanes, high);
+}
+
 [[maybe_unused]] static inline void prefetch_weights(const uint8_t* block) {
   constexpr uint32_t kAhead = 8 * kQ8BlockBytes;
 #pragma GCC unroll 8
@@ -82,8 +89,8 @@ struct Q8Piece {
 //   store_unit(codes of the unit's tokens, their scales, where to)
 //   widen_scales(8 halves, out)
 //   add_blocks<units>(piece)
-//   outputs(sums of a unit, token in it, out[2])
-//   one_token(tile, unit's codes, its scales, blocks, out[2]): as add_blocks and outputs for the first token
+//   store(job, first token of a unit, row, its sums)
+//   one_token(tile, unit's codes, its scales, blocks, out[2]): the first token of a unit
 template <typename Kernel>
 struct Q8Linear {
   static size_t tile_bytes(uint32_t cols) noexcept {
@@ -190,12 +197,10 @@ struct Q8Linear {
       add_units(units, {weights, wide_scales, codes + size_t{block} * Kernel::kUnitBlockCodes,
                         scales + size_t{block} * Kernel::kUnitBlockScales, bytes, count, sums});
     }
-    for (uint32_t token = first; token < end; ++token) {
-      const uint32_t unit = (token - first) / Kernel::kUnitTokens;
-      float32x4_t out[2];
-      Kernel::outputs(sums + unit * Kernel::kUnitTokens * kQ8TileRows, (token - first) % Kernel::kUnitTokens,
-                      out);
-      store_rows(job, token, row, out);
+    const float* unit_sums = sums;
+    for (uint32_t token = first; token < end; token += Kernel::kUnitTokens) {
+      Kernel::store(job, token, row, unit_sums);
+      unit_sums += Kernel::kUnitTokens * kQ8TileRows;
     }
   }
 
@@ -209,14 +214,8 @@ struct Q8Linear {
     for (uint32_t row = job->first_row; row < job->end_row; row += kQ8TileRows, tile += bytes) {
       float32x4_t out[2];
       Kernel::one_token(tile, codes, scales, blocks, out);
-      store_rows(job, job->first_token, row, out);
+      store_tile(job, job->first_token, row, out[0], out[1]);
     }
-  }
-
-  static void store_rows(const LinearJob* job, uint32_t token, uint32_t row,
-                         const float32x4_t (&out)[2]) noexcept {
-    store_outputs(job, token, row, out[0]);
-    if (row + kLanes < job->end_row) store_outputs(job, token, row + kLanes, out[1]);
   }
 
   static void multiply(const LinearJob* job) noexcept {
