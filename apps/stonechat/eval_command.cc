@@ -24,8 +24,8 @@ struct EvalOptions {
   bool json = false;
 };
 
-std::vector<TokenId> tokens_of(const EvalOptions& options, const Tokenizer& tokenizer) {
-  return tokenizer.encode(read_text_file(options.text), Tokenizer::SpecialTokens::kPlainText);
+std::vector<TokenId> tokens_of(const std::string& text, const Tokenizer& tokenizer) {
+  return tokenizer.encode(text, Tokenizer::SpecialTokens::kPlainText);
 }
 
 void check_window(const EvalOptions& options, const ModelConfig& config) {
@@ -48,10 +48,11 @@ uint64_t window_count(const EvalOptions& options, size_t tokens) {
 }
 
 void eval_perplexity(const EvalOptions& options) {
+  const std::string text = read_text_file(options.text);  // first: a model takes long to load
   ThreadPool pool(options.run.thread_count());
   const LoadedModel model(options.model, pool);
   check_window(options, model.weights.config);
-  const std::vector<TokenId> tokens = tokens_of(options, model.tokenizer);
+  const std::vector<TokenId> tokens = tokens_of(text, model.tokenizer);
   Executor executor(model.weights, kernels(), pool, options.run.batch);
   catch_interrupts();
   Progress progress("perplexity", window_count(options, tokens.size()), "windows");
@@ -102,13 +103,14 @@ void print_kl_json(const EvalOptions& options, const KlResult& result) {
 }
 
 void eval_kl(const EvalOptions& options) {
+  const std::string text = read_text_file(options.text);  // first: a model takes long to load
   ThreadPool pool(options.run.thread_count());
   const LoadedModel model(options.model, pool);
   const LoadedModel reference(options.against, pool);
   check_window(options, model.weights.config);
   check_window(options, reference.weights.config);
-  const std::vector<TokenId> tokens = tokens_of(options, model.tokenizer);
-  if (tokens != tokens_of(options, reference.tokenizer)) {
+  const std::vector<TokenId> tokens = tokens_of(text, model.tokenizer);
+  if (tokens != tokens_of(text, reference.tokenizer)) {
     fail(ErrorKind::kUsage, "{} and {}: the models cut the text into different tokens", options.model,
          options.against);
   }

@@ -15,7 +15,7 @@ Executor::Executor(const Weights& weights, const KernelTable& kernels, ThreadPoo
       kernels_(kernels),
       pool_(pool),
       max_batch_(std::max(1U, max_batch)),
-      rope_(weights.config, weights.rope_factors) {}
+      rope_(rope_frequencies(weights.config, weights.rope_factors)) {}
 
 size_t Executor::buffer_bytes() const {
   return residual_.bytes() + normed_.bytes() + qkv_.bytes() + gate_up_.bytes() + prepared_.bytes() +
@@ -160,6 +160,7 @@ void Executor::attention(uint32_t layer, uint32_t tokens, std::span<const Run> r
 void Executor::rotate_and_store(uint32_t layer, uint32_t tokens, std::span<const Run> runs) {
   const ModelConfig& config = weights_.config;
   const uint32_t qkv_width = config.query_width() + 2 * config.kv_width();
+  const std::vector<float>& key_offset = weights_.layers[layer].key_offset;
   const uint32_t rotated_heads = config.heads + config.kv_heads;  // queries and keys lie side by side
   for_tokens(tokens, 1, [&](uint32_t begin, uint32_t end) {
     for (const Run& run : runs) {
@@ -169,8 +170,10 @@ void Executor::rotate_and_store(uint32_t layer, uint32_t tokens, std::span<const
         float* row = qkv_.as<float>() + size_t{token} * qkv_width;
         kernels_.vector->rope(row, rotated_heads, config.head_dim, rope_.cosine(position),
                               rope_.sine(position));
+        float* keys = row + config.query_width();
+        for (size_t i = 0; i < key_offset.size(); ++i) keys[i] -= key_offset[i];
         uint16_t* half = half_.as<uint16_t>() + size_t{token} * 2 * config.kv_width();
-        kernels_.vector->to_half(row + config.query_width(), 2 * config.kv_width(), half);
+        kernels_.vector->to_half(keys, 2 * config.kv_width(), half);
         run.cache->store(layer, position, half, half + config.kv_width());
       }
     }

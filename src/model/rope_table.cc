@@ -4,12 +4,14 @@
 
 namespace stonechat {
 
-RopeTable::RopeTable(const ModelConfig& config, std::span<const float> factors) {
+std::vector<double> rope_frequencies(const ModelConfig& config, std::span<const float> factors) {
   const uint32_t pairs = config.head_dim / 2;
+  std::vector<double> frequencies;
   for (uint32_t pair = 0; pair < pairs; ++pair) {
     const double frequency = std::pow(config.rope_base, -static_cast<double>(pair) / pairs);
-    frequencies_.push_back(frequency / config.rope_divisor / (factors.empty() ? 1.0 : factors[pair]));
+    frequencies.push_back(frequency / config.rope_divisor / (factors.empty() ? 1.0 : factors[pair]));
   }
+  return frequencies;
 }
 
 void RopeTable::reserve(uint32_t positions) {

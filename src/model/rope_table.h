@@ -5,16 +5,20 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "model/config.h"
 
 namespace stonechat {
 
+// Radians that each pair turns by from one position to the next, head_dim / 2 of them. `factors` divide them
+// (length head_dim / 2, or empty): how files carry Llama 3's scaling.
+std::vector<double> rope_frequencies(const ModelConfig& config, std::span<const float> factors);
+
 class RopeTable {
  public:
-  // `factors` divide the frequencies (length head_dim / 2, or empty): how files carry Llama 3's scaling.
-  RopeTable(const ModelConfig& config, std::span<const float> factors);
+  explicit RopeTable(std::vector<double> frequencies) : frequencies_(std::move(frequencies)) {}
 
   // Makes cosine() and sine() valid for positions below `positions`. Not thread safe.
   void reserve(uint32_t positions);
@@ -26,7 +30,7 @@ class RopeTable {
   const float* sine(uint32_t position) const { return sine_.data() + size_t{position} * frequencies_.size(); }
 
  private:
-  std::vector<double> frequencies_;  // radians a position, by pair
+  std::vector<double> frequencies_;
   std::vector<float> cosine_;
   std::vector<float> sine_;
 };

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "model/rope_table.h"
 #include "quant/decode.h"
 
 namespace stonechat {
@@ -99,7 +100,24 @@ std::vector<float> load_qkv_bias(TensorShelf& shelf, const ModelConfig& config, 
   return bias;
 }
 
-LayerWeights load_layer(TensorShelf& shelf, const ModelConfig& config, uint32_t index) {
+// Some heads add biases of up to 211 to keys, which leaves binary16 no bits for the rest of such a dimension.
+// A vector that all keys of a head have in common changes no attention: it adds the same to all scores of a
+// query, and softmax takes that out again. Rotated biases differ by position, but in slow pairs, where the
+// large ones are, hardly: so there we cache keys without them (docs/decisions/0004-key-offset.md).
+std::vector<float> key_offset_of(const ModelConfig& config, const std::vector<float>& qkv_bias,
+                                 const std::vector<double>& frequencies) {
+  constexpr double kSlow = 1e-4;  // radians a position: 0.4 over 4,096 tokens
+  if (qkv_bias.empty()) return {};
+  std::vector<float> offset(config.kv_width());
+  for (uint32_t i = 0; i < config.kv_width(); ++i) {
+    const uint32_t pair = i % config.head_dim % (config.head_dim / 2);
+    offset[i] = frequencies[pair] <= kSlow ? qkv_bias[config.query_width() + i] : 0.0F;
+  }
+  return offset;
+}
+
+LayerWeights load_layer(TensorShelf& shelf, const ModelConfig& config, const std::vector<double>& frequencies,
+                        uint32_t index) {
   const std::string prefix = fmt::format("blk.{}.", index);
   const uint32_t width = config.width;
   LayerWeights layer;
@@ -109,6 +127,7 @@ LayerWeights load_layer(TensorShelf& shelf, const ModelConfig& config, uint32_t 
   if (config.rope_pairs_adjacent) query.source_row = key.source_row = rows_of_half_pairs(config.head_dim);
   layer.qkv = shelf.matrix({query, key, shelf.part(prefix + "attn_v.weight", config.kv_width(), width)});
   layer.qkv_bias = load_qkv_bias(shelf, config, prefix);
+  layer.key_offset = key_offset_of(config, layer.qkv_bias, frequencies);
   layer.attention_out =
       shelf.matrix({shelf.part(prefix + "attn_output.weight", width, config.query_width())});
   layer.mlp_norm = shelf.vector(prefix + "ffn_norm.weight", width);
@@ -171,8 +190,10 @@ Weights Weights::load(const gguf::Reader& file, const KernelTable& kernels, Thre
       }
     }
   }
-  for (uint32_t layer = 0; layer < config.layers; ++layer)
-    weights.layers.push_back(load_layer(shelf, config, layer));
+  const std::vector<double> frequencies = rope_frequencies(config, weights.rope_factors);
+  for (uint32_t layer = 0; layer < config.layers; ++layer) {
+    weights.layers.push_back(load_layer(shelf, config, frequencies, layer));
+  }
   shelf.check_all_taken();
 
   count_tensors(file, weights);

@@ -20,6 +20,7 @@ struct LayerWeights {
   std::vector<float> attention_norm;  // (w)
   PackedMatrix qkv;                   // (q + k + k, w): query, key and value rows below each other
   std::vector<float> qkv_bias;        // (q + k + k), or empty
+  std::vector<float> key_offset;      // (k) subtracted from rotated keys before they are cached, or empty
   PackedMatrix attention_out;         // (w, q)
   std::vector<float> mlp_norm;        // (w)
   PackedMatrix gate_up;               // (m + m, w): gate rows, then up rows
