@@ -1,0 +1,26 @@
+# bash completion for stonechat: source this file, or install it as /usr/share/bash-completion/completions/stonechat.
+_stonechat() {
+  local word=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]} flags=
+  local commands="pull run chat inspect convert quantize bench eval tokenize"
+  local models="qwen2.5-coder-0.5b smollm2-135m qwen2.5-0.5b qwen2.5-0.5b-instruct"
+  local sampling="--max-tokens --greedy --temperature --top-k --top-p --min-p --typical --repeat-penalty
+    --presence-penalty --frequency-penalty --repeat-last-n --seed --stop --threads --context --batch --json"
+  if [[ $COMP_CWORD -eq 1 ]]; then
+    mapfile -t COMPREPLY < <(compgen -W "$commands --help --version" -- "$word")
+    return
+  fi
+  case $command in
+    pull) flags="--to --list" ;;
+    run) flags="$sampling --file --ignore-eos --special --stats" ;;
+    chat) flags="$sampling --system --load" ;;
+    inspect) flags="--tensors --json" ;;
+    convert) flags="--to --tie-embeddings --threads" ;;
+    quantize) flags="--type --dry-run --threads" ;;
+    bench) flags="--model --n-prompt --n-gen --pg --n-depth --batch-size --ubatch-size --threads --repetitions
+      --cache-type-k --cache-type-v --output --no-warmup" ;;
+    eval) flags="ppl kl --text --against --context --windows --threads --json" ;;
+    tokenize) flags="--file --special --ids --json --detokenize" ;;
+  esac
+  mapfile -t COMPREPLY < <(compgen -W "$flags --help $models" -- "$word"; compgen -f -- "$word")
+}
+complete -o filenames -F _stonechat stonechat

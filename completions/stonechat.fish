@@ -1,0 +1,30 @@
+# fish completion for stonechat: put this file into ~/.config/fish/completions/.
+set -l commands pull run chat inspect convert quantize bench eval tokenize
+complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -f
+complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a pull -d "Fetch a model and print its path"
+complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a run -d "Complete a text"
+complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a chat -d "Talk with a model"
+complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a inspect -d "Show what is in a GGUF file"
+complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a convert -d "Write a model as F32, F16 or BF16"
+complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a quantize -d "Write a model in 8 bits"
+complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a bench -d "Measure tokens per second"
+complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a eval -d "Measure quality"
+complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a tokenize -d "Show tokens"
+complete -c stonechat -n "__fish_seen_subcommand_from $commands" -a "qwen2.5-coder-0.5b smollm2-135m"
+complete -c stonechat -n "__fish_seen_subcommand_from run chat convert quantize bench eval" -s t -l threads -x
+complete -c stonechat -n "__fish_seen_subcommand_from run chat eval" -s c -l context -x
+complete -c stonechat -n "__fish_seen_subcommand_from run chat" -s n -l max-tokens -x
+complete -c stonechat -n "__fish_seen_subcommand_from run chat" -l greedy
+complete -c stonechat -n "__fish_seen_subcommand_from run chat" -l temperature -x
+complete -c stonechat -n "__fish_seen_subcommand_from run chat" -s s -l seed -x
+complete -c stonechat -n "__fish_seen_subcommand_from run chat inspect eval tokenize" -l json
+complete -c stonechat -n "__fish_seen_subcommand_from convert" -l to -x -a "f32 f16 bf16"
+complete -c stonechat -n "__fish_seen_subcommand_from convert" -l tie-embeddings
+complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l type -x -a q8_0
+complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l dry-run
+complete -c stonechat -n "__fish_seen_subcommand_from bench" -s o -l output -x -a "md json jsonl csv"
+complete -c stonechat -n "__fish_seen_subcommand_from eval" -a "ppl kl"
+complete -c stonechat -n "__fish_seen_subcommand_from eval" -l text -r
+complete -c stonechat -n "__fish_seen_subcommand_from eval" -l against -r
+complete -c stonechat -n "__fish_seen_subcommand_from pull" -l list
+complete -c stonechat -n "__fish_seen_subcommand_from pull" -l to -r

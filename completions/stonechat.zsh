@@ -1,0 +1,40 @@
+#compdef stonechat
+# zsh completion for stonechat: put this file as _stonechat into a directory of $fpath.
+local -a commands=(
+  'pull:fetch a model and print its path'
+  'run:complete a text'
+  'chat:talk with a model'
+  'inspect:show what is in a GGUF file'
+  'convert:write a model as F32, F16 or BF16'
+  'quantize:write a model in 8 bits'
+  'bench:measure tokens per second'
+  'eval:measure quality'
+  'tokenize:show tokens'
+)
+local -a sampling=(
+  {-n,--max-tokens}'[most tokens to generate]:tokens' '--greedy[take the most probable token]'
+  --temperature:temperature --top-k:count --top-p:share --min-p:share --typical:share --repeat-penalty:factor
+  --presence-penalty:number --frequency-penalty:number --repeat-last-n:tokens {-s,--seed}:seed '*--stop:text'
+  {-t,--threads}:threads {-c,--context}:tokens {-b,--batch}:tokens --json
+)
+local model='1:model:{_files -g "*.gguf"; compadd qwen2.5-coder-0.5b smollm2-135m}'
+if (( CURRENT == 2 )); then
+  _describe command commands
+  return
+fi
+shift words
+(( CURRENT-- ))
+case $words[1] in
+  pull) _arguments '1:name:(qwen2.5-coder-0.5b smollm2-135m qwen2.5-0.5b qwen2.5-0.5b-instruct)' '--to:directory:_files -/' --list ;;
+  run) _arguments $model '2:prompt' {-f,--file}':prompt:_files' --ignore-eos --special --stats $sampling ;;
+  chat) _arguments $model --system:text '--load:conversation:_files' $sampling ;;
+  inspect) _arguments $model --tensors --json ;;
+  convert) _arguments $model '2:output:_files' '--to:type:(f32 f16 bf16)' --tie-embeddings {-t,--threads}:threads ;;
+  quantize) _arguments $model '2:output:_files' '--type:type:(q8_0)' --dry-run {-t,--threads}:threads ;;
+  bench) _arguments {-m,--model}':model:_files' {-p,--n-prompt}:tokens {-n,--n-gen}:tokens --pg:pair {-d,--n-depth}:tokens \
+    {-b,--batch-size}:tokens {-u,--ubatch-size}:tokens {-t,--threads}:threads {-r,--repetitions}:count \
+    {-o,--output}':format:(md json jsonl csv)' --no-warmup ;;
+  eval) _arguments '1:measure:(ppl kl)' '2:model:_files' '--text:text:_files' '--against:reference:_files' \
+    {-c,--context}:tokens --windows:count {-t,--threads}:threads --json ;;
+  tokenize) _arguments $model '2:text' {-f,--file}':text:_files' --special --ids --json --detokenize ;;
+esac
