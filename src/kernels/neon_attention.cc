@@ -9,7 +9,7 @@
 namespace stonechat::neon {
 namespace {
 
-constexpr uint32_t kGroupRows = 32;  // rows that share widened keys and values
+constexpr uint32_t kGroupRows = 64;  // rows that share widened keys and values
 constexpr uint32_t kTileVectors = kKeyTile / kLanes;
 
 // One row of the group: what its softmax has come to.
@@ -84,7 +84,7 @@ void attend_tile(const AttentionJob* job, const Scratch& scratch, Row* rows, uin
   const uint32_t head_dim = job->head_dim;
   float* scores = scratch.scores + size_t{begin} * kKeyTile;
   memset(scores, 0, size_t{end - begin} * kKeyTile * sizeof(float));
-  for (uint32_t key = 0; key < kKeyTile; key += kProductRows) {
+  for (uint32_t key = 0; key < keys_seen(rows[end - 1], first_key); key += kProductRows) {
     add_products(end - begin, scratch.keys + key, kKeyTile, scratch.queries + size_t{begin} * head_dim,
                  head_dim, head_dim, scores + key, kKeyTile);
   }

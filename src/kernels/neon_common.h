@@ -44,18 +44,47 @@ inline constexpr uint32_t kLanes = 4;
   }
 }
 
+// Makes the compiler forget where a pointer points, so that it reads a constant from memory again instead of
+// copying the register that holds it: loads have units of their own, a copy takes the turn of a product.
+template <typename T>
+[[maybe_unused, gnu::always_inline]] static inline void hide(const T*& pointer) {
+  asm volatile("" : "+r"(pointer));
+}
+
+// 1.5 x 2^23: a float below 2^22 added to it is rounded to the nearest even integer, which the low bits of
+// the sum then hold; subtracting it again leaves that integer as a float.
+static constexpr float kRounder = 0x1.8p23F;
+
+// kExpCoefficients[1] .. [7], each four times.
+struct ExpVectors {
+  alignas(16) float value[7][kLanes];
+};
+[[maybe_unused]] static constexpr ExpVectors exp_vectors() {
+  ExpVectors vectors = {};
+  for (uint32_t i = 0; i < 7; ++i) {
+    for (uint32_t lane = 0; lane < kLanes; ++lane) vectors.value[i][lane] = kExpCoefficients[i + 1];
+  }
+  return vectors;
+}
+[[maybe_unused]] static constexpr ExpVectors kExpVectors = exp_vectors();
+
 // exp() as VectorKernels states it.
 [[maybe_unused]] static inline float32x4_t exp_shared(float32x4_t x) {
   const uint32x4_t is_tiny = vcltq_f32(x, vdupq_n_f32(-87.0F));
   x = vminq_f32(x, vdupq_n_f32(88.0F));
-  const float32x4_t n = vrndnq_f32(vmulq_f32(x, vdupq_n_f32(kLog2E)));
+  const float32x4_t rounded = vaddq_f32(vmulq_f32(x, vdupq_n_f32(kLog2E)), vdupq_n_f32(kRounder));
+  const float32x4_t n = vsubq_f32(rounded, vdupq_n_f32(kRounder));
   float32x4_t r = vfmaq_f32(x, n, vdupq_n_f32(-kLn2High));
   r = vfmaq_f32(r, n, vdupq_n_f32(-kLn2Low));
   float32x4_t p = vdupq_n_f32(kExpCoefficients[0]);
+  const float* coefficients = kExpVectors.value[0];
+  hide(coefficients);
 #pragma GCC unroll 8
-  for (int i = 1; i < 8; ++i) p = vfmaq_f32(vdupq_n_f32(kExpCoefficients[i]), p, r);
-  const int32x4_t exponent = vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127));
-  const float32x4_t result = vmulq_f32(p, vreinterpretq_f32_s32(vshlq_n_s32(exponent, 23)));
+  for (int i = 0; i < 7; ++i) p = vfmaq_f32(vld1q_f32(coefficients + i * kLanes), p, r);
+  // The rounder's own low bits are 0, so the shift leaves n in the place of the exponent.
+  const int32x4_t exponent = vshlq_n_s32(vreinterpretq_s32_f32(rounded), 23);
+  const int32x4_t power = vaddq_s32(exponent, vdupq_n_s32(0x3f800000));
+  const float32x4_t result = vmulq_f32(p, vreinterpretq_f32_s32(power));
   return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(result), is_tiny));
 }
 

@@ -19,16 +19,14 @@ struct Kernel {
     return col / 4 * 32 + row * 4 + col % 4;
   }
 
-  static void store_unit(const int8x8_t (&codes)[1][4], const float (&scales)[1], int8_t* out_codes,
+  static void store_unit(const int8x16_t (&codes)[1][2], const float (&scales)[1], int8_t* out_codes,
                          float* out_scale) {
-#pragma GCC unroll 4
-    for (uint32_t i = 0; i < 4; ++i) vst1_s8(out_codes + i * 8, codes[0][i]);
+    vst1q_s8(out_codes, codes[0][0]);
+    vst1q_s8(out_codes + 16, codes[0][1]);
     *out_scale = scales[0];
   }
 
-  static void widen_scales(const uint16_t* halves, float* out) {
-    widen_halves(halves, kQ8TileRows, out);
-  }
+  static void widen_scales(const uint16_t* halves, float* out) { widen_halves(halves, kQ8TileRows, out); }
 
   // Columns 4 kLane .. of 16: two vectors of weights, each with the lane of each token's codes.
   template <int kLane, uint32_t kUnits>

@@ -26,12 +26,17 @@ struct Kernel {
     return col / 8 * 64 + row * 8 + col % 8;
   }
 
-  static void store_unit(const int8x8_t (&codes)[2][4], const float (&scales)[2], int8_t* out_codes,
+  static void store_unit(const int8x16_t (&codes)[2][2], const float (&scales)[2], int8_t* out_codes,
                          float* out_scales) {
-#pragma GCC unroll 4
-    for (uint32_t i = 0; i < 4; ++i) vst1q_s8(out_codes + i * 16, vcombine_s8(codes[0][i], codes[1][i]));
-    const float32x2_t two = vld1_f32(scales);
-    vst1q_f32(out_scales, vcombine_f32(two, two));
+#pragma GCC unroll 2
+    for (uint32_t i = 0; i < 2; ++i, out_codes += 32) {
+      const int64x2_t first = vreinterpretq_s64_s8(codes[0][i]);
+      const int64x2_t second = vreinterpretq_s64_s8(codes[1][i]);
+      vst1q_s8(out_codes, vreinterpretq_s8_s64(vzip1q_s64(first, second)));
+      vst1q_s8(out_codes + 16, vreinterpretq_s8_s64(vzip2q_s64(first, second)));
+    }
+    const float32x4_t scale = vdupq_n_f32(scales[0]);
+    vst1q_f32(out_scales, vzip1q_f32(scale, vdupq_n_f32(scales[1])));
   }
 
   // Scales of rows 0, 0, 1, 1, then 2, 2, 3, 3, and so on.

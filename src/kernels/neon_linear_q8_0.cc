@@ -19,15 +19,17 @@ struct Kernel {
     return col / 4 * 32 + row / 4 * 16 + col % 4 / 2 * 8 + row % 4 * 2 + col % 2;
   }
 
-  static void store_unit(const int8x8_t (&codes)[1][4], const float (&scales)[1], int8_t* out_codes,
+  static void store_unit(const int8x16_t (&codes)[1][2], const float (&scales)[1], int8_t* out_codes,
                          float* out_scale) {
-#pragma GCC unroll 4
-    for (uint32_t i = 0; i < 4; ++i) {
-      const int16x4_t pairs = vreinterpret_s16_s8(codes[0][i]);
-      const int16x8_t low = vcombine_s16(vdup_lane_s16(pairs, 0), vdup_lane_s16(pairs, 1));
-      const int16x8_t high = vcombine_s16(vdup_lane_s16(pairs, 2), vdup_lane_s16(pairs, 3));
-      vst1q_s8(out_codes + i * 32, vreinterpretq_s8_s16(low));
-      vst1q_s8(out_codes + i * 32 + 16, vreinterpretq_s8_s16(high));
+#pragma GCC unroll 2
+    for (uint32_t i = 0; i < 2; ++i, out_codes += 64) {
+      const int16x8_t pairs = vreinterpretq_s16_s8(codes[0][i]);
+      const int32x4_t low = vreinterpretq_s32_s16(vzip1q_s16(pairs, pairs));
+      const int32x4_t high = vreinterpretq_s32_s16(vzip2q_s16(pairs, pairs));
+      vst1q_s8(out_codes, vreinterpretq_s8_s32(vzip1q_s32(low, low)));
+      vst1q_s8(out_codes + 16, vreinterpretq_s8_s32(vzip2q_s32(low, low)));
+      vst1q_s8(out_codes + 32, vreinterpretq_s8_s32(vzip1q_s32(high, high)));
+      vst1q_s8(out_codes + 48, vreinterpretq_s8_s32(vzip2q_s32(high, high)));
     }
     *out_scale = scales[0];
   }

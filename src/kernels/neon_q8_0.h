@@ -19,23 +19,19 @@ inline constexpr uint32_t kQ8Units = 4;                 // of activations that s
 inline constexpr uint32_t kQ8TokensAtOnce = 64;         // whose activations stay in the second-level cache
 inline constexpr uint32_t kQ8BlocksAtOnce = 32;  // of a tile, whose weights stay in the first-level cache
 
-// Integer sums start at the bits of 1.5 x 2^23. |sum| is at most 32 x 128 x 127 < 2^22, so that the bits of
-// start + sum are those of the float 1.5 x 2^23 + sum, and a subtraction, which is exact, makes it
-// float(sum). That replaces a conversion, which runs on fewer of the units.
-inline constexpr float kSumStart = 0x1.8p23F;
-inline constexpr int32_t kSumStartBits = 0x4b400000;
-alignas(16) static constexpr int32_t kSumStarts[4] = {kSumStartBits, kSumStartBits, kSumStartBits,
-                                                      kSumStartBits};
+// Integer sums start at the bits of kRounder. |sum| is at most 32 x 128 x 127 < 2^22, so that the bits of
+// start + sum are those of the float kRounder + sum, and a subtraction, which is exact, makes it float(sum).
+// That replaces a conversion, which runs on fewer of the units.
+static constexpr int32_t kSumStart = 0x4b400000;
+alignas(16) static constexpr int32_t kSumStarts[4] = {kSumStart, kSumStart, kSumStart, kSumStart};
 
-// Reads the start from memory each time: loads have units of their own, where a copy of a register would take
-// a turn from the products. `starts` is hidden from the compiler, which would make it a copy again.
 [[maybe_unused, gnu::always_inline]] static inline int32x4_t load_start(const int32_t*& starts) {
-  asm volatile("" : "+r"(starts));
+  hide(starts);
   return vld1q_s32(starts);
 }
 
 [[maybe_unused]] static inline float32x4_t sum_to_float(int32x4_t sum) {
-  return vsubq_f32(vreinterpretq_f32_s32(sum), vdupq_n_f32(kSumStart));
+  return vsubq_f32(vreinterpretq_f32_s32(sum), vdupq_n_f32(kRounder));
 }
 
 // Stores the outputs of the tile of `row` of one token, those below end_row only.
@@ -52,24 +48,35 @@ alignas(16) static constexpr int32_t kSumStarts[4] = {kSumStartBits, kSumStartBi
 }
 
 // 32 activations as codes; returns their scale.
-[[maybe_unused]] static inline float quantize_block(const float* values, int8x8_t (&codes)[4]) {
+[[maybe_unused]] static inline float quantize_block(const float* values, int8x16_t (&codes)[2]) {
   float32x4_t value[8];
-  float32x4_t largest_of = vdupq_n_f32(0);
+  float32x4_t magnitude[8];
 #pragma GCC unroll 8
   for (uint32_t i = 0; i < 8; ++i) {
     value[i] = vld1q_f32(values + i * kLanes);
-    largest_of = vmaxq_f32(largest_of, vabsq_f32(value[i]));
+    magnitude[i] = vabsq_f32(value[i]);
   }
-  const float largest = vmaxvq_f32(largest_of);
-  const bool is_zero = largest <= 1e-30F;
-  const float32x4_t inverse = vdupq_n_f32(is_zero ? 0.0F : 127.0F / largest);
+#pragma GCC unroll 4
+  for (uint32_t half = 4; half > 0; half /= 2) {
+#pragma GCC unroll 4
+    for (uint32_t i = 0; i < half; ++i) magnitude[i] = vmaxq_f32(magnitude[i], magnitude[i + half]);
+  }
+  // 127 / largest and largest / 127 at once, without a branch: quotients that aren't wanted become 0.
+  const float32x2_t largest = vdup_n_f32(vmaxvq_f32(magnitude[0]));
+  const float32x2_t most_code = vdup_n_f32(127.0F);
+  const float32x2_t quotients = vdiv_f32(vzip1_f32(most_code, largest), vzip1_f32(largest, most_code));
+  const uint32x2_t is_zero = vcle_f32(largest, vdup_n_f32(1e-30F));
+  const float32x2_t factors = vreinterpret_f32_u32(vbic_u32(vreinterpret_u32_f32(quotients), is_zero));
+  int16x8_t words[4];
 #pragma GCC unroll 4
   for (uint32_t i = 0; i < 4; ++i) {
-    const int32x4_t low = vcvtnq_s32_f32(vmulq_f32(value[2 * i], inverse));
-    const int32x4_t high = vcvtnq_s32_f32(vmulq_f32(value[2 * i + 1], inverse));
-    codes[i] = vmovn_s16(vcombine_s16(vmovn_s32(low), vmovn_s32(high)));
+    const float32x4_t low = vaddq_f32(vmulq_lane_f32(value[2 * i], factors, 0), vdupq_n_f32(kRounder));
+    const float32x4_t high = vaddq_f32(vmulq_lane_f32(value[2 * i + 1], factors, 0), vdupq_n_f32(kRounder));
+    words[i] = vuzp1q_s16(vreinterpretq_s16_f32(low), vreinterpretq_s16_f32(high));
   }
-  return is_zero ? 0.0F : largest / 127.0F;
+  codes[0] = vuzp1q_s8(vreinterpretq_s8_s16(words[0]), vreinterpretq_s8_s16(words[1]));
+  codes[1] = vuzp1q_s8(vreinterpretq_s8_s16(words[2]), vreinterpretq_s8_s16(words[3]));
+  return vget_lane_f32(factors, 1);
 }
 
 // What one step of a Kernel works on: some blocks of a tile, and the same blocks of some units.
@@ -135,23 +142,30 @@ struct Q8Linear {
     return (size_t{tokens} + Kernel::kUnitTokens - 1) / Kernel::kUnitTokens * unit_bytes(cols);
   }
 
+  // One unit, of which kPresent tokens exist; the others' codes and scales are 0.
+  template <uint32_t kPresent>
+  static void prepare_unit(const float* x, size_t x_stride, uint32_t blocks, int8_t* codes) noexcept {
+    auto* scales = reinterpret_cast<float*>(codes + size_t{blocks} * Kernel::kUnitBlockCodes);
+    for (uint32_t block = 0; block < blocks; ++block, x += kBlock) {
+      int8x16_t block_codes[Kernel::kUnitTokens][2] = {};
+      float block_scales[Kernel::kUnitTokens] = {};
+#pragma GCC unroll 2
+      for (uint32_t t = 0; t < kPresent; ++t)
+        block_scales[t] = quantize_block(x + t * x_stride, block_codes[t]);
+      Kernel::store_unit(block_codes, block_scales, codes, scales);
+      codes += Kernel::kUnitBlockCodes;
+      scales += Kernel::kUnitBlockScales;
+    }
+  }
+
   static void prepare(const float* x, size_t x_stride, uint32_t cols, uint32_t first_token,
                       uint32_t end_token, void* prepared) noexcept {
-    const uint32_t blocks = cols / kBlock;
     for (uint32_t token = first_token; token < end_token; token += Kernel::kUnitTokens) {
-      auto* codes = static_cast<int8_t*>(prepared) + token / Kernel::kUnitTokens * unit_bytes(cols);
-      auto* scales = reinterpret_cast<float*>(codes + size_t{blocks} * Kernel::kUnitBlockCodes);
-      const float* values = x + token * x_stride;
-      const uint32_t present =
-          end_token - token < Kernel::kUnitTokens ? end_token - token : Kernel::kUnitTokens;
-      for (uint32_t block = 0; block < blocks; ++block, values += kBlock) {
-        int8x8_t block_codes[Kernel::kUnitTokens][4] = {};
-        float block_scales[Kernel::kUnitTokens] = {};
-        for (uint32_t t = 0; t < present; ++t) {
-          block_scales[t] = quantize_block(values + t * x_stride, block_codes[t]);
-        }
-        Kernel::store_unit(block_codes, block_scales, codes + size_t{block} * Kernel::kUnitBlockCodes,
-                           scales + size_t{block} * Kernel::kUnitBlockScales);
+      auto* unit = static_cast<int8_t*>(prepared) + token / Kernel::kUnitTokens * unit_bytes(cols);
+      if (token + Kernel::kUnitTokens <= end_token) {
+        prepare_unit<Kernel::kUnitTokens>(x + token * x_stride, x_stride, cols / kBlock, unit);
+      } else {
+        prepare_unit<1>(x + token * x_stride, x_stride, cols / kBlock, unit);
       }
     }
   }
