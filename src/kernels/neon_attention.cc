@@ -60,17 +60,25 @@ float soften(Row& row, float scale, uint32_t keys, float* scores) noexcept {
   for (uint32_t v = 1; v < kTileVectors; ++v) most = vmaxq_f32(most, score[v]);
   const float tile_largest = vmaxvq_f32(most);
   const float largest = tile_largest > row.largest ? tile_largest : row.largest;
-  const float factor = vgetq_lane_f32(exp_shared(vdupq_n_f32(row.largest - largest)), 0);
-#pragma GCC unroll 8
-  for (uint32_t v = 0; v < kTileVectors; ++v) {
-    score[v] = exp_shared(vsubq_f32(score[v], vdupq_n_f32(largest)));
-    vst1q_f32(scores + v * kLanes, score[v]);
+  float32x4_t factor[1] = {vdupq_n_f32(row.largest - largest)};
+  exp_shared(factor);
+  float32x4_t sums[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
+#pragma GCC unroll 2
+  for (uint32_t half = 0; half < kTileVectors; half += 4) {
+    float32x4_t weights[4];
+#pragma GCC unroll 4
+    for (uint32_t v = 0; v < 4; ++v) weights[v] = vsubq_f32(score[half + v], vdupq_n_f32(largest));
+    exp_shared(weights);
+#pragma GCC unroll 4
+    for (uint32_t v = 0; v < 4; ++v) {
+      vst1q_f32(scores + (half + v) * kLanes, weights[v]);
+      sums[v] = half == 0 ? weights[v] : vaddq_f32(sums[v], weights[v]);
+    }
   }
-  const float sum = tree_sum(vaddq_f32(score[0], score[4]), vaddq_f32(score[1], score[5]),
-                             vaddq_f32(score[2], score[6]), vaddq_f32(score[3], score[7]));
-  row.total = fmaf(row.total, factor, sum);
+  const float sum = tree_sum(sums[0], sums[1], sums[2], sums[3]);
+  row.total = fmaf(row.total, vgetq_lane_f32(factor[0], 0), sum);
   row.largest = largest;
-  return factor;
+  return vgetq_lane_f32(factor[0], 0);
 }
 
 uint32_t keys_seen(const Row& row, uint32_t first_key) noexcept {
@@ -91,9 +99,11 @@ void attend_tile(const AttentionJob* job, const Scratch& scratch, Row* rows, uin
   for (uint32_t row = begin; row < end; ++row) {
     const float factor = soften(rows[row], job->scale, keys_seen(rows[row], first_key),
                                 scratch.scores + size_t{row} * kKeyTile);
+    if (factor == 1.0F) continue;
     float* sums = scratch.sums + size_t{row} * head_dim;
-    for (uint32_t d = 0; d < head_dim; d += kLanes)
+    for (uint32_t d = 0; d < head_dim; d += kLanes) {
       vst1q_f32(sums + d, vmulq_n_f32(vld1q_f32(sums + d), factor));
+    }
   }
   for (uint32_t row = begin; row < end;) {
     // Rows that see the same number of keys go together: all of a token's, or all that see the whole tile.

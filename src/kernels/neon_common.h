@@ -68,24 +68,43 @@ struct ExpVectors {
 }
 [[maybe_unused]] static constexpr ExpVectors kExpVectors = exp_vectors();
 
-// exp() as VectorKernels states it.
-[[maybe_unused]] static inline float32x4_t exp_shared(float32x4_t x) {
-  const uint32x4_t is_tiny = vcltq_f32(x, vdupq_n_f32(-87.0F));
-  x = vminq_f32(x, vdupq_n_f32(88.0F));
-  const float32x4_t rounded = vaddq_f32(vmulq_f32(x, vdupq_n_f32(kLog2E)), vdupq_n_f32(kRounder));
-  const float32x4_t n = vsubq_f32(rounded, vdupq_n_f32(kRounder));
-  float32x4_t r = vfmaq_f32(x, n, vdupq_n_f32(-kLn2High));
-  r = vfmaq_f32(r, n, vdupq_n_f32(-kLn2Low));
-  float32x4_t p = vdupq_n_f32(kExpCoefficients[0]);
-  const float* coefficients = kExpVectors.value[0];
-  hide(coefficients);
+// exp() as VectorKernels states it, of kCount vectors in place. Step by step for all of them, because one
+// vector's steps wait for each other.
+template <uint32_t kCount>
+[[gnu::always_inline]] static inline void exp_shared(float32x4_t (&x)[kCount]) {
+  uint32x4_t is_tiny[kCount];
+  float32x4_t rounded[kCount];
+  float32x4_t p[kCount];
 #pragma GCC unroll 8
-  for (int i = 0; i < 7; ++i) p = vfmaq_f32(vld1q_f32(coefficients + i * kLanes), p, r);
-  // The rounder's own low bits are 0, so the shift leaves n in the place of the exponent.
-  const int32x4_t exponent = vshlq_n_s32(vreinterpretq_s32_f32(rounded), 23);
-  const int32x4_t power = vaddq_s32(exponent, vdupq_n_s32(0x3f800000));
-  const float32x4_t result = vmulq_f32(p, vreinterpretq_f32_s32(power));
-  return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(result), is_tiny));
+  for (uint32_t i = 0; i < kCount; ++i) {
+    is_tiny[i] = vcltq_f32(x[i], vdupq_n_f32(-87.0F));
+    x[i] = vminq_f32(x[i], vdupq_n_f32(88.0F));
+    rounded[i] = vaddq_f32(vmulq_f32(x[i], vdupq_n_f32(kLog2E)), vdupq_n_f32(kRounder));
+  }
+#pragma GCC unroll 8
+  for (uint32_t i = 0; i < kCount; ++i) {
+    const float32x4_t n = vsubq_f32(rounded[i], vdupq_n_f32(kRounder));
+    x[i] = vfmaq_f32(x[i], n, vdupq_n_f32(-kLn2High));
+    x[i] = vfmaq_f32(x[i], n, vdupq_n_f32(-kLn2Low));
+    p[i] = vdupq_n_f32(kExpCoefficients[0]);
+  }
+  const float* coefficients = kExpVectors.value[0];
+#pragma GCC unroll 8
+  for (uint32_t c = 0; c < 7; ++c) {
+#pragma GCC unroll 8
+    for (uint32_t i = 0; i < kCount; ++i) {
+      hide(coefficients);
+      p[i] = vfmaq_f32(vld1q_f32(coefficients + c * kLanes), p[i], x[i]);
+    }
+  }
+#pragma GCC unroll 8
+  for (uint32_t i = 0; i < kCount; ++i) {
+    // The rounder's own low bits are 0, so the shift leaves n in the place of the exponent.
+    const int32x4_t exponent = vshlq_n_s32(vreinterpretq_s32_f32(rounded[i]), 23);
+    const int32x4_t power = vaddq_s32(exponent, vdupq_n_s32(0x3f800000));
+    const float32x4_t result = vmulq_f32(p[i], vreinterpretq_f32_s32(power));
+    x[i] = vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(result), is_tiny[i]));
+  }
 }
 
 // tree() of 16 values: halves added until one is left.

@@ -37,10 +37,17 @@ void rope(float* x, uint32_t heads, uint32_t head_dim, const float* cosine, cons
 }
 
 void silu_multiply(const float* gate, const float* up, uint32_t count, float* out) noexcept {
-  for (uint32_t i = 0; i < count; i += kLanes) {
-    const float32x4_t g = vld1q_f32(gate + i);
-    const float32x4_t silu = vdivq_f32(g, vaddq_f32(vdupq_n_f32(1.0F), exp_shared(vnegq_f32(g))));
-    vst1q_f32(out + i, vmulq_f32(silu, vld1q_f32(up + i)));
+  for (uint32_t i = 0; i < count; i += 4 * kLanes) {
+    float32x4_t exps[4];
+#pragma GCC unroll 4
+    for (uint32_t v = 0; v < 4; ++v) exps[v] = vnegq_f32(vld1q_f32(gate + i + v * kLanes));
+    exp_shared(exps);
+#pragma GCC unroll 4
+    for (uint32_t v = 0; v < 4; ++v) {
+      const uint32_t at = i + v * kLanes;
+      const float32x4_t silu = vdivq_f32(vld1q_f32(gate + at), vaddq_f32(vdupq_n_f32(1.0F), exps[v]));
+      vst1q_f32(out + at, vmulq_f32(silu, vld1q_f32(up + at)));
+    }
   }
 }
 
