@@ -60,11 +60,7 @@ struct Kernel {
     const int8_t* codes = piece.codes;
     const int32_t* starts = kSumStarts;
     float32x4_t sum[kUnits][2];
-#pragma GCC unroll 8
-    for (uint32_t u = 0; u < kUnits; ++u) {
-      sum[u][0] = vld1q_f32(piece.sums + u * kQ8TileRows);
-      sum[u][1] = vld1q_f32(piece.sums + u * kQ8TileRows + kLanes);
-    }
+    load_sums(piece, sum);
     for (uint32_t b = 0; b < piece.blocks; ++b) {
       int32x4_t dot[kUnits][2];
 #pragma GCC unroll 8
@@ -86,15 +82,12 @@ struct Kernel {
       wide_scales += kWideScales;
       codes += kUnitBlockCodes;
     }
-#pragma GCC unroll 8
-    for (uint32_t u = 0; u < kUnits; ++u) {
-      vst1q_f32(piece.sums + u * kQ8TileRows, sum[u][0]);
-      vst1q_f32(piece.sums + u * kQ8TileRows + kLanes, sum[u][1]);
-    }
+    store_sums(piece, sum);
   }
 
-  static void store(const LinearJob* job, uint32_t token, uint32_t row, const float* sums) {
-    store_tile(job, token, row, vld1q_f32(sums), vld1q_f32(sums + kLanes));
+  static void outputs(const float* sums, float32x4_t (&out)[1][2]) {
+    out[0][0] = vld1q_f32(sums);
+    out[0][1] = vld1q_f32(sums + kLanes);
   }
 
   static void one_token(const uint8_t* block, const int8_t* codes, const float* scales, uint32_t blocks,

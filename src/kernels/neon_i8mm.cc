@@ -94,11 +94,7 @@ struct Kernel {
     const float* scales = piece.scales;
     const int32_t* starts = kSumStarts;
     float32x4_t sum[kUnits][kPairs];
-#pragma GCC unroll 8
-    for (uint32_t u = 0; u < kUnits; ++u) {
-#pragma GCC unroll 8
-      for (uint32_t p = 0; p < kPairs; ++p) sum[u][p] = vld1q_f32(piece.sums + (u * kPairs + p) * kSquare);
-    }
+    load_sums(piece, sum);
     for (uint32_t b = 0; b < piece.blocks; ++b) {
       add_half_tile(weights, wide_scales, codes, scales, piece.unit_bytes, starts, sum, 0);
       // Hidden as `starts` is: else the compiler keeps the codes for the second half and stores sums instead.
@@ -109,21 +105,17 @@ struct Kernel {
       codes += kUnitBlockCodes;
       scales += kUnitBlockScales;
     }
-#pragma GCC unroll 8
-    for (uint32_t u = 0; u < kUnits; ++u) {
-#pragma GCC unroll 8
-      for (uint32_t p = 0; p < kPairs; ++p) vst1q_f32(piece.sums + (u * kPairs + p) * kSquare, sum[u][p]);
-    }
+    store_sums(piece, sum);
   }
 
-  static void store(const LinearJob* job, uint32_t token, uint32_t row, const float* sums) {
-    const float32x4x4_t square = {{vld1q_f32(sums), vld1q_f32(sums + kSquare), vld1q_f32(sums + 2 * kSquare),
-                                   vld1q_f32(sums + 3 * kSquare)}};
-    store_tile(job, token, row, vuzp1q_f32(square.val[0], square.val[1]),
-               vuzp1q_f32(square.val[2], square.val[3]));
-    if (token + 1 == job->end_token) return;
-    store_tile(job, token + 1, row, vuzp2q_f32(square.val[0], square.val[1]),
-               vuzp2q_f32(square.val[2], square.val[3]));
+  static void outputs(const float* sums, float32x4_t (&out)[2][2]) {
+#pragma GCC unroll 2
+    for (uint32_t half = 0; half < 2; ++half) {
+      const float32x4_t first = vld1q_f32(sums + 2 * half * kSquare);
+      const float32x4_t second = vld1q_f32(sums + (2 * half + 1) * kSquare);
+      out[0][half] = vuzp1q_f32(first, second);
+      out[1][half] = vuzp2q_f32(first, second);
+    }
   }
 
   // Half of each SMMLA is wasted; still it multiplies as much as an SDOT, and needs no other layout.

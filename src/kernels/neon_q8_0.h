@@ -16,7 +16,7 @@ inline constexpr uint32_t kQ8ScaleBytes = kQ8TileRows * 2;
 inline constexpr uint32_t kQ8BlockBytes = kQ8ScaleBytes + kQ8TileRows * kBlock;
 inline constexpr uint32_t kQ8StoredBytes = 2 + kBlock;  // of a block of one row in a file
 inline constexpr uint32_t kQ8Units = 4;                 // of activations that share the registers
-inline constexpr uint32_t kQ8TokensAtOnce = 64;         // whose activations stay in the second-level cache
+inline constexpr uint32_t kQ8TokensAtOnce = 96;         // whose activations stay in the second-level cache
 inline constexpr uint32_t kQ8BlocksAtOnce = 32;  // of a tile, whose weights stay in the first-level cache
 
 // Integer sums start at the bits of kRounder. |sum| is at most 32 x 128 x 127 < 2^22, so that the bits of
@@ -87,8 +87,31 @@ struct Q8Piece {
   const float* scales;       // its scales
   size_t unit_bytes;         // from one unit to the next
   uint32_t blocks;
-  float* sums;  // Kernel::kUnitTokens x 8 floats a unit
+  float* sums;    // Kernel::kUnitTokens x 8 floats a unit
+  bool is_first;  // of the tile: sums hold nothing yet
 };
+
+template <uint32_t kUnits, uint32_t kVectors>
+[[gnu::always_inline]] static inline void load_sums(const Q8Piece& piece,
+                                                    float32x4_t (&sum)[kUnits][kVectors]) {
+#pragma GCC unroll 8
+  for (uint32_t u = 0; u < kUnits; ++u) {
+#pragma GCC unroll 4
+    for (uint32_t v = 0; v < kVectors; ++v) {
+      sum[u][v] = piece.is_first ? vdupq_n_f32(0) : vld1q_f32(piece.sums + (u * kVectors + v) * kLanes);
+    }
+  }
+}
+
+template <uint32_t kUnits, uint32_t kVectors>
+[[gnu::always_inline]] static inline void store_sums(const Q8Piece& piece,
+                                                     const float32x4_t (&sum)[kUnits][kVectors]) {
+#pragma GCC unroll 8
+  for (uint32_t u = 0; u < kUnits; ++u) {
+#pragma GCC unroll 4
+    for (uint32_t v = 0; v < kVectors; ++v) vst1q_f32(piece.sums + (u * kVectors + v) * kLanes, sum[u][v]);
+  }
+}
 
 // Kernel gives:
 //   kUnitTokens, kUnitBlockCodes (bytes), kUnitBlockScales (floats), kWideScales (floats a block of a tile)
@@ -96,7 +119,7 @@ struct Q8Piece {
 //   store_unit(codes of the unit's tokens, their scales, where to)
 //   widen_scales(8 halves, out)
 //   add_blocks<units>(piece)
-//   store(job, first token of a unit, row, its sums)
+//   outputs(sums of a unit, out[kUnitTokens][2]): 8 rows of each of its tokens
 //   one_token(tile, unit's codes, its scales, blocks, out[2]): the first token of a unit
 template <typename Kernel>
 struct Q8Linear {
@@ -194,7 +217,6 @@ struct Q8Linear {
     alignas(64) float sums[kQ8TokensAtOnce * kQ8TileRows];
     alignas(64) float wide_scales[kQ8BlocksAtOnce * Kernel::kWideScales];
     const uint32_t units = (end - first + Kernel::kUnitTokens - 1) / Kernel::kUnitTokens;
-    memset(sums, 0, size_t{units} * Kernel::kUnitTokens * kQ8TileRows * sizeof(float));
     const uint32_t blocks = job->cols / kBlock;
     const uint8_t* tile =
         static_cast<const uint8_t*>(job->weights) + row / kQ8TileRows * tile_bytes(job->cols);
@@ -209,13 +231,55 @@ struct Q8Linear {
         Kernel::widen_scales(halves, wide_scales + i * Kernel::kWideScales);
       }
       add_units(units, {weights, wide_scales, codes + size_t{block} * Kernel::kUnitBlockCodes,
-                        scales + size_t{block} * Kernel::kUnitBlockScales, bytes, count, sums});
+                        scales + size_t{block} * Kernel::kUnitBlockScales, bytes, count, sums, block == 0});
     }
-    const float* unit_sums = sums;
+    if (row + kQ8TileRows > job->end_row) {
+      store_units(first, end, sums, [&](uint32_t token, const float32x4_t(&out)[2]) {
+        store_tile(job, token, row, out[0], out[1]);
+      });
+    } else if (job->bias != nullptr && job->add_to_out) {
+      store_whole_tile<true, true>(job, row, first, end, sums);
+    } else if (job->bias != nullptr) {
+      store_whole_tile<true, false>(job, row, first, end, sums);
+    } else if (job->add_to_out) {
+      store_whole_tile<false, true>(job, row, first, end, sums);
+    } else {
+      store_whole_tile<false, false>(job, row, first, end, sums);
+    }
+  }
+
+  template <typename Store>
+  [[gnu::always_inline]] static void store_units(uint32_t first, uint32_t end, const float* sums,
+                                                 Store store) noexcept {
     for (uint32_t token = first; token < end; token += Kernel::kUnitTokens) {
-      Kernel::store(job, token, row, unit_sums);
-      unit_sums += Kernel::kUnitTokens * kQ8TileRows;
+      float32x4_t out[Kernel::kUnitTokens][2];
+      Kernel::outputs(sums, out);
+#pragma GCC unroll 2
+      for (uint32_t t = 0; t < Kernel::kUnitTokens; ++t) {
+        if (token + t < end) store(token + t, out[t]);
+      }
+      sums += Kernel::kUnitTokens * kQ8TileRows;
     }
+  }
+
+  template <bool kBias, bool kAdd>
+  static void store_whole_tile(const LinearJob* job, uint32_t row, uint32_t first, uint32_t end,
+                               const float* sums) noexcept {
+    const float32x4_t low_bias = kBias ? vld1q_f32(job->bias + row) : vdupq_n_f32(0);
+    const float32x4_t high_bias = kBias ? vld1q_f32(job->bias + row + kLanes) : vdupq_n_f32(0);
+    float* to = job->out + first * job->out_stride + row;
+    const size_t stride = job->out_stride;
+    store_units(first, end, sums, [&](uint32_t, const float32x4_t(&out)[2]) {
+      float32x4_t low = kBias ? vaddq_f32(out[0], low_bias) : out[0];
+      float32x4_t high = kBias ? vaddq_f32(out[1], high_bias) : out[1];
+      if constexpr (kAdd) {
+        low = vaddq_f32(vld1q_f32(to), low);
+        high = vaddq_f32(vld1q_f32(to + kLanes), high);
+      }
+      vst1q_f32(to, low);
+      vst1q_f32(to + kLanes, high);
+      to += stride;
+    });
   }
 
   static void multiply_one_token(const LinearJob* job) noexcept {
