@@ -82,10 +82,10 @@ void prepare(const float* x, size_t x_stride, uint32_t cols, uint32_t first_toke
       __m256 part[4];
       __m256 largest_parts = _mm256_setzero_ps();
       for (uint32_t i = 0; i < 4; ++i) {
-        part[i] = _mm256_loadu_ps(values + i * kLanes);
+        part[i] = _mm256_loadu_ps(values + i * Simd::kLanes);
         largest_parts = _mm256_max_ps(largest_parts, _mm256_andnot_ps(sign, part[i]));
       }
-      const float largest = largest_of(largest_parts);
+      const float largest = Simd::largest(largest_parts);
       const bool is_zero = largest <= 1e-30F;
       scales[block] = is_zero ? 0.0F : largest / 127.0F;
       const __m256 inverse = _mm256_set1_ps(is_zero ? 0.0F : 127.0F / largest);
@@ -93,7 +93,7 @@ void prepare(const float* x, size_t x_stride, uint32_t cols, uint32_t first_toke
         const __m256i wide = _mm256_cvtps_epi32(_mm256_mul_ps(part[i], inverse));
         const __m128i narrow =
             _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(codes + i * kLanes), narrow);
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(codes + i * Simd::kLanes), narrow);
       }
     }
   }
@@ -173,7 +173,7 @@ void multiply_tile(const LinearJob* job, const Token* tokens, uint32_t row, uint
     }
   }
   for (uint32_t t = 0; t < end - first; ++t) {
-    store_outputs(job, first + t, row, _mm256_load_ps(sums + t * kTileRows));
+    Simd::store_outputs(job, first + t, row, _mm256_load_ps(sums + t * kTileRows));
   }
 }
 

@@ -1,6 +1,8 @@
-// What the AVX2 sources hand to their table, and what they share. Included by them only.
+// AVX2 vectors for the simd_* templates, and what the AVX2 sources hand to their table. Included by them
+// only.
 //
-// Functions defined here are static: each source has its own copy, and none is compiled for older processors.
+// All that is defined here belongs to this namespace, so it is never the copy of a function compiled for an
+// older processor.
 #pragma once
 
 #include <immintrin.h>
@@ -16,53 +18,87 @@ extern const LinearKernels kQ8_0Linear;
 extern const AttentionKernels kAttention;
 extern const VectorKernels kVector;
 
-inline constexpr uint32_t kLanes = 8;
+struct Simd {
+  using Vector = __m256;
+  static constexpr uint32_t kLanes = 8;
+  // Register tiles: 16 vectors are there.
+  static constexpr uint32_t kFloatTokens = 6;  // 12 sums, 2 weights
+  static constexpr uint32_t kScoreRows = 2;    // 8 sums, 4 keys
+  static constexpr uint32_t kValueRows = 2;    // 8 sums, 4 values
 
-// exp() as VectorKernels states it.
-[[maybe_unused]] static inline __m256 exp_shared(__m256 x) {
-  const __m256 is_tiny = _mm256_cmp_ps(x, _mm256_set1_ps(-87.0F), _CMP_LT_OQ);
-  x = _mm256_min_ps(x, _mm256_set1_ps(88.0F));
-  const __m256 n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(kLog2E)),
-                                   _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  __m256 r = _mm256_fmadd_ps(n, _mm256_set1_ps(-kLn2High), x);
-  r = _mm256_fmadd_ps(n, _mm256_set1_ps(-kLn2Low), r);
-  __m256 p = _mm256_set1_ps(kExpCoefficients[0]);
-  for (int i = 1; i < 8; ++i) p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(kExpCoefficients[i]));
-  // 2^n by its exponent bits; n is -126 .. 127.
-  const __m256i exponent =
-      _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
-  return _mm256_andnot_ps(is_tiny, _mm256_mul_ps(p, _mm256_castsi256_ps(exponent)));
-}
+  static Vector load(const float* p) { return _mm256_loadu_ps(p); }
+  static Vector load_bits(const uint32_t* p) { return _mm256_loadu_ps(reinterpret_cast<const float*>(p)); }
+  // The first `count` values, `otherwise` in the lanes after them.
+  static Vector load_first(const float* p, uint32_t count, float otherwise) {
+    return _mm256_blendv_ps(broadcast(otherwise), load(p), _mm256_castsi256_ps(first_lanes(count)));
+  }
+  static void store(float* p, Vector v) { _mm256_storeu_ps(p, v); }
+  static Vector broadcast(float value) { return _mm256_set1_ps(value); }
+  static float first(Vector v) { return _mm256_cvtss_f32(v); }
 
-// tree() of 8 values: halves added until one is left.
-[[maybe_unused]] static inline float tree_sum(__m256 values) {
-  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(values), _mm256_extractf128_ps(values, 1));
-  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-  return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
-}
+  static Vector add(Vector a, Vector b) { return _mm256_add_ps(a, b); }
+  static Vector subtract(Vector a, Vector b) { return _mm256_sub_ps(a, b); }
+  static Vector multiply(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
+  static Vector divide(Vector a, Vector b) { return _mm256_div_ps(a, b); }
+  static Vector larger(Vector a, Vector b) { return _mm256_max_ps(a, b); }
+  static Vector negate(Vector a) { return _mm256_xor_ps(a, broadcast(-0.0F)); }
+  static Vector fma(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
 
-[[maybe_unused]] static inline float largest_of(__m256 values) {
-  const __m128 four = _mm_max_ps(_mm256_castps256_ps128(values), _mm256_extractf128_ps(values, 1));
-  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
-  return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
-}
+  static Vector widen_half(const uint16_t* p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  static Vector widen_bfloat(const uint16_t* p) {
+    const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+  }
+  static float widen_one_half(uint16_t half) { return _cvtsh_ss(half); }
+  static void store_half(uint16_t* p, Vector v) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+  }
 
-// All bits set in the first `count` of 8 lanes.
-[[maybe_unused]] static inline __m256i first_lanes(uint32_t count) {
-  const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), index);
-}
+  static float largest(Vector v) {
+    const __m128 four = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
+  }
+  // Halves added until one value is left.
+  static float tree_sum(Vector v) {
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+  }
 
-// Stores the outputs of rows [row, row + 8) of one token, those below end_row only.
-[[maybe_unused]] static inline void store_outputs(const LinearJob* job, uint32_t token, uint32_t row,
-                                                  __m256 value) {
-  if (row >= job->end_row) return;
-  const uint32_t rows = job->end_row - row;
-  const __m256i mask = first_lanes(rows < kLanes ? rows : kLanes);
-  if (job->bias != nullptr) value = _mm256_add_ps(value, _mm256_maskload_ps(job->bias + row, mask));
-  float* out = job->out + token * job->out_stride + row;
-  if (job->add_to_out) value = _mm256_add_ps(_mm256_maskload_ps(out, mask), value);
-  _mm256_maskstore_ps(out, mask, value);
-}
+  // As VectorKernels states it; 0 for -infinity.
+  static Vector exp_shared(Vector x) {
+    const Vector is_tiny = _mm256_cmp_ps(x, broadcast(-87.0F), _CMP_LT_OQ);
+    x = _mm256_min_ps(x, broadcast(88.0F));
+    const Vector n =
+        _mm256_round_ps(multiply(x, broadcast(kLog2E)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    Vector r = fma(n, broadcast(-kLn2High), x);
+    r = fma(n, broadcast(-kLn2Low), r);
+    Vector p = broadcast(kExpCoefficients[0]);
+    for (int i = 1; i < 8; ++i) p = fma(p, r, broadcast(kExpCoefficients[i]));
+    // 2^n by its exponent bits; n is -126 .. 127.
+    const __m256i exponent =
+        _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
+    return _mm256_andnot_ps(is_tiny, multiply(p, _mm256_castsi256_ps(exponent)));
+  }
+
+  // Stores the outputs of rows [row, row + kLanes) of one token, those below end_row only.
+  static void store_outputs(const LinearJob* job, uint32_t token, uint32_t row, Vector value) {
+    if (row >= job->end_row) return;
+    const __m256i mask = first_lanes(job->end_row - row);
+    if (job->bias != nullptr) value = add(value, _mm256_maskload_ps(job->bias + row, mask));
+    float* out = job->out + token * job->out_stride + row;
+    if (job->add_to_out) value = add(_mm256_maskload_ps(out, mask), value);
+    _mm256_maskstore_ps(out, mask, value);
+  }
+
+ private:
+  static __m256i first_lanes(uint32_t count) {
+    const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count < kLanes ? count : kLanes)), index);
+  }
+};
 
 }  // namespace stonechat::avx2

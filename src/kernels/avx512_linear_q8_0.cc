@@ -86,7 +86,7 @@ void prepare(const float* x, size_t x_stride, uint32_t cols, uint32_t first_toke
     const float* values = x + token * x_stride;
     for (uint32_t block = 0; block < blocks; ++block, values += kBlock, codes += kBlock) {
       const __m512 low = _mm512_loadu_ps(values);
-      const __m512 high = _mm512_loadu_ps(values + kLanes);
+      const __m512 high = _mm512_loadu_ps(values + Simd::kLanes);
       const float largest = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(low), _mm512_abs_ps(high)));
       const bool is_zero = largest <= 1e-30F;
       scales[block] = is_zero ? 0.0F : largest / 127.0F;
@@ -94,7 +94,7 @@ void prepare(const float* x, size_t x_stride, uint32_t cols, uint32_t first_toke
       const __m512i low_codes = _mm512_cvtps_epi32(_mm512_mul_ps(low, inverse));
       const __m512i high_codes = _mm512_cvtps_epi32(_mm512_mul_ps(high, inverse));
       _mm_storeu_si128(reinterpret_cast<__m128i*>(codes), _mm512_cvtsepi32_epi8(low_codes));
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(codes + kLanes), _mm512_cvtsepi32_epi8(high_codes));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(codes + Simd::kLanes), _mm512_cvtsepi32_epi8(high_codes));
       starts[block] = -128 * _mm512_reduce_add_epi32(_mm512_add_epi32(low_codes, high_codes));
     }
   }
@@ -179,7 +179,7 @@ void multiply_one_token(const LinearJob* job, uint32_t token_index) noexcept {
       const __m512 scale = _mm512_mul_ps(weight_scales, _mm512_set1_ps(token.scales[block]));
       sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_add_epi32(even, odd)), scale, sum);
     }
-    store_outputs(job, token_index, row, sum);
+    Simd::store_outputs(job, token_index, row, sum);
   }
 }
 
@@ -198,7 +198,7 @@ void multiply_tile(const LinearJob* job, const Token* tokens, uint32_t row, uint
     }
   }
   for (uint32_t t = 0; t < end - first; ++t) {
-    store_outputs(job, first + t, row, _mm512_load_ps(sums + t * kTileRows));
+    Simd::store_outputs(job, first + t, row, _mm512_load_ps(sums + t * kTileRows));
   }
 }
 

@@ -1,6 +1,8 @@
-// What the AVX-512 sources hand to their table, and what they share. Included by them only.
+// AVX-512 vectors for the simd_* templates, and what the AVX-512 sources hand to their table. Included by
+// them only.
 //
-// Functions defined here are static: each source has its own copy, and none is compiled for older processors.
+// All that is defined here belongs to this namespace, so it is never the copy of a function compiled for an
+// older processor.
 #pragma once
 
 #include <immintrin.h>
@@ -16,38 +18,79 @@ extern const LinearKernels kQ8_0Linear;
 extern const AttentionKernels kAttention;
 extern const VectorKernels kVector;
 
-inline constexpr uint32_t kLanes = 16;
+struct Simd {
+  using Vector = __m512;
+  static constexpr uint32_t kLanes = 16;
+  // Register tiles: 32 vectors are there.
+  static constexpr uint32_t kFloatTokens = 12;  // 24 sums, 2 weights
+  static constexpr uint32_t kScoreRows = 6;     // 12 sums, 2 keys
+  static constexpr uint32_t kValueRows = 3;     // 12 sums, 4 values
 
-// exp() as VectorKernels states it.
-[[maybe_unused]] static inline __m512 exp_shared(__m512 x) {
-  const __mmask16 is_tiny = _mm512_cmp_ps_mask(x, _mm512_set1_ps(-87.0F), _CMP_LT_OQ);
-  x = _mm512_min_ps(x, _mm512_set1_ps(88.0F));
-  const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(kLog2E)), _MM_FROUND_TO_NEAREST_INT);
-  __m512 r = _mm512_fmadd_ps(n, _mm512_set1_ps(-kLn2High), x);
-  r = _mm512_fmadd_ps(n, _mm512_set1_ps(-kLn2Low), r);
-  __m512 p = _mm512_set1_ps(kExpCoefficients[0]);
-  for (int i = 1; i < 8; ++i) p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(kExpCoefficients[i]));
-  return _mm512_mask_mov_ps(_mm512_scalef_ps(p, n), is_tiny, _mm512_setzero_ps());
-}
+  static Vector load(const float* p) { return _mm512_loadu_ps(p); }
+  static Vector load_bits(const uint32_t* p) { return _mm512_loadu_ps(p); }
+  // The first `count` values, `otherwise` in the lanes after them.
+  static Vector load_first(const float* p, uint32_t count, float otherwise) {
+    return _mm512_mask_loadu_ps(broadcast(otherwise), first_lanes(count), p);
+  }
+  static void store(float* p, Vector v) { _mm512_storeu_ps(p, v); }
+  static Vector broadcast(float value) { return _mm512_set1_ps(value); }
+  static float first(Vector v) { return _mm512_cvtss_f32(v); }
 
-// tree() of 16 values: halves added until one is left.
-[[maybe_unused]] static inline float tree_sum(__m512 values) {
-  const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(values), _mm512_extractf32x8_ps(values, 1));
-  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
-  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-  return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
-}
+  static Vector add(Vector a, Vector b) { return _mm512_add_ps(a, b); }
+  static Vector subtract(Vector a, Vector b) { return _mm512_sub_ps(a, b); }
+  static Vector multiply(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
+  static Vector divide(Vector a, Vector b) { return _mm512_div_ps(a, b); }
+  static Vector larger(Vector a, Vector b) { return _mm512_max_ps(a, b); }
+  static Vector negate(Vector a) { return _mm512_xor_ps(a, broadcast(-0.0F)); }
+  static Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
 
-// Stores the outputs of rows [row, row + 16) of one token, those below end_row only.
-[[maybe_unused]] static inline void store_outputs(const LinearJob* job, uint32_t token, uint32_t row,
-                                                  __m512 value) {
-  if (row >= job->end_row) return;
-  const uint32_t rows = job->end_row - row;
-  const __mmask16 mask = rows >= kLanes ? 0xffff : static_cast<__mmask16>((1U << rows) - 1);
-  if (job->bias != nullptr) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, job->bias + row));
-  float* out = job->out + token * job->out_stride + row;
-  if (job->add_to_out) value = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, out), value);
-  _mm512_mask_storeu_ps(out, mask, value);
-}
+  static Vector widen_half(const uint16_t* p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  static Vector widen_bfloat(const uint16_t* p) {
+    const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+  }
+  static float widen_one_half(uint16_t half) { return _cvtsh_ss(half); }
+  static void store_half(uint16_t* p, Vector v) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+  }
+
+  static float largest(Vector v) { return _mm512_reduce_max_ps(v); }
+  // Halves added until one value is left.
+  static float tree_sum(Vector v) {
+    const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+  }
+
+  // As VectorKernels states it; 0 for -infinity.
+  static Vector exp_shared(Vector x) {
+    const __mmask16 is_tiny = _mm512_cmp_ps_mask(x, broadcast(-87.0F), _CMP_LT_OQ);
+    x = _mm512_min_ps(x, broadcast(88.0F));
+    const Vector n = _mm512_roundscale_ps(multiply(x, broadcast(kLog2E)), _MM_FROUND_TO_NEAREST_INT);
+    Vector r = fma(n, broadcast(-kLn2High), x);
+    r = fma(n, broadcast(-kLn2Low), r);
+    Vector p = broadcast(kExpCoefficients[0]);
+    for (int i = 1; i < 8; ++i) p = fma(p, r, broadcast(kExpCoefficients[i]));
+    return _mm512_mask_mov_ps(_mm512_scalef_ps(p, n), is_tiny, _mm512_setzero_ps());
+  }
+
+  // Stores the outputs of rows [row, row + kLanes) of one token, those below end_row only.
+  static void store_outputs(const LinearJob* job, uint32_t token, uint32_t row, Vector value) {
+    if (row >= job->end_row) return;
+    const __mmask16 mask = first_lanes(job->end_row - row);
+    if (job->bias != nullptr) value = add(value, _mm512_maskz_loadu_ps(mask, job->bias + row));
+    float* out = job->out + token * job->out_stride + row;
+    if (job->add_to_out) value = add(_mm512_maskz_loadu_ps(mask, out), value);
+    _mm512_mask_storeu_ps(out, mask, value);
+  }
+
+ private:
+  static __mmask16 first_lanes(uint32_t count) {
+    return count >= kLanes ? 0xffff : static_cast<__mmask16>((1U << count) - 1);
+  }
+};
 
 }  // namespace stonechat::avx512

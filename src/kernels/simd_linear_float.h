@@ -1,0 +1,190 @@
+// Products with F32, F16 and BF16 weights, which are widened to FP32 as they are read, for any width of
+// vectors.
+//
+// A tile is two vectors of rows, stored column by column. Prepared activations are the floats themselves,
+// token after token. `Simd` as in simd_attention.h.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "kernels/kernel_table.h"
+
+namespace stonechat {
+
+template <typename Simd>
+struct FormatF32 {
+  using Stored = uint32_t;
+  static typename Simd::Vector load(const Stored* weights) { return Simd::load_bits(weights); }
+  static float widen(Stored weight) {
+    float value;
+    memcpy(&value, &weight, sizeof value);
+    return value;
+  }
+};
+
+template <typename Simd>
+struct FormatF16 {
+  using Stored = uint16_t;
+  static typename Simd::Vector load(const Stored* weights) { return Simd::widen_half(weights); }
+  static float widen(Stored weight) { return Simd::widen_one_half(weight); }
+};
+
+template <typename Simd>
+struct FormatBf16 {
+  using Stored = uint16_t;
+  static typename Simd::Vector load(const Stored* weights) { return Simd::widen_bfloat(weights); }
+  static float widen(Stored weight) { return FormatF32<Simd>::widen(static_cast<uint32_t>(weight) << 16); }
+};
+
+template <typename Simd, typename Format>
+class SimdLinearFloat {
+ public:
+  static constexpr LinearKernels kernels() {
+    return {kTileRows, 1, tile_bytes, pack_tile, unpack_row, prepared_bytes, prepare, multiply};
+  }
+
+ private:
+  using Stored = typename Format::Stored;
+  using Vector = typename Simd::Vector;
+  static constexpr uint32_t kLanes = Simd::kLanes;
+  static constexpr uint32_t kTileRows = 2 * kLanes;
+  static constexpr uint32_t kMostTokens = Simd::kFloatTokens;  // that share a tile's registers
+  static constexpr uint32_t kTokensAtOnce =
+      8 * kMostTokens;                          // whose activations stay in the second-level cache
+  static constexpr uint32_t kColsAtOnce = 256;  // whose weights stay in the first-level cache
+  static constexpr uint32_t kPrefetchBytes = 3072;
+  static_assert(kMostTokens == 6 || kMostTokens == 12);
+
+  static size_t tile_bytes(uint32_t cols) noexcept { return size_t{cols} * kTileRows * sizeof(Stored); }
+
+  static void pack_tile(const void* source, uint32_t rows, uint32_t cols, void* tile) noexcept {
+    if (rows < kTileRows) memset(tile, 0, tile_bytes(cols));
+    // Square pieces, so that neither side jumps over more lines than the cache holds.
+    constexpr uint32_t kPiece = 16;
+    for (uint32_t first = 0; first < cols; first += kPiece) {
+      for (uint32_t row = 0; row < rows; ++row) {
+        const auto* in = static_cast<const uint8_t*>(source) + (size_t{row} * cols + first) * sizeof(Stored);
+        Stored piece[kPiece];
+        memcpy(piece, in, sizeof piece);
+        Stored* out = static_cast<Stored*>(tile) + size_t{first} * kTileRows + row;
+        for (uint32_t i = 0; i < kPiece; ++i) out[i * kTileRows] = piece[i];
+      }
+    }
+  }
+
+  static const Stored* tile_of(const void* pack, uint32_t row, uint32_t cols) noexcept {
+    return reinterpret_cast<const Stored*>(static_cast<const uint8_t*>(pack) +
+                                           row / kTileRows * tile_bytes(cols));
+  }
+
+  static void unpack_row(const void* pack, uint32_t row, uint32_t cols, float* out) noexcept {
+    const Stored* tile = tile_of(pack, row, cols);
+    for (uint32_t col = 0; col < cols; ++col)
+      out[col] = Format::widen(tile[size_t{col} * kTileRows + row % kTileRows]);
+  }
+
+  static size_t prepared_bytes(uint32_t tokens, uint32_t cols) noexcept {
+    return (size_t{tokens} * cols * sizeof(float) + 63) / 64 * 64;
+  }
+
+  static void prepare(const float* x, size_t x_stride, uint32_t cols, uint32_t first_token,
+                      uint32_t end_token, void* prepared) noexcept {
+    for (uint32_t token = first_token; token < end_token; ++token) {
+      memcpy(static_cast<float*>(prepared) + size_t{token} * cols, x + token * x_stride,
+             cols * sizeof(float));
+    }
+  }
+
+  // Adds columns [first_col, end_col) of a tile to the sums of kTokens tokens; sums[token * kTileRows + row].
+  template <uint32_t kTokens>
+  static void add_cols(const Stored* tile, const float* x, uint32_t cols, uint32_t first_col,
+                       uint32_t end_col, float* sums) noexcept {
+    Vector low[kTokens];
+    Vector high[kTokens];
+    for (uint32_t t = 0; t < kTokens; ++t) {
+      low[t] = Simd::load(sums + t * kTileRows);
+      high[t] = Simd::load(sums + t * kTileRows + kLanes);
+    }
+    for (uint32_t col = first_col; col < end_col; ++col) {
+      const Vector low_weights = Format::load(tile + size_t{col} * kTileRows);
+      const Vector high_weights = Format::load(tile + size_t{col} * kTileRows + kLanes);
+      for (uint32_t t = 0; t < kTokens; ++t) {
+        const Vector value = Simd::broadcast(x[size_t{t} * cols + col]);
+        low[t] = Simd::fma(low_weights, value, low[t]);
+        high[t] = Simd::fma(high_weights, value, high[t]);
+      }
+    }
+    for (uint32_t t = 0; t < kTokens; ++t) {
+      Simd::store(sums + t * kTileRows, low[t]);
+      Simd::store(sums + t * kTileRows + kLanes, high[t]);
+    }
+  }
+
+  using AddCols = void (*)(const Stored*, const float*, uint32_t, uint32_t, uint32_t, float*) noexcept;
+  static constexpr uint32_t up_to(uint32_t tokens) { return tokens < kMostTokens ? tokens : kMostTokens; }
+  static constexpr AddCols kAddCols[13] = {nullptr,
+                                           add_cols<up_to(1)>,
+                                           add_cols<up_to(2)>,
+                                           add_cols<up_to(3)>,
+                                           add_cols<up_to(4)>,
+                                           add_cols<up_to(5)>,
+                                           add_cols<up_to(6)>,
+                                           add_cols<up_to(7)>,
+                                           add_cols<up_to(8)>,
+                                           add_cols<up_to(9)>,
+                                           add_cols<up_to(10)>,
+                                           add_cols<up_to(11)>,
+                                           add_cols<up_to(12)>};
+
+  // One token: memory is all that binds, so lines are asked for ahead of need.
+  static void multiply_one_token(const LinearJob* job, uint32_t token) noexcept {
+    constexpr uint32_t kColumnBytes = kTileRows * sizeof(Stored);
+    const float* x = static_cast<const float*>(job->activations) + size_t{token} * job->cols;
+    for (uint32_t row = job->first_row; row < job->end_row; row += kTileRows) {
+      const Stored* column = tile_of(job->weights, row, job->cols);
+      Vector low = Simd::broadcast(0);
+      Vector high = Simd::broadcast(0);
+      for (uint32_t col = 0; col < job->cols; ++col, column += kTileRows) {
+        for (uint32_t line = 0; line < kColumnBytes; line += 64) {
+          __builtin_prefetch(reinterpret_cast<const char*>(column) + line + kPrefetchBytes);
+        }
+        const Vector value = Simd::broadcast(x[col]);
+        low = Simd::fma(Format::load(column), value, low);
+        high = Simd::fma(Format::load(column + kLanes), value, high);
+      }
+      Simd::store_outputs(job, token, row, low);
+      Simd::store_outputs(job, token, row + kLanes, high);
+    }
+  }
+
+  // Tokens [first, end), at most kTokensAtOnce, with one tile of rows.
+  static void multiply_tile(const LinearJob* job, uint32_t row, uint32_t first, uint32_t end) noexcept {
+    alignas(64) float sums[kTokensAtOnce * kTileRows];
+    memset(sums, 0, size_t{end - first} * kTileRows * sizeof(float));
+    const Stored* tile = tile_of(job->weights, row, job->cols);
+    for (uint32_t col = 0; col < job->cols; col += kColsAtOnce) {
+      const uint32_t end_col = job->cols - col < kColsAtOnce ? job->cols : col + kColsAtOnce;
+      for (uint32_t t = 0; t < end - first; t += kMostTokens) {
+        const float* x = static_cast<const float*>(job->activations) + size_t{first + t} * job->cols;
+        kAddCols[up_to(end - first - t)](tile, x, job->cols, col, end_col, sums + t * kTileRows);
+      }
+    }
+    for (uint32_t t = 0; t < end - first; ++t) {
+      Simd::store_outputs(job, first + t, row, Simd::load(sums + t * kTileRows));
+      Simd::store_outputs(job, first + t, row + kLanes, Simd::load(sums + t * kTileRows + kLanes));
+    }
+  }
+
+  static void multiply(const LinearJob* job) noexcept {
+    if (job->end_token - job->first_token == 1) return multiply_one_token(job, job->first_token);
+    for (uint32_t first = job->first_token; first < job->end_token; first += kTokensAtOnce) {
+      const uint32_t end = job->end_token - first < kTokensAtOnce ? job->end_token : first + kTokensAtOnce;
+      for (uint32_t row = job->first_row; row < job->end_row; row += kTileRows)
+        multiply_tile(job, row, first, end);
+    }
+  }
+};
+
+}  // namespace stonechat

@@ -1,0 +1,70 @@
+// Norm, rotation, SiLU and conversion, for any width of vectors. `Simd` as in simd_attention.h.
+#pragma once
+
+#include <math.h>
+#include <stdint.h>
+
+#include "kernels/kernel_table.h"
+
+namespace stonechat {
+
+template <typename Simd>
+class SimdVector {
+ public:
+  static void rms_norm(const float* x, const float* weight, float epsilon, uint32_t cols,
+                       float* out) noexcept {
+    // The 16 partial sums of the definition.
+    constexpr uint32_t kPartials = 16 / kLanes;
+    Vector partial[kPartials];
+    for (uint32_t p = 0; p < kPartials; ++p) partial[p] = Simd::broadcast(0);
+    for (uint32_t i = 0; i < cols; i += 16) {
+      for (uint32_t p = 0; p < kPartials; ++p) {
+        const Vector values = Simd::load(x + i + p * kLanes);
+        partial[p] = Simd::fma(values, values, partial[p]);
+      }
+    }
+    for (uint32_t half = kPartials / 2; half > 0; half /= 2) {
+      for (uint32_t p = 0; p < half; ++p) partial[p] = Simd::add(partial[p], partial[p + half]);
+    }
+    const float mean = Simd::tree_sum(partial[0]) / static_cast<float>(cols);
+    const Vector scale = Simd::broadcast(1.0F / sqrtf(mean + epsilon));
+    for (uint32_t i = 0; i < cols; i += kLanes) {
+      const Vector scaled = Simd::multiply(Simd::load(x + i), scale);
+      Simd::store(out + i, Simd::multiply(scaled, Simd::load(weight + i)));
+    }
+  }
+
+  static void rope(float* x, uint32_t heads, uint32_t head_dim, const float* cosine,
+                   const float* sine) noexcept {
+    const uint32_t half = head_dim / 2;
+    for (uint32_t head = 0; head < heads; ++head, x += head_dim) {
+      for (uint32_t i = 0; i < half; i += kLanes) {
+        const Vector a = Simd::load(x + i);
+        const Vector b = Simd::load(x + half + i);
+        const Vector c = Simd::load(cosine + i);
+        const Vector s = Simd::load(sine + i);
+        Simd::store(x + i, Simd::subtract(Simd::multiply(a, c), Simd::multiply(b, s)));
+        Simd::store(x + half + i, Simd::add(Simd::multiply(b, c), Simd::multiply(a, s)));
+      }
+    }
+  }
+
+  static void silu_multiply(const float* gate, const float* up, uint32_t count, float* out) noexcept {
+    const Vector one = Simd::broadcast(1.0F);
+    for (uint32_t i = 0; i < count; i += kLanes) {
+      const Vector g = Simd::load(gate + i);
+      const Vector silu = Simd::divide(g, Simd::add(one, Simd::exp_shared(Simd::negate(g))));
+      Simd::store(out + i, Simd::multiply(silu, Simd::load(up + i)));
+    }
+  }
+
+  static void to_half(const float* x, uint32_t count, uint16_t* out) noexcept {
+    for (uint32_t i = 0; i < count; i += kLanes) Simd::store_half(out + i, Simd::load(x + i));
+  }
+
+ private:
+  using Vector = typename Simd::Vector;
+  static constexpr uint32_t kLanes = Simd::kLanes;
+};
+
+}  // namespace stonechat
