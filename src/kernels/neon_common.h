@@ -100,9 +100,9 @@ template <uint32_t kCount>
 #pragma GCC unroll 8
   for (uint32_t i = 0; i < kCount; ++i) {
     // The rounder's own low bits are 0, so the shift leaves n in the place of the exponent.
-    const int32x4_t exponent = vshlq_n_s32(vreinterpretq_s32_f32(rounded[i]), 23);
-    const int32x4_t power = vaddq_s32(exponent, vdupq_n_s32(0x3f800000));
-    const float32x4_t result = vmulq_f32(p[i], vreinterpretq_f32_s32(power));
+    const uint32x4_t exponent = vshlq_n_u32(vreinterpretq_u32_f32(rounded[i]), 23);
+    const uint32x4_t power = vaddq_u32(exponent, vdupq_n_u32(0x3f800000));
+    const float32x4_t result = vmulq_f32(p[i], vreinterpretq_f32_u32(power));
     x[i] = vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(result), is_tiny[i]));
   }
 }
