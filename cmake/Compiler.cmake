@@ -8,8 +8,8 @@ if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release)
 endif()
 # Dev: fast enough for whole-model tests, with assertions and symbols.
-set(CMAKE_CXX_FLAGS_DEV "-O2 -g1")
-set(CMAKE_EXE_LINKER_FLAGS_DEV "")
+set(CMAKE_CXX_FLAGS_DEV "-O2 -g1" CACHE STRING "Flags of the build type Dev")
+set(CMAKE_EXE_LINKER_FLAGS_DEV "" CACHE STRING "Linker flags of the build type Dev")
 
 find_program(STONECHAT_CCACHE ccache)
 if(STONECHAT_CCACHE)
