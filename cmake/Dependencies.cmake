@@ -13,12 +13,14 @@ if(CMAKE_CROSSCOMPILING)
     file(CREATE_LINK "/usr/include/${folder}" "${staged}/${folder}" SYMBOLIC)
   endforeach()
   target_include_directories(stonechat_headers SYSTEM INTERFACE "${staged}")
+  target_compile_definitions(stonechat_headers INTERFACE FMT_HEADER_ONLY=1)
 else()
   find_package(fmt REQUIRED)
   find_package(nlohmann_json REQUIRED)
   find_package(CLI11 REQUIRED)
+  # The compiled library: header-only, every source would take twice as long to compile.
+  target_link_libraries(stonechat_headers INTERFACE fmt::fmt)
 endif()
-target_compile_definitions(stonechat_headers INTERFACE FMT_HEADER_ONLY=1)
 
 # Absent when cross-compiling: `pull` then says that this build has no network, `chat` reads plain lines.
 if(NOT CMAKE_CROSSCOMPILING)

@@ -116,6 +116,19 @@ def load(path):
     return model.float().eval()
 
 
+def perplexity(model, tokenizer, window=256):
+    """As `stonechat eval ppl` defines it: second half of each whole window."""
+    text = (pathlib.Path(__file__).parent.parent / "data/demo_text.txt").read_text()
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    losses = []
+    for start in range(0, len(ids) - window + 1, window):
+        part = torch.tensor([ids[start : start + window]])
+        log_probabilities = torch.log_softmax(model(part).logits[0].double(), dim=-1)
+        for position in range(window // 2, window - 1):
+            losses.append(-float(log_probabilities[position, part[0, position + 1]]))
+    return {"text": "data/demo_text.txt", "window": window, "tokens": len(losses), "value": float(np.exp(np.mean(losses)))}
+
+
 def main(name, path):
     torch.manual_seed(0)
     model = load(path)
@@ -147,6 +160,8 @@ def main(name, path):
                 entry["smallest_margin"] = round(min(margins), 5)
             prompts.append(entry)
             print(label, entry["top"][:2], entry.get("smallest_margin"), flush=True)
+        scored = perplexity(model, tokenizer)
+        print(scored, flush=True)
     out = {
         "made_by": "tools/make_golden.py",
         "versions": {
@@ -156,6 +171,7 @@ def main(name, path):
             "gguf": "0.19.0",
             "tokenizers": tokenizers.__version__,
         },
+        "perplexity": scored,
         "prompts": prompts,
     }
     target = pathlib.Path(__file__).parent.parent / "tests/golden" / f"{name}.json"

@@ -1,4 +1,5 @@
 """Logits and greedy tokens against transformers, by values that tools/make_golden.py has made."""
+import json
 import pathlib
 import subprocess
 
@@ -24,6 +25,18 @@ def test_f32_equals_transformers(request, command, name, files):
     print(result.stdout)
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.count("128 of 128 greedy tokens equal") == 2
+
+
+@pytest.mark.slow_model
+@pytest.mark.parametrize("name, files", [("smollm2-135m", "smollm2_files"), ("qwen2.5-coder-0.5b", "reference_files")])
+def test_perplexity_equals_transformers(request, stonechat, name, files):
+    golden = json.loads((GOLDEN / f"{name}.json").read_text())["perplexity"]
+    text = GOLDEN.parent.parent / golden["text"]
+    model = request.getfixturevalue(files)[0]
+    ours = json.loads(stonechat("eval", "ppl", model, "--text", text, "-c", golden["window"], "--json").stdout)
+    assert ours["tokens"] == golden["tokens"]
+    # Keys and values in binary16 move single log-probabilities by some 1e-3, in both directions.
+    assert ours["ppl"] == pytest.approx(golden["value"], rel=5e-4)
 
 
 @pytest.mark.slow_model
