@@ -66,6 +66,12 @@ ChildResult run_child(const std::vector<std::string>& arguments, const std::func
   while (::waitpid(process, &status, 0) < 0 && errno == EINTR) {
   }
   if (!finished) fail(ErrorKind::kInterrupted, "interrupted");
+  // Where starting and running can't be told apart (qemu-user), a program that isn't there shows as this
+  // code.
+  constexpr int kNotFound = 127;
+  if (WIFEXITED(status) && WEXITSTATUS(status) == kNotFound && result.output.empty()) {
+    fail(ErrorKind::kIo, "{}: cannot start: {}", arguments[0], system_message(ENOENT));
+  }
   result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return result;
 }
