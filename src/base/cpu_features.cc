@@ -13,8 +13,9 @@ namespace stonechat {
 uint32_t cpu_features() {
   uint32_t features = 0;
 #if defined(__x86_64__)
+  // Every processor with AVX2 and FMA has F16C, which older compilers can't ask for.
   // The compiler's built-ins also ask whether the operating system saves the wide registers.
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) {
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
     features |= kCpuAvx2Fma;
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
