@@ -78,16 +78,19 @@ std::string dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+// JSON spells the control characters of ASCII itself.
 std::string value_text(const gguf::Value& value) {
   if (value.type == gguf::ValueType::kArray) {
     const Json json = value_json(value);
     std::string first = dump(json["first"]);
     if (first.size() > kShownCharacters) first = shortened(first);
     return fmt::format("{} {} {}", json["count"].get<size_t>(), json["type"].get<std::string>().substr(9),
-                       first);
+                       printable(first));
   }
   const std::string text = dump(value_json(value));
-  return text.size() <= kShownCharacters ? text : fmt::format("{} ({} bytes)", shortened(text), text.size());
+  return text.size() <= kShownCharacters
+             ? printable(text)
+             : fmt::format("{} ({} bytes)", printable(shortened(text)), text.size());
 }
 
 // The memory of a run, for a model that we can run; otherwise why not.
@@ -150,14 +153,14 @@ void print_json(const InspectOptions& options, const gguf::Reader& file) {
 }
 
 void print_text(const InspectOptions& options, const gguf::Reader& file) {
-  fmt::print("{}\nGGUF version {}, alignment {}, {:.2f} MiB\n\n", file.path(), file.version(),
+  fmt::print("{}\nGGUF version {}, alignment {}, {:.2f} MiB\n\n", printable(file.path()), file.version(),
              file.alignment(), mib(file.file().bytes()));
   for (const auto& entry : file.metadata().entries())
-    fmt::print("{:<44} {}\n", entry.key, value_text(entry.value));
+    fmt::print("{:<44} {}\n", printable(entry.key), value_text(entry.value));
   if (options.tensors) {
     fmt::print("\n{:<36} {:<6} {:<20} {:>14}\n", "tensor", "type", "shape", "bytes");
     for (const auto& tensor : file.tensors()) {
-      fmt::print("{:<36} {:<6} {:<20} {:>14}\n", tensor.name, gguf::name(tensor.type),
+      fmt::print("{:<36} {:<6} {:<20} {:>14}\n", printable(tensor.name), gguf::name(tensor.type),
                  gguf::shape_text(tensor.shape), tensor.bytes);
     }
   }
@@ -174,7 +177,7 @@ void print_text(const InspectOptions& options, const gguf::Reader& file) {
              static_cast<double>(total.parameters) / 1e6, mib(total.bytes));
   const RunEstimate run = estimate_run(file);
   if (!run.memory) {
-    fmt::print("\ncannot be run: {}\n", run.obstacle);
+    fmt::print("\ncannot be run: {}\n", printable(run.obstacle));
     return;
   }
   fmt::print(

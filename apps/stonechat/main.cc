@@ -47,13 +47,13 @@ int main(int argc, char** argv) {
     // --help and --version arrive here too, with code 0.
     return app.exit(error) == 0 ? 0 : kExitUsage;
   } catch (const stonechat::Error& error) {
-    std::fprintf(stderr, "stonechat: %s\n", error.what());
+    std::fprintf(stderr, "stonechat: %s\n", stonechat::printable(error.what()).c_str());
     return exit_code(error.kind());
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "stonechat: out of memory\n");
     return kExitFailed;
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "stonechat: %s\n", error.what());
+    std::fprintf(stderr, "stonechat: %s\n", stonechat::printable(error.what()).c_str());
     return kExitFailed;
   }
 }

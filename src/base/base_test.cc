@@ -47,6 +47,15 @@ size_t files_in(const std::string& directory) {
   return count;
 }
 
+TEST(Printable, SpellsControlCharacters) {
+  EXPECT_EQ(printable("tensor \x1b[31mred\x07\x7f"), "tensor \\x1b[31mred\\x07\\x7f");
+  EXPECT_EQ(printable("a\nb\tc \u00e9 \u65e5"), "a\nb\tc \u00e9 \u65e5");
+  EXPECT_EQ(printable("\xc2\x9b"
+                      "31m"),
+            "\xc2\\x9b"
+            "31m");
+}
+
 TEST(Checked, Overflow) {
   uint64_t result = 1;
   EXPECT_TRUE(checked_add(UINT64_MAX - 1, 1, result));

@@ -9,6 +9,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace stonechat {
@@ -36,6 +37,10 @@ template <typename... Args>
 [[noreturn]] void fail(ErrorKind kind, fmt::format_string<Args...> format, Args&&... args) {
   throw Error(kind, fmt::format(format, std::forward<Args>(args)...));
 }
+
+// `text` as a terminal may show it: control characters, which could move the cursor or change colours, are
+// spelled as \xNN; line ends, tabs and other UTF-8 stay.
+std::string printable(std::string_view text);
 
 // "No such file or directory" and the like, for the current errno or a given one.
 std::string system_message(int error_number);

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "base/error.h"
 #include "gguf/reader.h"
 #include "tests/support/gguf_builder.h"
@@ -200,6 +202,33 @@ TEST_P(HostileFileTest, IsRefused) {
 
 INSTANTIATE_TEST_SUITE_P(Kinds, HostileFileTest, testing::ValuesIn(hostile_files()),
                          [](const auto& test) { return std::string(test.param.name); });
+
+// A file that says it is a terabyte and has nothing in it: its counts are no reason to take memory.
+TEST(HostileFile, SparseFilesTakeNoMemory) {
+  constexpr uint64_t kTerabyte = uint64_t{1} << 40;
+  constexpr uint64_t kLong = uint64_t{1} << 36;
+  const std::pair<GgufBuilder, const char*> files[] = {
+      {start(0, 1).key("a", kString).put(kLong), "a: expected at most"},
+      {start(0, 1).text("a").put(kArray).put(kString).put(kLong), "a: expected at most"},
+      {start(0, 1).text("a").put(kArray).put(kU64).put(kLong), "a: expected at most"},
+      {start(0, kLong), "metadata count: expected at most"},
+      {start(kLong, 0), "tensor count: expected at most"},
+  };
+  const TemporaryDirectory directory;
+  const std::string path = directory.file("sparse.gguf");
+  for (const auto& [file, message] : files) {
+    file.write(path);
+    std::error_code refused;
+    std::filesystem::resize_file(path, kTerabyte, refused);
+    if (refused) GTEST_SKIP() << "this file system has no files of a terabyte";
+    try {
+      const Reader reader(path);
+      FAIL() << "accepted";
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr(message));
+    }
+  }
+}
 
 TEST(HostileFile, AtLeastFortyKinds) {
   EXPECT_GE(hostile_files().size(), 40U);

@@ -17,6 +17,10 @@ constexpr uint32_t kMagicSwapped = 0x47475546;  // the same in a big-endian file
 constexpr uint32_t kDefaultAlignment = 32;
 constexpr uint32_t kMostAlignment = 1 << 20;
 constexpr uint64_t kMostNameBytes = 1 << 16;  // keys and tensor names
+constexpr uint64_t kMostMetadata = 1 << 14;
+// A sparse file is as large as it says and has nothing in it, so its size alone doesn't bound the memory that
+// a header takes. The vocabularies of today's models are below 16 MiB.
+constexpr uint64_t kMostHeaderBytes = 256 << 20;
 constexpr uint32_t kMostDimensions = 4;
 constexpr uint64_t kBufferBytes = 1 << 16;
 
@@ -45,14 +49,15 @@ uint64_t scalar_bytes(ValueType type) {
   return 0;
 }
 
-// Reads the header in order, through a small buffer. Every size is compared with what is left of the file
+// Reads the header in order, through a small buffer. Every size is compared with what is left for the header
 // before any memory is taken for it.
 class HeaderCursor {
  public:
-  explicit HeaderCursor(const InputFile& file) : file_(file) {}
+  explicit HeaderCursor(const InputFile& file)
+      : file_(file), end_(std::min(file.bytes(), kMostHeaderBytes)) {}
 
   uint64_t position() const { return position_; }
-  uint64_t left() const { return file_.bytes() - position_; }
+  uint64_t left() const { return end_ - position_; }
   const std::string& path() const { return file_.path(); }
 
   // `field` names what is being read in the errors.
@@ -67,7 +72,7 @@ class HeaderCursor {
     const auto length = read<uint64_t>(field + " (length)");
     if (length > left()) {
       fail(ErrorKind::kBadFile,
-           "{}: {}: expected at most the {} bytes left in the file, found a length of {}", path(), field,
+           "{}: {}: expected at most the {} bytes left for the header, found a length of {}", path(), field,
            left(), length);
     }
     if (length > most_bytes) {
@@ -82,8 +87,8 @@ class HeaderCursor {
  private:
   void read_bytes(void* destination, uint64_t bytes, const std::string& field) {
     if (bytes > left()) {
-      fail(ErrorKind::kBadFile, "{}: {}: expected {} bytes at offset {}, the file ends at {}", path(), field,
-           bytes, position_, file_.bytes());
+      fail(ErrorKind::kBadFile, "{}: {}: expected {} bytes at offset {}, the {} ends at {}", path(), field,
+           bytes, position_, end_ == file_.bytes() ? "file" : "longest header", end_);
     }
     auto* out = static_cast<std::byte*>(destination);
     while (bytes > 0) {
@@ -102,6 +107,7 @@ class HeaderCursor {
   }
 
   const InputFile& file_;
+  const uint64_t end_;
   uint64_t position_ = 0;
   uint64_t buffer_start_ = 0;
   std::vector<std::byte> buffer_;
@@ -216,8 +222,7 @@ TensorType read_tensor_type(HeaderCursor& cursor, const std::string& field) {
   if (!type) {
     fail(ErrorKind::kBadFile,
          "{}: {}: expected one of the types F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K, "
-         "found "
-         "type number {}",
+         "found type number {}",
          cursor.path(), field, number);
   }
   return *type;
@@ -332,9 +337,10 @@ Reader::Reader(const std::string& path) : file_(path), metadata_(path) {
     fail(ErrorKind::kBadFile, "{}: tensor count: expected at most {} in a file of {} bytes, found {}", path,
          cursor.left() / kLeastTensorBytes, file_.bytes(), tensor_count);
   }
-  if (metadata_count > cursor.left() / kLeastMetadataBytes) {
+  const uint64_t most_metadata = std::min(kMostMetadata, cursor.left() / kLeastMetadataBytes);
+  if (metadata_count > most_metadata) {
     fail(ErrorKind::kBadFile, "{}: metadata count: expected at most {} in a file of {} bytes, found {}", path,
-         cursor.left() / kLeastMetadataBytes, file_.bytes(), metadata_count);
+         most_metadata, file_.bytes(), metadata_count);
   }
   metadata_ = read_metadata(cursor, metadata_count);
   alignment_ = read_alignment(metadata_);

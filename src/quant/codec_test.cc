@@ -98,6 +98,23 @@ TEST(RoundingSteps, FloatsAreAsFineAsTheirSize) {
   EXPECT_EQ(steps[2], 0x1p-24F);
 }
 
+TEST(RoundingSteps, WhatIsNotANumberHasNone) {
+  const uint16_t halves[] = {0x7c00, 0xfc00, 0x7e00};  // infinities and NaN
+  float steps[3];
+  rounding_steps(TensorType::kF16, reinterpret_cast<const std::byte*>(halves), 3, steps);
+  for (const float step : steps) EXPECT_EQ(step, 0x1p-24F);
+}
+
+// A group whose true scale, 1.5 d, was stored as 1 d: its largest value is cut off by 7.5 d.
+TEST(RoundingSteps, CoverTheRoundingOfKScales) {
+  BlockQ4_K block{};
+  block.d = float_to_half(1.0F);
+  block.scales[0] = 1;
+  float steps[256];
+  rounding_steps(TensorType::kQ4_K, reinterpret_cast<const std::byte*>(&block), 256, steps);
+  EXPECT_EQ(steps[0], 1 + 7.5F);
+}
+
 TEST(PrecisionRank, FollowsBits) {
   EXPECT_GT(precision_rank(TensorType::kF32), precision_rank(TensorType::kF16));
   EXPECT_GT(precision_rank(TensorType::kQ8_0), precision_rank(TensorType::kQ6_K));

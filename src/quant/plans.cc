@@ -31,10 +31,11 @@ RewritePlan plan_for(const gguf::Reader& file, gguf::TensorType matrix_type) {
 }
 
 // Two tensors came from the same values if they differ by no more than what rounding to each can do: half a
-// step of the finer format, and for the coarser one half a step within its range and up to a whole one at its
-// end, where formats of an even number of codes have no code for the largest value (Q5_0's codes are -16 ..
-// 15). A little is added for the rounding of scales to binary16, at most 2^-11 of up to 32 steps.
-constexpr float kCoarseSteps = 1.0F + 32 * 0x1p-11F;
+// step of the finer format, and for the coarser one half a step within its range and up to two at its end.
+// One of these because formats of an even number of codes have no code for the largest value (Q5_0's are -16
+// .. 15), one because quantizers shorten the scale by up to a step where that lowers the mean error. A little
+// is added for the rounding of scales to binary16, at most 2^-11 of up to 32 steps.
+constexpr float kCoarseSteps = 2.0F + 32 * 0x1p-11F;
 constexpr float kFineSteps = 0.5F + 128 * 0x1p-11F;
 
 void check_same_values(const gguf::Reader& file, const gguf::TensorInfo& fine, const gguf::TensorInfo& coarse,
@@ -63,8 +64,7 @@ void check_same_values(const gguf::Reader& file, const gguf::TensorInfo& fine, c
         if (difference <= allowed) continue;
         fail(ErrorKind::kBadFile,
              "{}: tensors {} and {} are not the same values: at row {}, column {} they differ by {:.3g}, "
-             "rounding "
-             "explains at most {:.3g}",
+             "rounding explains at most {:.3g}",
              file.path(), fine.name, coarse.name, row, i, difference, allowed);
       }
     }

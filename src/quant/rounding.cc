@@ -20,23 +20,30 @@ float simple_step(const std::byte* source, uint64_t element) {
   return half_to_float(block.d);
 }
 
+// Scales and minima of K formats are themselves rounded, to multiples of d and dmin: a scale that is half a d
+// too small cuts the largest code off by that many halves.
 template <typename Block>
-float k_step(const std::byte* source, uint64_t element) {
+float k_step(const std::byte* source, uint64_t element, int largest_code) {
   Block block;
   std::memcpy(&block, source + element / 256 * sizeof block, sizeof block);
   const int group = static_cast<int>(element % 256 / 32);
-  return half_to_float(block.d) * static_cast<float>(k_scale(block.scales, group).scale);
+  const float scale = static_cast<float>(k_scale(block.scales, group).scale);
+  const float cut_off = 0.5F * static_cast<float>(largest_code);
+  return std::fabs(half_to_float(block.d)) * (scale + cut_off) + 0.5F * std::fabs(half_to_float(block.m));
 }
 
 float q6_k_step(const std::byte* source, uint64_t element) {
   BlockQ6_K block;
   std::memcpy(&block, source + element / 256 * sizeof block, sizeof block);
-  return half_to_float(block.d) * static_cast<float>(block.scales[element % 256 / 16]);
+  const float scale = std::fabs(static_cast<float>(block.scales[element % 256 / 16]));
+  constexpr float kCutOff = 0.5F * 32;
+  return half_to_float(block.d) * (scale + kCutOff);
 }
 
-// Neighbours of a floating point number with `bits` of mantissa, the leading one not counted.
+// Neighbours of a floating point number with `bits` of mantissa, the leading one not counted. 0 for what is
+// not a number.
 float float_step(float value, int bits) {
-  return std::ldexp(1.0F, std::ilogb(value) - bits);
+  return std::isfinite(value) ? std::ldexp(1.0F, std::ilogb(value) - bits) : 0.0F;
 }
 
 float half_at(const std::byte* source, uint64_t element, float (*convert)(uint16_t)) {
@@ -71,9 +78,9 @@ float step_at(TensorType type, const std::byte* source, uint64_t element) {
     case TensorType::kQ5_1:
       return simple_step<BlockQ5_1>(source, element);
     case TensorType::kQ4_K:
-      return k_step<BlockQ4_K>(source, element);
+      return k_step<BlockQ4_K>(source, element, 15);
     case TensorType::kQ5_K:
-      return k_step<BlockQ5_K>(source, element);
+      return k_step<BlockQ5_K>(source, element, 31);
     case TensorType::kQ6_K:
       return q6_k_step(source, element);
   }
