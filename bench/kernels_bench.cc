@@ -49,7 +49,8 @@ void product(benchmark::State& state, const std::string& table_name, WeightForma
   std::vector<float> x(size_t{tokens} * cols, 0.5F);
   std::vector<float> out(size_t{tokens} * rows);
   AlignedBuffer prepared(linear.prepared_bytes(tokens, cols));
-  linear.prepare(x.data(), cols, cols, 0, tokens, prepared.data());
+  const PrepareJob preparation = {x.data(), cols, cols, 0, cols, 0, tokens, prepared.data()};
+  linear.prepare(&preparation);
   const LinearJob job = {pack.data(), prepared.data(), cols,       0,    rows, 0,
                          tokens,      nullptr,         out.data(), rows, false};
   for (auto _ : state) linear.multiply(&job);

@@ -3,12 +3,31 @@
 #include <fstream>
 #include <string>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #if defined(__aarch64__) && defined(__linux__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
 #endif
 
 namespace stonechat {
+namespace {
+
+#if defined(__x86_64__)
+// CPUID leaf 7, subleaf 1, EAX bit 4; older compilers can't ask for it by name. It works on the registers of
+// AVX2, so it needs no more of the operating system.
+bool has_avx_vnni() {
+  uint32_t eax = 0;
+  uint32_t ebx = 0;
+  uint32_t ecx = 0;
+  uint32_t edx = 0;
+  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & (1U << 4)) != 0;
+}
+#endif
+
+}  // namespace
 
 uint32_t cpu_features() {
   uint32_t features = 0;
@@ -17,6 +36,7 @@ uint32_t cpu_features() {
   // The compiler's built-ins also ask whether the operating system saves the wide registers.
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
     features |= kCpuAvx2Fma;
+    if (has_avx_vnni()) features |= kCpuAvxVnni;
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vnni")) {

@@ -18,6 +18,9 @@ extern const LinearKernels kQ8_0Linear;
 extern const AttentionKernels kAttention;
 extern const VectorKernels kVector;
 
+// Internal to each source, as they are compiled for different processors.
+namespace {
+
 struct Simd {
   using Vector = __m256;
   static constexpr uint32_t kLanes = 8;
@@ -100,5 +103,7 @@ struct Simd {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count < kLanes ? count : kLanes)), index);
   }
 };
+
+}  // namespace
 
 }  // namespace stonechat::avx2

@@ -18,6 +18,9 @@ extern const LinearKernels kQ8_0Linear;
 extern const AttentionKernels kAttention;
 extern const VectorKernels kVector;
 
+// Internal to each source, as they are compiled for different processors.
+namespace {
+
 struct Simd {
   using Vector = __m512;
   static constexpr uint32_t kLanes = 16;
@@ -92,5 +95,7 @@ struct Simd {
     return count >= kLanes ? 0xffff : static_cast<__mmask16>((1U << count) - 1);
   }
 };
+
+}  // namespace
 
 }  // namespace stonechat::avx512

@@ -14,6 +14,7 @@ constexpr std::array kTables = {
     &kScalarKernels,
 #if defined(__x86_64__)
     &kAvx2Kernels,
+    &kAvxVnniKernels,
     &kAvx512VnniKernels,
 #elif defined(__aarch64__)
     &kNeonKernels,

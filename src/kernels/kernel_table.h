@@ -25,6 +25,18 @@ inline constexpr int kWeightFormats = 4;
 inline constexpr uint32_t kBlock = 32;    // weights and activations that share a scale in Q8_0
 inline constexpr uint32_t kKeyTile = 32;  // keys that lie transposed together in the cache
 
+// Activations of some tokens, and of some columns, to be put into the layout that a product reads.
+struct PrepareJob {
+  const float* x;  // x[(token - first_token) * x_stride + (col - first_col)]
+  size_t x_stride;
+  uint32_t cols;         // of all activations
+  uint32_t first_col;    // multiple of 32
+  uint32_t end_col;      // multiple of 32
+  uint32_t first_token;  // multiple of tile_tokens
+  uint32_t end_token;    // multiple of tile_tokens, or the number of tokens
+  void* prepared;        // activations of the whole batch, all columns
+};
+
 // One piece of out = weights x activations + bias, for rows [first_row, end_row) and tokens [first_token,
 // end_token).
 struct LinearJob {
@@ -60,10 +72,8 @@ struct LinearKernels {
   void (*unpack_row)(const void* pack, uint32_t row, uint32_t cols, float* out) noexcept;
   // Bytes of the prepared activations of a batch, a multiple of 64.
   size_t (*prepared_bytes)(uint32_t tokens, uint32_t cols) noexcept;
-  // Prepares tokens [first_token, end_token) of a batch: x[token * x_stride + col]. first_token is a multiple
-  // of tile_tokens, end_token too or the number of tokens. Calls for disjoint ranges may run at once.
-  void (*prepare)(const float* x, size_t x_stride, uint32_t cols, uint32_t first_token, uint32_t end_token,
-                  void* prepared) noexcept;
+  // Jobs for disjoint ranges of tokens or columns may run at once.
+  void (*prepare)(const PrepareJob* job) noexcept;
   void (*multiply)(const LinearJob* job) noexcept;
 };
 

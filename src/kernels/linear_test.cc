@@ -117,8 +117,19 @@ class LinearTest : public testing::TestWithParam<std::string> {
     const uint32_t token_step = in_pieces ? linear.tile_tokens : tokens;
     const uint32_t row_step = in_pieces ? linear.tile_rows : matrix.rows;
     for (uint32_t token = 0; token < tokens; token += token_step) {
-      linear.prepare(x.data(), matrix.cols, matrix.cols, token, std::min(tokens, token + token_step),
-                     prepared.data());
+      const uint32_t end = std::min(tokens, token + token_step);
+      const uint32_t col_step = in_pieces ? 32 : matrix.cols;
+      for (uint32_t col = 0; col < matrix.cols; col += col_step) {
+        const PrepareJob job = {x.data() + size_t{token} * matrix.cols + col,
+                                matrix.cols,
+                                matrix.cols,
+                                col,
+                                col + col_step,
+                                token,
+                                end,
+                                prepared.data()};
+        linear.prepare(&job);
+      }
     }
     for (uint32_t token = 0; token < tokens; token += token_step) {
       for (uint32_t row = 0; row < matrix.rows; row += row_step) {

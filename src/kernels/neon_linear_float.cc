@@ -85,10 +85,11 @@ size_t prepared_bytes(uint32_t tokens, uint32_t cols) noexcept {
   return round_up_64(size_t{tokens} * cols * sizeof(float));
 }
 
-void prepare(const float* x, size_t x_stride, uint32_t cols, uint32_t first_token, uint32_t end_token,
-             void* prepared) noexcept {
-  for (uint32_t token = first_token; token < end_token; ++token) {
-    memcpy(static_cast<float*>(prepared) + size_t{token} * cols, x + token * x_stride, cols * sizeof(float));
+void prepare(const PrepareJob* job) noexcept {
+  for (uint32_t token = job->first_token; token < job->end_token; ++token) {
+    memcpy(static_cast<float*>(job->prepared) + size_t{token} * job->cols + job->first_col,
+           job->x + (token - job->first_token) * job->x_stride,
+           (job->end_col - job->first_col) * sizeof(float));
   }
 }
 

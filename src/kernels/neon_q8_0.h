@@ -165,30 +165,34 @@ struct Q8Linear {
     return (size_t{tokens} + Kernel::kUnitTokens - 1) / Kernel::kUnitTokens * unit_bytes(cols);
   }
 
-  // One unit, of which kPresent tokens exist; the others' codes and scales are 0.
+  // Columns [first_col, end_col) of one unit, of which kPresent tokens exist; the others' codes and scales
+  // are 0.
   template <uint32_t kPresent>
-  static void prepare_unit(const float* x, size_t x_stride, uint32_t blocks, int8_t* codes) noexcept {
-    auto* scales = reinterpret_cast<float*>(codes + size_t{blocks} * Kernel::kUnitBlockCodes);
-    for (uint32_t block = 0; block < blocks; ++block, x += kBlock) {
+  static void prepare_unit(const PrepareJob* job, const float* x, int8_t* unit) noexcept {
+    const uint32_t first_block = job->first_col / kBlock;
+    int8_t* codes = unit + size_t{first_block} * Kernel::kUnitBlockCodes;
+    auto* scales = reinterpret_cast<float*>(unit + size_t{job->cols} / kBlock * Kernel::kUnitBlockCodes) +
+                   size_t{first_block} * Kernel::kUnitBlockScales;
+    for (uint32_t col = job->first_col; col < job->end_col; col += kBlock, x += kBlock) {
       int8x16_t block_codes[Kernel::kUnitTokens][2] = {};
       float block_scales[Kernel::kUnitTokens] = {};
 #pragma GCC unroll 2
       for (uint32_t t = 0; t < kPresent; ++t)
-        block_scales[t] = quantize_block(x + t * x_stride, block_codes[t]);
+        block_scales[t] = quantize_block(x + t * job->x_stride, block_codes[t]);
       Kernel::store_unit(block_codes, block_scales, codes, scales);
       codes += Kernel::kUnitBlockCodes;
       scales += Kernel::kUnitBlockScales;
     }
   }
 
-  static void prepare(const float* x, size_t x_stride, uint32_t cols, uint32_t first_token,
-                      uint32_t end_token, void* prepared) noexcept {
-    for (uint32_t token = first_token; token < end_token; token += Kernel::kUnitTokens) {
-      auto* unit = static_cast<int8_t*>(prepared) + token / Kernel::kUnitTokens * unit_bytes(cols);
-      if (token + Kernel::kUnitTokens <= end_token) {
-        prepare_unit<Kernel::kUnitTokens>(x + token * x_stride, x_stride, cols / kBlock, unit);
+  static void prepare(const PrepareJob* job) noexcept {
+    for (uint32_t token = job->first_token; token < job->end_token; token += Kernel::kUnitTokens) {
+      auto* unit = static_cast<int8_t*>(job->prepared) + token / Kernel::kUnitTokens * unit_bytes(job->cols);
+      const float* x = job->x + (token - job->first_token) * job->x_stride;
+      if (token + Kernel::kUnitTokens <= job->end_token) {
+        prepare_unit<Kernel::kUnitTokens>(job, x, unit);
       } else {
-        prepare_unit<1>(x + token * x_stride, x_stride, cols / kBlock, unit);
+        prepare_unit<1>(job, x, unit);
       }
     }
   }

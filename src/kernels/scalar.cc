@@ -75,10 +75,11 @@ size_t prepared_bytes_float(uint32_t tokens, uint32_t cols) noexcept {
   return round_up_64(size_t{tokens} * cols * sizeof(float));
 }
 
-void prepare_float(const float* x, size_t x_stride, uint32_t cols, uint32_t first_token, uint32_t end_token,
-                   void* prepared) noexcept {
-  for (uint32_t token = first_token; token < end_token; ++token) {
-    memcpy(static_cast<float*>(prepared) + size_t{token} * cols, x + token * x_stride, cols * sizeof(float));
+void prepare_float(const PrepareJob* job) noexcept {
+  for (uint32_t token = job->first_token; token < job->end_token; ++token) {
+    memcpy(static_cast<float*>(job->prepared) + size_t{token} * job->cols + job->first_col,
+           job->x + (token - job->first_token) * job->x_stride,
+           (job->end_col - job->first_col) * sizeof(float));
   }
 }
 
@@ -86,13 +87,12 @@ size_t prepared_bytes_q8_0(uint32_t tokens, uint32_t cols) noexcept {
   return round_up_64(size_t{tokens} * (cols / kBlock) * sizeof(ActivationBlock));
 }
 
-void prepare_q8_0(const float* x, size_t x_stride, uint32_t cols, uint32_t first_token, uint32_t end_token,
-                  void* prepared) noexcept {
-  const uint32_t blocks = cols / kBlock;
-  for (uint32_t token = first_token; token < end_token; ++token) {
-    for (uint32_t block = 0; block < blocks; ++block) {
-      const float* values = x + token * x_stride + block * kBlock;
-      ActivationBlock& out = static_cast<ActivationBlock*>(prepared)[size_t{token} * blocks + block];
+void prepare_q8_0(const PrepareJob* job) noexcept {
+  for (uint32_t token = job->first_token; token < job->end_token; ++token) {
+    const float* values = job->x + (token - job->first_token) * job->x_stride;
+    auto* row = static_cast<ActivationBlock*>(job->prepared) + size_t{token} * (job->cols / kBlock);
+    for (uint32_t col = job->first_col; col < job->end_col; col += kBlock, values += kBlock) {
+      ActivationBlock& out = row[col / kBlock];
       float largest = 0;
       for (uint32_t i = 0; i < kBlock; ++i) largest = fmaxf(largest, fabsf(values[i]));
       const bool is_zero = largest <= 1e-30F;

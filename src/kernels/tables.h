@@ -8,6 +8,7 @@ namespace stonechat {
 
 extern const KernelTable kScalarKernels;
 extern const KernelTable kAvx2Kernels;
+extern const KernelTable kAvxVnniKernels;
 extern const KernelTable kAvx512VnniKernels;
 extern const KernelTable kNeonKernels;
 extern const KernelTable kNeonDotprodKernels;

@@ -98,6 +98,12 @@ void Executor::for_tokens(uint32_t tokens, uint32_t multiple, Body&& body) {
   });
 }
 
+void Executor::prepare_all_cols(const LinearKernels& linear, const float* x, size_t x_stride, uint32_t cols,
+                                uint32_t begin, uint32_t end) {
+  const PrepareJob job = {x + begin * x_stride, x_stride, cols, 0, cols, begin, end, prepared_.data()};
+  linear.prepare(&job);
+}
+
 void Executor::norm_and_prepare(const std::vector<float>& weight, const PackedMatrix& matrix,
                                 uint32_t tokens) {
   const uint32_t width = weights_.config.width;
@@ -109,7 +115,7 @@ void Executor::norm_and_prepare(const std::vector<float>& weight, const PackedMa
                                 weights_.config.rms_epsilon, width,
                                 normed_.as<float>() + size_t{token} * width);
     }
-    linear.prepare(normed_.as<float>(), width, width, begin, end, prepared_.data());
+    prepare_all_cols(linear, normed_.as<float>(), width, width, begin, end);
   });
 }
 
@@ -117,7 +123,7 @@ void Executor::prepare(const float* x, const PackedMatrix& matrix, uint32_t toke
   const LinearKernels& linear = matrix.linear();
   prepared_.reserve(linear.prepared_bytes(tokens, matrix.cols()));
   for_tokens(tokens, linear.tile_tokens, [&](uint32_t begin, uint32_t end) {
-    linear.prepare(x, matrix.cols(), matrix.cols(), begin, end, prepared_.data());
+    prepare_all_cols(linear, x, matrix.cols(), matrix.cols(), begin, end);
   });
 }
 
@@ -245,7 +251,7 @@ void Executor::mlp(uint32_t layer, uint32_t tokens) {
       float* gate = gate_up_.as<float>() + size_t{token} * 2 * mlp_width;
       kernels_.vector->silu_multiply(gate, gate + mlp_width, mlp_width, gate);
     }
-    linear.prepare(gate_up_.as<float>(), size_t{2} * mlp_width, mlp_width, begin, end, prepared_.data());
+    prepare_all_cols(linear, gate_up_.as<float>(), size_t{2} * mlp_width, mlp_width, begin, end);
   });
   layer_weights.down.multiply(prepared_, tokens, {}, residual_.as<float>(), config.width, /*add_to_out=*/true,
                               pool_);
