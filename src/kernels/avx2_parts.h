@@ -39,6 +39,9 @@ struct Simd {
   static Vector broadcast(float value) { return _mm256_set1_ps(value); }
   static float first(Vector v) { return _mm256_cvtss_f32(v); }
 
+  // Makes the compiler hold a vector in a register that it would rather load again for each use.
+  static void keep(Vector& v) { asm("" : "+x"(v)); }
+
   static Vector add(Vector a, Vector b) { return _mm256_add_ps(a, b); }
   static Vector subtract(Vector a, Vector b) { return _mm256_sub_ps(a, b); }
   static Vector multiply(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
@@ -92,7 +95,7 @@ struct Simd {
     if (row >= job->end_row) return;
     const __m256i mask = first_lanes(job->end_row - row);
     if (job->bias != nullptr) value = add(value, _mm256_maskload_ps(job->bias + row, mask));
-    float* out = job->out + token * job->out_stride + row;
+    float* out = job->out + (token - job->first_token) * job->out_stride + (row - job->first_row);
     if (job->add_to_out) value = add(_mm256_maskload_ps(out, mask), value);
     _mm256_maskstore_ps(out, mask, value);
   }

@@ -39,6 +39,9 @@ struct Simd {
   static Vector broadcast(float value) { return _mm512_set1_ps(value); }
   static float first(Vector v) { return _mm512_cvtss_f32(v); }
 
+  // Makes the compiler hold a vector in a register that it would rather load again for each use.
+  static void keep(Vector& v) { asm("" : "+v"(v)); }
+
   static Vector add(Vector a, Vector b) { return _mm512_add_ps(a, b); }
   static Vector subtract(Vector a, Vector b) { return _mm512_sub_ps(a, b); }
   static Vector multiply(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
@@ -85,7 +88,7 @@ struct Simd {
     if (row >= job->end_row) return;
     const __mmask16 mask = first_lanes(job->end_row - row);
     if (job->bias != nullptr) value = add(value, _mm512_maskz_loadu_ps(mask, job->bias + row));
-    float* out = job->out + token * job->out_stride + row;
+    float* out = job->out + (token - job->first_token) * job->out_stride + (row - job->first_row);
     if (job->add_to_out) value = add(_mm512_maskz_loadu_ps(mask, out), value);
     _mm512_mask_storeu_ps(out, mask, value);
   }

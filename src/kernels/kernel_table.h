@@ -24,6 +24,9 @@ inline constexpr int kWeightFormats = 4;
 
 inline constexpr uint32_t kBlock = 32;    // weights and activations that share a scale in Q8_0
 inline constexpr uint32_t kKeyTile = 32;  // keys that lie transposed together in the cache
+// Tokens worth multiplying with some rows of a matrix at once, so that their activations stay in the
+// second-level cache; a multiple of every table's tile_tokens.
+inline constexpr uint32_t kTokenBlock = 96;
 
 // Activations of some tokens, and of some columns, to be put into the layout that a product reads.
 struct PrepareJob {
@@ -48,7 +51,7 @@ struct LinearJob {
   uint32_t first_token;     // multiple of tile_tokens
   uint32_t end_token;       // multiple of tile_tokens, or the number of tokens
   const float* bias;        // one a row (index from row 0), or null
-  float* out;               // out[token * out_stride + row]
+  float* out;               // out[(token - first_token) * out_stride + (row - first_row)]
   size_t out_stride;
   bool add_to_out;  // out += instead of out =
 };
@@ -121,8 +124,9 @@ struct VectorKernels {
   // Rotates `heads` heads of head_dim (a multiple of 32) in place. With a = x[i], b = x[i + head_dim / 2]:
   // x[i] = a * cosine[i] - b * sine[i]; x[i + head_dim / 2] = b * cosine[i] + a * sine[i]; no fma.
   void (*rope)(float* x, uint32_t heads, uint32_t head_dim, const float* cosine, const float* sine) noexcept;
-  // out[i] = (gate[i] / (1 + exp(-gate[i]))) * up[i]. out may be gate or up.
-  void (*silu_multiply)(const float* gate, const float* up, uint32_t count, float* out) noexcept;
+  // gate_up holds 32 gates, then their 32 ups, then the next 32 gates, and so on: 2 * count floats.
+  // out[i] = (gate[i] / (1 + exp(-gate[i]))) * up[i], for count (a multiple of 32) outputs.
+  void (*silu_multiply)(const float* gate_up, uint32_t count, float* out) noexcept;
   // Binary16, to nearest even; overflow gives infinity.
   void (*to_half)(const float* x, uint32_t count, uint16_t* out) noexcept;
 };

@@ -141,7 +141,7 @@ class LinearTest : public testing::TestWithParam<std::string> {
                                token,
                                std::min(tokens, token + token_step),
                                bias.empty() ? nullptr : bias.data(),
-                               out.data(),
+                               out.data() + size_t{token} * matrix.rows + row,
                                matrix.rows,
                                !before.empty()};
         linear.multiply(&job);

@@ -117,7 +117,7 @@ template <uint32_t kCount>
 // Stores the outputs of rows [row, row + 4) of one token, those below end_row only.
 [[maybe_unused]] static inline void store_outputs(const LinearJob* job, uint32_t token, uint32_t row,
                                                   float32x4_t value) {
-  float* out = job->out + token * job->out_stride + row;
+  float* out = job->out + (token - job->first_token) * job->out_stride + (row - job->first_row);
   if (row + kLanes <= job->end_row) {
     if (job->bias != nullptr) value = vaddq_f32(value, vld1q_f32(job->bias + row));
     if (job->add_to_out) value = vaddq_f32(vld1q_f32(out), value);

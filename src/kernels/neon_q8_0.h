@@ -271,7 +271,7 @@ struct Q8Linear {
                                const float* sums) noexcept {
     const float32x4_t low_bias = kBias ? vld1q_f32(job->bias + row) : vdupq_n_f32(0);
     const float32x4_t high_bias = kBias ? vld1q_f32(job->bias + row + kLanes) : vdupq_n_f32(0);
-    float* to = job->out + first * job->out_stride + row;
+    float* to = job->out + (first - job->first_token) * job->out_stride + (row - job->first_row);
     const size_t stride = job->out_stride;
     store_units(first, end, sums, [&](uint32_t, const float32x4_t(&out)[2]) {
       float32x4_t low = kBias ? vaddq_f32(out[0], low_bias) : out[0];

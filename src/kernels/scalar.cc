@@ -105,7 +105,7 @@ void prepare_q8_0(const PrepareJob* job) noexcept {
 
 void store(const LinearJob* job, uint32_t token, uint32_t row, float value) noexcept {
   if (job->bias != nullptr) value = value + job->bias[row];
-  float& out = job->out[token * job->out_stride + row];
+  float& out = job->out[(token - job->first_token) * job->out_stride + (row - job->first_row)];
   out = job->add_to_out ? out + value : value;
 }
 
@@ -224,8 +224,11 @@ void rope(float* x, uint32_t heads, uint32_t head_dim, const float* cosine, cons
   }
 }
 
-void silu_multiply(const float* gate, const float* up, uint32_t count, float* out) noexcept {
-  for (uint32_t i = 0; i < count; ++i) out[i] = (gate[i] / (1.0F + exp_shared(-gate[i]))) * up[i];
+void silu_multiply(const float* gate_up, uint32_t count, float* out) noexcept {
+  for (uint32_t i = 0; i < count; ++i) {
+    const float* gate = gate_up + i / kBlock * 2 * kBlock + i % kBlock;
+    out[i] = (gate[0] / (1.0F + exp_shared(-gate[0]))) * gate[kBlock];
+  }
 }
 
 void to_half(const float* x, uint32_t count, uint16_t* out) noexcept {

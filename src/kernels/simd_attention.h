@@ -44,7 +44,9 @@ class SimdAttention {
  private:
   using Vector = typename Simd::Vector;
   static constexpr uint32_t kLanes = Simd::kLanes;
-  static constexpr uint32_t kGroupRows = 32;  // rows that share widened keys and values
+  // Rows that share widened keys and values: a multiple of what is computed together, and of the heads that
+  // share a key in Qwen2.5-0.5B.
+  static constexpr uint32_t kGroupRows = 42;
   static constexpr uint32_t kKeyVectors = kKeyTile / kLanes;
   static constexpr uint32_t kScoreRows = Simd::kScoreRows;  // rows whose scores are computed together
   static constexpr uint32_t kValueRows = Simd::kValueRows;  // rows whose values are summed together
@@ -100,29 +102,42 @@ class SimdAttention {
     }
   }
 
-  // Turns a row's scores of one tile into weights; returns the factor for what was summed before.
-  static float soften(Row& row, uint32_t keys, float* scores) noexcept {
-    Vector score[kKeyVectors];
-    Vector largest_parts = Simd::broadcast(-INFINITY);
+  // Masks the scores of one tile that the row doesn't see; returns the largest of the others.
+  static float mask(uint32_t keys, float* scores) noexcept {
+    Vector largest = Simd::broadcast(-INFINITY);
     for (uint32_t v = 0; v < kKeyVectors; ++v) {
-      score[v] = Simd::load_first(scores + v * kLanes, lanes_seen(keys, v), -INFINITY);
-      largest_parts = Simd::larger(largest_parts, score[v]);
+      const Vector score = Simd::load_first(scores + v * kLanes, lanes_seen(keys, v), -INFINITY);
+      if (keys < kKeyTile) Simd::store(scores + v * kLanes, score);
+      largest = Simd::larger(largest, score);
     }
-    const float tile_largest = Simd::largest(largest_parts);
-    const float largest = tile_largest > row.largest ? tile_largest : row.largest;
-    const float factor = Simd::first(Simd::exp_shared(Simd::broadcast(row.largest - largest)));
-    Vector weight[kKeyVectors];
-    for (uint32_t v = 0; v < kKeyVectors; ++v) {
-      // exp() of -infinity is 0, so keys that aren't visible weigh nothing.
-      weight[v] = Simd::exp_shared(Simd::subtract(score[v], Simd::broadcast(largest)));
-      Simd::store(scores + v * kLanes, weight[v]);
+    return Simd::largest(largest);
+  }
+
+  // Turns the scores of rows [begin, end) into weights; factors[row] is for what was summed before.
+  static void soften(Row* rows, uint32_t begin, uint32_t end, uint32_t first_key, float* scores,
+                     float* factors) noexcept {
+    for (uint32_t row = begin; row < end; ++row) {
+      const float tile_largest = mask(keys_seen(rows[row], first_key), scores + row * kKeyTile);
+      const float largest = tile_largest > rows[row].largest ? tile_largest : rows[row].largest;
+      factors[row] = rows[row].largest - largest;
+      rows[row].largest = largest;
     }
-    for (uint32_t half = kKeyVectors / 2; half > 0; half /= 2) {
-      for (uint32_t v = 0; v < half; ++v) weight[v] = Simd::add(weight[v], weight[v + half]);
+    for (uint32_t row = begin / kLanes * kLanes; row < end; row += kLanes)
+      Simd::store(factors + row, Simd::exp_shared(Simd::load(factors + row)));
+    for (uint32_t row = begin; row < end; ++row) {
+      const Vector largest = Simd::broadcast(rows[row].largest);
+      Vector weight[kKeyVectors];
+      for (uint32_t v = 0; v < kKeyVectors; ++v) {
+        float* score = scores + row * kKeyTile + v * kLanes;
+        // exp() of -infinity is 0, so keys that aren't visible weigh nothing.
+        weight[v] = Simd::exp_shared(Simd::subtract(Simd::load(score), largest));
+        Simd::store(score, weight[v]);
+      }
+      for (uint32_t half = kKeyVectors / 2; half > 0; half /= 2) {
+        for (uint32_t v = 0; v < half; ++v) weight[v] = Simd::add(weight[v], weight[v + half]);
+      }
+      rows[row].total = fmaf(rows[row].total, factors[row], Simd::tree_sum(weight[0]));
     }
-    row.total = fmaf(row.total, factor, Simd::tree_sum(weight[0]));
-    row.largest = largest;
-    return factor;
   }
 
   static uint32_t lanes_seen(uint32_t keys, uint32_t vector) noexcept {
@@ -144,11 +159,14 @@ class SimdAttention {
       }
     }
     for (uint32_t j = 0; j < keys; ++j) {
+      Vector value[kVectors];
+      for (uint32_t v = 0; v < kVectors; ++v) {
+        value[v] = Simd::load(values + size_t{j} * head_dim + v * kLanes);
+        if (kRows > 1) Simd::keep(value[v]);
+      }
       for (uint32_t r = 0; r < kRows; ++r) {
         const Vector weight = Simd::broadcast(weights[r * kKeyTile + j]);
-        for (uint32_t v = 0; v < kVectors; ++v) {
-          sum[r][v] = Simd::fma(weight, Simd::load(values + size_t{j} * head_dim + v * kLanes), sum[r][v]);
-        }
+        for (uint32_t v = 0; v < kVectors; ++v) sum[r][v] = Simd::fma(weight, value[v], sum[r][v]);
       }
     }
     for (uint32_t r = 0; r < kRows; ++r) {
@@ -187,10 +205,8 @@ class SimdAttention {
     for (; row < end; ++row) {
       score_rows<1>(rows + row, scratch.keys, job->head_dim, job->scale, scratch.scores + row * kKeyTile);
     }
-    float factors[kGroupRows];
-    for (row = begin; row < end; ++row) {
-      factors[row] = soften(rows[row], keys_seen(rows[row], first_key), scratch.scores + row * kKeyTile);
-    }
+    float factors[(kGroupRows + kLanes - 1) / kLanes * kLanes] = {};
+    soften(rows, begin, end, first_key, scratch.scores, factors);
     for (row = begin; row < end;) {
       // Rows come with ever more keys: if the first of a few sees the whole tile, all do.
       if (row + kValueRows <= end && keys_seen(rows[row], first_key) == kKeyTile) {

@@ -49,12 +49,14 @@ class SimdVector {
     }
   }
 
-  static void silu_multiply(const float* gate, const float* up, uint32_t count, float* out) noexcept {
+  static void silu_multiply(const float* gate_up, uint32_t count, float* out) noexcept {
     const Vector one = Simd::broadcast(1.0F);
-    for (uint32_t i = 0; i < count; i += kLanes) {
-      const Vector g = Simd::load(gate + i);
-      const Vector silu = Simd::divide(g, Simd::add(one, Simd::exp_shared(Simd::negate(g))));
-      Simd::store(out + i, Simd::multiply(silu, Simd::load(up + i)));
+    for (uint32_t first = 0; first < count; first += kBlock, gate_up += 2 * kBlock) {
+      for (uint32_t i = 0; i < kBlock; i += kLanes) {
+        const Vector gate = Simd::load(gate_up + i);
+        const Vector silu = Simd::divide(gate, Simd::add(one, Simd::exp_shared(Simd::negate(gate))));
+        Simd::store(out + first + i, Simd::multiply(silu, Simd::load(gate_up + kBlock + i)));
+      }
     }
   }
 

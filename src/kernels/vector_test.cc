@@ -79,18 +79,23 @@ TEST_P(VectorTest, SiluMultiply) {
   for (const float value : {-1e30F, 1e30F, -0.0F, 0.0F, 1e-30F, -87.0F, 87.0F, -88.0F, 88.0F, 89.0F}) {
     gate.push_back(value);
   }
-  while (gate.size() % 16 != 0) gate.push_back(0);
+  while (gate.size() % 32 != 0) gate.push_back(0);
   const auto count = static_cast<uint32_t>(gate.size());
-  const std::vector<float> up(count, 1.0F);
+  std::vector<float> gate_up;
+  for (uint32_t i = 0; i < count; i += 32) {
+    gate_up.insert(gate_up.end(), gate.begin() + i, gate.begin() + i + 32);
+    for (uint32_t j = 0; j < 32; ++j) gate_up.push_back(j % 2 == 0 ? 1.0F : -2.0F);
+  }
   std::vector<float> out(count), expected(count);
-  table_.vector->silu_multiply(gate.data(), up.data(), count, out.data());
-  scalar_.vector->silu_multiply(gate.data(), up.data(), count, expected.data());
+  table_.vector->silu_multiply(gate_up.data(), count, out.data());
+  scalar_.vector->silu_multiply(gate_up.data(), count, expected.data());
   expect_equal_bits(out, expected);
   for (uint32_t i = 0; i < count; ++i) {
-    const double exact = gate[i] / (1.0 + std::exp(-double{gate[i]}));
+    const double up = i % 2 == 0 ? 1.0 : -2.0;
+    const double exact = gate[i] / (1.0 + std::exp(-double{gate[i]})) * up;
     // exp() by 8 steps, an addition and a division; below -88, where exp() is clamped, what is left is |gate|
     // / e^88.
-    EXPECT_NEAR(out[i], exact, std::abs(exact) * 12 * 0x1p-24 + std::abs(gate[i]) * 6.1e-39)
+    EXPECT_NEAR(out[i], exact, std::abs(exact) * 12 * 0x1p-24 + std::abs(gate[i] * up) * 6.1e-39)
         << "gate " << gate[i];
   }
 }

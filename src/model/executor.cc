@@ -18,7 +18,7 @@ Executor::Executor(const Weights& weights, const KernelTable& kernels, ThreadPoo
       rope_(rope_frequencies(weights.config, weights.rope_factors)) {}
 
 size_t Executor::buffer_bytes() const {
-  return residual_.bytes() + normed_.bytes() + qkv_.bytes() + gate_up_.bytes() + prepared_.bytes() +
+  return residual_.bytes() + normed_.bytes() + qkv_.bytes() + prepared_.bytes() + prepared_down_.bytes() +
          half_.bytes() + scratch_.bytes() + hidden_.bytes() + logits_.bytes();
 }
 
@@ -98,6 +98,24 @@ void Executor::for_tokens(uint32_t tokens, uint32_t multiple, Body&& body) {
   });
 }
 
+template <typename Body>
+void Executor::for_items(uint32_t items, Body&& body) {
+  // Enough chunks that threads of unequal speed end together, few enough that handing them out costs nothing.
+  constexpr uint32_t kChunksPerThread = 8;
+  const uint32_t chunk = std::max(1U, items / (pool_.threads() * kChunksPerThread));
+  std::atomic<uint32_t> next{0};
+  pool_.run([&](uint32_t worker) {
+    for (uint32_t begin = next.fetch_add(chunk); begin < items; begin = next.fetch_add(chunk)) {
+      for (uint32_t item = begin; item < std::min(items, begin + chunk); ++item) body(worker, item);
+    }
+  });
+}
+
+size_t Executor::scratch_bytes() const {
+  const size_t of_mlp = size_t{kTokenBlock} * 3 * kMlpPiece * sizeof(float);
+  return round_up(std::max(of_mlp, kernels_.attention->scratch_bytes(weights_.config.head_dim)), 64);
+}
+
 void Executor::prepare_all_cols(const LinearKernels& linear, const float* x, size_t x_stride, uint32_t cols,
                                 uint32_t begin, uint32_t end) {
   const PrepareJob job = {x + begin * x_stride, x_stride, cols, 0, cols, begin, end, prepared_.data()};
@@ -133,9 +151,8 @@ void Executor::forward_batch(std::span<const int32_t> tokens, std::span<const Ru
   residual_.reserve(size_t{count} * config.width * sizeof(float));
   normed_.reserve(size_t{count} * std::max(config.width, config.query_width()) * sizeof(float));
   qkv_.reserve(size_t{count} * (config.query_width() + 2 * config.kv_width()) * sizeof(float));
-  gate_up_.reserve(size_t{count} * 2 * config.mlp_width * sizeof(float));
   half_.reserve(size_t{count} * 2 * config.kv_width() * sizeof(uint16_t));
-  scratch_.reserve(pool_.threads() * round_up(kernels_.attention->scratch_bytes(config.head_dim), 64));
+  scratch_.reserve(pool_.threads() * scratch_bytes());
   for (const Run& run : runs) rope_.reserve(run.first_position + run.tokens);
 
   for (uint32_t token = 0; token < count; ++token) {
@@ -191,7 +208,7 @@ void Executor::attend(uint32_t layer, std::span<const Run> runs) {
   const uint32_t qkv_width = config.query_width() + 2 * config.kv_width();
   const uint32_t group_heads = config.heads / config.kv_heads;
   // One item: some tokens of a run, the query heads of one key/value head.
-  constexpr uint32_t kTokensPerItem = 16;
+  constexpr uint32_t kTokensPerItem = 18;
   struct Item {
     const Run* run;
     uint32_t kv_head;
@@ -208,53 +225,72 @@ void Executor::attend(uint32_t layer, std::span<const Run> runs) {
       end = begin;
     }
   }
-  const size_t scratch_bytes = round_up(kernels_.attention->scratch_bytes(config.head_dim), 64);
-  std::atomic<uint32_t> next{0};
-  const auto work = [&](uint32_t worker) {
-    for (uint32_t index = next.fetch_add(1); index < items.size(); index = next.fetch_add(1)) {
-      const Item& item = items[index];
-      const Run& run = *item.run;
-      const AttentionJob job = {
-          .queries = qkv_.as<float>() + size_t{run.first_token} * qkv_width +
-                     size_t{item.kv_head} * group_heads * config.head_dim,
-          .query_stride = qkv_width,
-          .group_heads = group_heads,
-          .head_dim = config.head_dim,
-          .first_token = item.begin,
-          .end_token = item.end,
-          .first_position = run.first_position,
-          .keys = run.cache->keys(layer, item.kv_head),
-          .values = run.cache->values(layer, item.kv_head),
-          .scale = 1.0F / std::sqrt(static_cast<float>(config.head_dim)),
-          .out = normed_.as<float>() + size_t{run.first_token} * config.query_width() +
-                 size_t{item.kv_head} * group_heads * config.head_dim,
-          .out_stride = config.query_width(),
-          .scratch = reinterpret_cast<float*>(scratch_.data() + worker * scratch_bytes),
-      };
-      kernels_.attention->attend(&job);
-    }
-  };
-  pool_.run(work);
+  for_items(static_cast<uint32_t>(items.size()), [&](uint32_t worker, uint32_t index) {
+    const Item& item = items[index];
+    const Run& run = *item.run;
+    const AttentionJob job = {
+        .queries = qkv_.as<float>() + size_t{run.first_token} * qkv_width +
+                   size_t{item.kv_head} * group_heads * config.head_dim,
+        .query_stride = qkv_width,
+        .group_heads = group_heads,
+        .head_dim = config.head_dim,
+        .first_token = item.begin,
+        .end_token = item.end,
+        .first_position = run.first_position,
+        .keys = run.cache->keys(layer, item.kv_head),
+        .values = run.cache->values(layer, item.kv_head),
+        .scale = 1.0F / std::sqrt(static_cast<float>(config.head_dim)),
+        .out = normed_.as<float>() + size_t{run.first_token} * config.query_width() +
+               size_t{item.kv_head} * group_heads * config.head_dim,
+        .out_stride = config.query_width(),
+        .scratch = reinterpret_cast<float*>(scratch_.data() + worker * scratch_bytes()),
+    };
+    kernels_.attention->attend(&job);
+  });
 }
 
 void Executor::mlp(uint32_t layer, uint32_t tokens) {
-  const ModelConfig& config = weights_.config;
   const LayerWeights& layer_weights = weights_.layers[layer];
-  const uint32_t mlp_width = config.mlp_width;
   norm_and_prepare(layer_weights.mlp_norm, layer_weights.gate_up, tokens);
-  layer_weights.gate_up.multiply(prepared_, tokens, {}, gate_up_.as<float>(), size_t{2} * mlp_width,
-                                 /*add_to_out=*/false, pool_);
-  const LinearKernels& linear = layer_weights.down.linear();
-  prepared_.reserve(linear.prepared_bytes(tokens, mlp_width));
-  for_tokens(tokens, linear.tile_tokens, [&](uint32_t begin, uint32_t end) {
-    for (uint32_t token = begin; token < end; ++token) {
-      float* gate = gate_up_.as<float>() + size_t{token} * 2 * mlp_width;
-      kernels_.vector->silu_multiply(gate, gate + mlp_width, mlp_width, gate);
-    }
-    prepare_all_cols(linear, gate_up_.as<float>(), size_t{2} * mlp_width, mlp_width, begin, end);
+  gate_up_and_prepare(layer_weights, tokens);
+  layer_weights.down.multiply(prepared_down_, tokens, {}, residual_.as<float>(), weights_.config.width,
+                              /*add_to_out=*/true, pool_);
+}
+
+void Executor::gate_up_and_prepare(const LayerWeights& layer_weights, uint32_t tokens) {
+  const uint32_t mlp_width = weights_.config.mlp_width;
+  const LinearKernels& down = layer_weights.down.linear();
+  prepared_down_.reserve(down.prepared_bytes(tokens, mlp_width));
+  // An item is a piece of the columns for a block of tokens; its gates and ups never leave the cache.
+  const auto pieces = static_cast<uint32_t>(ceil_div(mlp_width, kMlpPiece));
+  const auto token_blocks = static_cast<uint32_t>(ceil_div(tokens, kTokenBlock));
+  for_items(pieces * token_blocks, [&](uint32_t worker, uint32_t item) {
+    const uint32_t first_col = item / token_blocks * kMlpPiece;
+    const uint32_t end_col = std::min(mlp_width, first_col + kMlpPiece);
+    const uint32_t first_token = item % token_blocks * kTokenBlock;
+    const uint32_t end_token = std::min(tokens, first_token + kTokenBlock);
+    const uint32_t cols = end_col - first_col;
+    auto* gate_up = reinterpret_cast<float*>(scratch_.data() + worker * scratch_bytes());
+    float* activations = gate_up + size_t{kTokenBlock} * 2 * kMlpPiece;
+    const LinearJob product = {
+        .weights = layer_weights.gate_up.data(),
+        .activations = prepared_.data(),
+        .cols = layer_weights.gate_up.cols(),
+        .first_row = 2 * first_col,
+        .end_row = 2 * end_col,
+        .first_token = first_token,
+        .end_token = end_token,
+        .bias = nullptr,
+        .out = gate_up,
+        .out_stride = size_t{2} * cols,
+        .add_to_out = false,
+    };
+    layer_weights.gate_up.linear().multiply(&product);
+    kernels_.vector->silu_multiply(gate_up, (end_token - first_token) * cols, activations);
+    const PrepareJob preparation = {activations, cols,        mlp_width, first_col,
+                                    end_col,     first_token, end_token, prepared_down_.data()};
+    down.prepare(&preparation);
   });
-  layer_weights.down.multiply(prepared_, tokens, {}, residual_.as<float>(), config.width, /*add_to_out=*/true,
-                              pool_);
 }
 
 std::span<const float> Executor::logits(uint32_t first, uint32_t rows) {

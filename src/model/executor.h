@@ -66,16 +66,25 @@ class Executor {
     uint32_t first_position;
   };
 
+  static constexpr uint32_t kMlpPiece = 64;  // columns of the MLP that are finished together
+
   void check(std::span<const SequenceTokens> sequences) const;
   void forward_batch(std::span<const int32_t> tokens, std::span<const Run> runs);
   void attention(uint32_t layer, uint32_t tokens, std::span<const Run> runs);
   void rotate_and_store(uint32_t layer, uint32_t tokens, std::span<const Run> runs);
   void attend(uint32_t layer, std::span<const Run> runs);
   void mlp(uint32_t layer, uint32_t tokens);
+  // Gate and up products of prepared_, SiLU, and their product prepared for the down matrix.
+  void gate_up_and_prepare(const LayerWeights& layer_weights, uint32_t tokens);
 
   // Splits [0, tokens) among the threads, at multiples of `multiple`.
   template <typename Body>
   void for_tokens(uint32_t tokens, uint32_t multiple, Body&& body);
+  // Calls body(worker, item) for each item, in any order.
+  template <typename Body>
+  void for_items(uint32_t items, Body&& body);
+  // Of one thread.
+  size_t scratch_bytes() const;
   // Normalizes `tokens` rows of the residual stream and prepares them for `matrix` in prepared_.
   void norm_and_prepare(const std::vector<float>& weight, const PackedMatrix& matrix, uint32_t tokens);
   void prepare(const float* x, const PackedMatrix& matrix, uint32_t tokens);
@@ -94,10 +103,10 @@ class Executor {
   AlignedBuffer residual_;  // (tokens, width)
   AlignedBuffer normed_;    // (tokens, width), also the attention's output (tokens, query_width)
   AlignedBuffer qkv_;       // (tokens, query_width + 2 kv_width)
-  AlignedBuffer gate_up_;   // (tokens, 2 mlp_width)
-  AlignedBuffer prepared_;
+  AlignedBuffer prepared_;  // of the layer's width
+  AlignedBuffer prepared_down_;
   AlignedBuffer half_;     // (tokens, 2 kv_width) binary16
-  AlignedBuffer scratch_;  // of attention, one piece a thread
+  AlignedBuffer scratch_;  // one piece a thread
   AlignedBuffer hidden_;   // (hidden_rows, width), after the last norm
   AlignedBuffer logits_;
   uint32_t hidden_rows_ = 0;

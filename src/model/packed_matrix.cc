@@ -61,7 +61,7 @@ class RowSource {
   RowSource(const gguf::Reader& file, WeightFormat format, uint32_t cols)
       : file_(file), type_(file_type(format)), values_(cols) {}
 
-  // Rows [first, first + count) of the part, one after another into `destination`.
+  // Rows [first, first + count) of the part's tensor, one after another into `destination`.
   void fetch(const PackedMatrix::Part& part, uint32_t first, uint32_t count, std::byte* destination) {
     const gguf::TensorInfo& tensor = *part.tensor;
     const uint64_t stored_bytes = tensor.row_bytes();
@@ -120,7 +120,7 @@ PackedMatrix::PackedMatrix(const gguf::Reader& file, std::span<const Part> parts
     : kernels_(&kernels),
       format_(common_format(parts)),
       cols_(static_cast<uint32_t>(parts[0].tensor->cols())) {
-  for (const Part& part : parts) rows_ += static_cast<uint32_t>(part.tensor->rows());
+  for (const Part& part : parts) rows_ += part.rows;
   const uint32_t tile_rows = linear().tile_rows;
   const size_t tile_bytes = linear().tile_bytes(cols_);
   const gguf::TensorTypeInfo& type = info(file_type(format_));
@@ -137,11 +137,12 @@ PackedMatrix::PackedMatrix(const gguf::Reader& file, std::span<const Part> parts
     std::vector<std::byte> rows((end_row - first_row) * row_bytes);
     uint32_t part_first = 0;
     for (const Part& part : parts) {
-      const uint32_t part_end = part_first + static_cast<uint32_t>(part.tensor->rows());
+      const uint32_t part_end = part_first + part.rows;
       const uint32_t begin = std::max(first_row, part_first);
       const uint32_t end = std::min(end_row, part_end);
       if (begin < end) {
-        source.fetch(part, begin - part_first, end - begin, rows.data() + (begin - first_row) * row_bytes);
+        source.fetch(part, part.first_row + begin - part_first, end - begin,
+                     rows.data() + (begin - first_row) * row_bytes);
       }
       part_first = part_end;
     }
@@ -170,7 +171,7 @@ void PackedMatrix::multiply(const AlignedBuffer& activations, uint32_t tokens, s
         .first_token = 0,
         .end_token = tokens,
         .bias = bias.empty() ? nullptr : bias.data(),
-        .out = out,
+        .out = out + first_tile * tile_rows,
         .out_stride = out_stride,
         .add_to_out = add_to_out,
     };

@@ -16,9 +16,12 @@ namespace stonechat {
 
 class PackedMatrix {
  public:
-  // One tensor of a stack; its rows may be reordered within heads (see `rows_of_half_pairs` in weights.cc).
+  // Rows [first_row, first_row + rows) of one tensor of a stack; they may be reordered within heads (see
+  // `rows_of_half_pairs` in weights.cc).
   struct Part {
     const gguf::TensorInfo* tensor;
+    uint32_t first_row;
+    uint32_t rows;
     // Row of the tensor that becomes row `row` of the part; empty: the same.
     std::function<uint32_t(uint32_t row)> source_row;
   };
@@ -40,6 +43,8 @@ class PackedMatrix {
   // `activations` were prepared by linear().prepare for at least `tokens` tokens.
   void multiply(const AlignedBuffer& activations, uint32_t tokens, std::span<const float> bias, float* out,
                 size_t out_stride, bool add_to_out, ThreadPool& pool) const;
+
+  const std::byte* data() const { return pack_.data(); }
 
   // The weights of one row, cols of them.
   void unpack_row(uint32_t row, float* out) const { linear().unpack_row(pack_.data(), row, cols_, out); }

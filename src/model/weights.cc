@@ -35,11 +35,14 @@ class TensorShelf {
   }
 
   PackedMatrix::Part part(const std::string& name, uint32_t rows, uint32_t cols) {
-    return {&take(name, {cols, rows}), nullptr};
+    return {&take(name, {cols, rows}), 0, rows, nullptr};
   }
 
+  PackedMatrix matrix(std::span<const PackedMatrix::Part> parts) {
+    return PackedMatrix(file_, parts, kernels_, pool_);
+  }
   PackedMatrix matrix(std::initializer_list<PackedMatrix::Part> parts) {
-    return PackedMatrix(file_, std::span(parts.begin(), parts.size()), kernels_, pool_);
+    return matrix(std::span(parts.begin(), parts.size()));
   }
 
   // A file with tensors that we don't compute with isn't the model that we think it is.
@@ -116,6 +119,17 @@ std::vector<float> key_offset_of(const ModelConfig& config, const std::vector<fl
   return offset;
 }
 
+// 32 rows of one, 32 rows of the other, and so on.
+std::vector<PackedMatrix::Part> taken_in_turns(const PackedMatrix::Part& one,
+                                               const PackedMatrix::Part& other) {
+  std::vector<PackedMatrix::Part> turns;
+  for (uint32_t row = 0; row < one.rows; row += kBlock) {
+    turns.push_back({one.tensor, row, kBlock, nullptr});
+    turns.push_back({other.tensor, row, kBlock, nullptr});
+  }
+  return turns;
+}
+
 LayerWeights load_layer(TensorShelf& shelf, const ModelConfig& config, const std::vector<double>& frequencies,
                         uint32_t index) {
   const std::string prefix = fmt::format("blk.{}.", index);
@@ -131,8 +145,9 @@ LayerWeights load_layer(TensorShelf& shelf, const ModelConfig& config, const std
   layer.attention_out =
       shelf.matrix({shelf.part(prefix + "attn_output.weight", width, config.query_width())});
   layer.mlp_norm = shelf.vector(prefix + "ffn_norm.weight", width);
-  layer.gate_up = shelf.matrix({shelf.part(prefix + "ffn_gate.weight", config.mlp_width, width),
-                                shelf.part(prefix + "ffn_up.weight", config.mlp_width, width)});
+  const auto gate = shelf.part(prefix + "ffn_gate.weight", config.mlp_width, width);
+  const auto up = shelf.part(prefix + "ffn_up.weight", config.mlp_width, width);
+  layer.gate_up = shelf.matrix(taken_in_turns(gate, up));
   layer.down = shelf.matrix({shelf.part(prefix + "ffn_down.weight", width, config.mlp_width)});
   return layer;
 }

@@ -23,7 +23,7 @@ struct LayerWeights {
   std::vector<float> key_offset;      // (k) subtracted from rotated keys before they are cached, or empty
   PackedMatrix attention_out;         // (w, q)
   std::vector<float> mlp_norm;        // (w)
-  PackedMatrix gate_up;               // (m + m, w): gate rows, then up rows
+  PackedMatrix gate_up;               // (m + m, w): 32 gate rows, their 32 up rows, and so on
   PackedMatrix down;                  // (w, m)
 };
 
