@@ -27,7 +27,9 @@ struct Dot {
     return _mm256_set1_epi32(two);
   }
   static __m256i add(__m256i sum, __m256i weights, __m256i x) {
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(weights, x));
+    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(weights, x));
+    asm("" : "+x"(sum));  // or the compiler collects products of many steps before it adds them, and spills
+    return sum;
   }
   static __m256 to_float(__m256i sum) { return _mm256_cvtepi32_ps(sum); }
 
