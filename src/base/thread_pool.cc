@@ -3,18 +3,39 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <cassert>
+#include <chrono>
 #include <cmath>
+#include <cstdlib>
 #include <exception>
 #include <fstream>
-#include <mutex>
 #include <string>
+#include <system_error>
+#include <thread>
+
+#include "base/checked.h"
+#include "base/error.h"
 
 namespace stonechat {
 namespace {
 
-// About 50 us of spinning before a helper sleeps: longer than the sampler between two tokens takes, short
-// enough that an idle chat costs nothing.
-constexpr uint32_t kSpins = 20'000;
+using Clock = std::chrono::steady_clock;
+using Microseconds = std::chrono::microseconds;
+
+// A helper without work first only looks, then also lets others have the processor, then sleeps. Together
+// longer than what a token needs between two forward passes (sampling, printing), and once a pause: an idle
+// chat costs nothing.
+constexpr Microseconds kLookTime{50};
+constexpr Microseconds kYieldTime{3000};
+// With more threads than processors, whoever spins holds up whoever works.
+constexpr Microseconds kCrowdedYieldTime{50};
+// A caller that has waited this long for a helper naps between its looks.
+constexpr Microseconds kNapAfter{5000};
+constexpr Microseconds kNapTime{50};
+constexpr int kLooksPerClock = 32;  // between two readings of the clock, which takes as long as some looks
+
+// The share of what is left of a part that is taken at once, if ranges shrink.
+constexpr uint32_t kShrinkBy = 8;
 
 void pause_a_moment() {
 #if defined(__x86_64__)
@@ -40,6 +61,18 @@ double cgroup_quota() {
   return 0;
 }
 
+// What is left of a part, in grains: [begin, end).
+struct Left {
+  uint32_t begin;
+  uint32_t end;
+
+  explicit Left(uint64_t packed)
+      : begin(static_cast<uint32_t>(packed >> 32)), end(static_cast<uint32_t>(packed)) {}
+  Left(uint32_t first, uint32_t last) : begin(first), end(last) {}
+  uint64_t packed() const { return uint64_t{begin} << 32 | end; }
+  uint32_t count() const { return end - begin; }
+};
+
 }  // namespace
 
 uint32_t usable_processors() {
@@ -53,89 +86,245 @@ uint32_t usable_processors() {
   return std::max(1U, count);
 }
 
+// A thread and the lines through which it is spoken to. A call posts work by making the ticket odd; the
+// helper takes it by adding 1, which makes it even again. Where work needn't be done by this very helper, the
+// caller takes it back in the same way if the helper hasn't come by then. So tickets of all helpers go up
+// together, by 2 a call.
+struct ThreadPool::Helper {
+  explicit Helper(uint64_t first_ticket) : ticket(first_ticket), done(first_ticket) {}
+
+  // Written by the caller, and by whoever takes something.
+  alignas(kApart) std::atomic<uint64_t> ticket;
+  std::atomic<uint64_t> part{0};
+  WorkerBody body;
+  bool ends = false;
+  // Written by the helper: the even ticket of what it finished last.
+  alignas(kApart) std::atomic<uint64_t> done;
+  std::thread thread;
+};
+
+// One call of for_each_part or for_each_chunk.
+struct ThreadPool::Sharing {
+  alignas(kApart) uint64_t items;
+  uint64_t grain;
+  bool shrinking;
+  RangeBody body;
+  alignas(kApart) std::mutex error_mutex{};
+  std::exception_ptr error{};
+
+  uint32_t taken_at_once(Left left) const { return shrinking ? std::max(1U, left.count() / kShrinkBy) : 1; }
+};
+
 ThreadPool::ThreadPool(uint32_t threads) {
-  // More threads than processors: whoever spins holds up whoever works.
-  may_spin_ = threads <= usable_processors();
-  for (uint32_t worker = 1; worker < threads; ++worker) {
-    helpers_.emplace_back([this, worker] { helper_loop(worker); });
+  try {
+    resize(threads);
+  } catch (...) {
+    end_helpers(0);
+    throw;
   }
 }
 
 ThreadPool::~ThreadPool() {
-  {
-    std::lock_guard lock(mutex_);
-    stopping_ = true;
-    ++generation_;
-  }
-  wake_.notify_all();
-  for (auto& helper : helpers_) helper.join();
+  end_helpers(0);
 }
 
-void ThreadPool::run(const std::function<void(uint32_t)>& body) {
-  if (helpers_.empty()) {
-    body(0);
-    return;
+void ThreadPool::resize(uint32_t threads) {
+  assert(!busy_);
+  const uint32_t wanted = std::max(1U, threads);
+  end_helpers(wanted - 1);
+  helpers_.reserve(wanted - 1);
+  crowded_.store(wanted > processors_, std::memory_order_relaxed);
+  while (helpers_.size() < wanted - 1) {
+    auto helper = std::make_unique<Helper>(ticket_);
+    const uint32_t worker = this->threads();
+    try {
+      helper->thread = std::thread([this, &it = *helper, worker] { help(it, worker); });
+    } catch (const std::system_error& error) {
+      fail(ErrorKind::kLimit, "cannot start thread {} of {}: {}", worker + 1, wanted, error.what());
+    }
+    helpers_.push_back(std::move(helper));
   }
-  body_ = &body;
-  unfinished_.store(static_cast<uint32_t>(helpers_.size()), std::memory_order_relaxed);
-  // Sequentially consistent with the helper's "count myself as sleeper, then look at the generation once
-  // more": either we see the sleeper and wake it, or it sees the new generation and does not sleep.
-  generation_.fetch_add(1, std::memory_order_seq_cst);
-  if (sleepers_.load(std::memory_order_seq_cst) > 0) {
+}
+
+void ThreadPool::end_helpers(uint32_t kept) {
+  if (helpers_.size() <= kept) return;
+  for (size_t i = kept; i < helpers_.size(); ++i) {
+    helpers_[i]->ends = true;
+    helpers_[i]->ticket.store(ticket_ + 1, std::memory_order_release);
+  }
+  {
     std::lock_guard lock(mutex_);
     wake_.notify_all();
   }
-  body(0);
-  uint32_t spins = 0;
-  while (unfinished_.load(std::memory_order_acquire) > 0) {
-    pause_a_moment();
-    if (!may_spin_ || ++spins > kSpins) std::this_thread::yield();
+  for (size_t i = kept; i < helpers_.size(); ++i) helpers_[i]->thread.join();
+  helpers_.resize(kept);
+}
+
+void ThreadPool::post(WorkerBody body) {
+  assert(!busy_);
+  busy_ = true;
+  for (auto& helper : helpers_) {
+    helper->body = body;
+    helper->ticket.store(ticket_ + 1, std::memory_order_release);
+  }
+  ticket_ += 2;
+  // A helper that goes to sleep adds itself, then looks at its ticket once more. Either our addition (of
+  // nothing) comes after its one and we see that it sleeps, or before, and then it sees the ticket.
+  if (sleepers_.fetch_add(0, std::memory_order_acq_rel) > 0) {
+    std::lock_guard lock(mutex_);
+    wake_.notify_all();
   }
 }
 
-void ThreadPool::helper_loop(uint32_t worker) {
-  uint64_t seen = 0;
+void ThreadPool::wait_for(const Helper& helper) {
+  const auto is_done = [&] { return helper.done.load(std::memory_order_acquire) == ticket_; };
+  if (is_done()) return;
+  const bool crowded = crowded_.load(std::memory_order_relaxed);
+  const auto start = Clock::now();
   for (;;) {
-    for (uint32_t spins = 0; may_spin_ && spins < kSpins; ++spins) {
-      if (generation_.load(std::memory_order_acquire) != seen) break;
+    for (int look = 0; look < kLooksPerClock; ++look) {
+      if (is_done()) return;
       pause_a_moment();
     }
-    if (generation_.load(std::memory_order_acquire) == seen) {
-      std::unique_lock lock(mutex_);
-      sleepers_.fetch_add(1, std::memory_order_seq_cst);
-      wake_.wait(lock, [&] { return generation_.load(std::memory_order_seq_cst) != seen; });
-      sleepers_.fetch_sub(1, std::memory_order_relaxed);
+    const auto waited = Clock::now() - start;
+    if (waited > kNapAfter) {
+      std::this_thread::sleep_for(kNapTime);
+    } else if (crowded || waited > kLookTime) {
+      std::this_thread::yield();
     }
-    seen = generation_.load(std::memory_order_acquire);
-    if (stopping_) return;
-    (*body_)(worker);
-    unfinished_.fetch_sub(1, std::memory_order_release);
   }
 }
 
-void ThreadPool::for_each_chunk(uint64_t items, uint64_t chunk,
-                                const std::function<void(uint64_t, uint64_t)>& body) {
-  if (items <= chunk) {
-    if (items > 0) body(0, items);
+// Waits until the ticket isn't `seen` any more; false when that takes too long.
+bool ThreadPool::spin(const Helper& helper, uint64_t seen) {
+  const auto start = Clock::now();
+  for (;;) {
+    for (int look = 0; look < kLooksPerClock; ++look) {
+      if (helper.ticket.load(std::memory_order_acquire) != seen) return true;
+      pause_a_moment();
+    }
+    const bool crowded = crowded_.load(std::memory_order_relaxed);
+    const auto waited = Clock::now() - start;
+    if (waited > (crowded ? kCrowdedYieldTime : kYieldTime)) return false;
+    if (crowded || waited > kLookTime) std::this_thread::yield();
+  }
+}
+
+void ThreadPool::help(Helper& helper, uint32_t worker) {
+  uint64_t seen = helper.done.load(std::memory_order_relaxed);
+  for (;;) {
+    if (!spin(helper, seen)) {
+      std::unique_lock lock(mutex_);
+      sleepers_.fetch_add(1, std::memory_order_acq_rel);
+      // Work that was posted and taken back ends the sleep too: more will follow soon.
+      wake_.wait(lock, [&] { return helper.ticket.load(std::memory_order_acquire) != seen; });
+      sleepers_.fetch_sub(1, std::memory_order_relaxed);
+    }
+    uint64_t ticket = helper.ticket.load(std::memory_order_acquire);
+    while (ticket % 2 == 1 && !helper.ticket.compare_exchange_weak(
+                                  ticket, ticket + 1, std::memory_order_acquire, std::memory_order_acquire)) {
+    }
+    if (ticket % 2 == 1) {
+      if (helper.ends) return;
+      helper.body(worker);
+      ++ticket;
+      helper.done.store(ticket, std::memory_order_release);
+    }
+    seen = ticket;
+  }
+}
+
+void ThreadPool::run(WorkerBody body) {
+  const auto must_not_throw = [&](uint32_t worker) noexcept { body(worker); };
+  if (helpers_.empty()) {
+    must_not_throw(0);
     return;
   }
-  std::atomic<uint64_t> next{0};
-  std::mutex error_mutex;
-  std::exception_ptr error;
-  run([&](uint32_t) {
-    for (;;) {
-      const uint64_t begin = next.fetch_add(chunk, std::memory_order_relaxed);
-      if (begin >= items) return;
-      try {
-        body(begin, std::min(begin + chunk, items));
-      } catch (...) {
-        next.store(items, std::memory_order_relaxed);
-        std::lock_guard lock(error_mutex);
-        if (!error) error = std::current_exception();
+  post(must_not_throw);
+  must_not_throw(0);
+  for (const auto& helper : helpers_) wait_for(*helper);
+  busy_ = false;
+}
+
+std::atomic<uint64_t>& ThreadPool::part(uint32_t worker) {
+  return worker == 0 ? first_part_ : helpers_[worker - 1]->part;
+}
+
+void ThreadPool::share_ranges(uint64_t items, uint64_t grain, Lengths lengths, RangeBody body) {
+  assert(grain > 0);
+  if (items == 0) return;
+  const bool shrinking = lengths == Lengths::kShrinking;
+  if (items <= grain || (helpers_.empty() && shrinking)) {
+    body(0, items, 0);
+    return;
+  }
+  if (helpers_.empty()) {
+    for (uint64_t begin = 0; begin < items; begin += grain) body(begin, std::min(begin + grain, items), 0);
+    return;
+  }
+  const uint64_t grains = ceil_div(items, grain);
+  assert(grains <= UINT32_MAX);
+  for (uint32_t worker = 0; worker < threads(); ++worker) {
+    const Left left(static_cast<uint32_t>(grains * worker / threads()),
+                    static_cast<uint32_t>(grains * (worker + 1) / threads()));
+    part(worker).store(left.packed(), std::memory_order_relaxed);
+  }
+  Sharing sharing{.items = items, .grain = grain, .shrinking = shrinking, .body = body};
+  const auto share = [&](uint32_t worker) { work(sharing, worker); };
+  post(share);
+  work(sharing, 0);
+  // Nothing is left to be taken. Who hasn't come by now isn't needed; the others finish what they have.
+  for (const auto& helper : helpers_) {
+    uint64_t posted = ticket_ - 1;
+    if (helper->ticket.load(std::memory_order_relaxed) != posted ||
+        !helper->ticket.compare_exchange_strong(posted, ticket_, std::memory_order_relaxed)) {
+      wait_for(*helper);
+    }
+  }
+  busy_ = false;
+  if (sharing.error) std::rethrow_exception(sharing.error);
+}
+
+// Relaxed order is enough for the parts: a range is taken by whose exchange succeeds, and what bodies read
+// and wrote is ordered by tickets.
+void ThreadPool::work(Sharing& sharing, uint32_t worker) {
+  const auto call = [&](Left range) {
+    try {
+      sharing.body(range.begin * sharing.grain, std::min(range.end * sharing.grain, sharing.items), worker);
+    } catch (...) {
+      for (uint32_t other = 0; other < threads(); ++other) part(other).store(0, std::memory_order_relaxed);
+      std::lock_guard lock(sharing.error_mutex);
+      if (!sharing.error) sharing.error = std::current_exception();
+    }
+  };
+
+  std::atomic<uint64_t>& own = part(worker);
+  for (uint64_t packed = own.load(std::memory_order_relaxed);;) {
+    const Left left(packed);
+    if (left.count() == 0) break;
+    const uint32_t middle = left.begin + sharing.taken_at_once(left);
+    if (!own.compare_exchange_weak(packed, Left(middle, left.end).packed(), std::memory_order_relaxed))
+      continue;
+    call({left.begin, middle});
+    packed = own.load(std::memory_order_relaxed);
+  }
+
+  for (;;) {
+    std::atomic<uint64_t>* victim = nullptr;
+    uint64_t packed = 0;
+    for (uint32_t other = 0; other < threads(); ++other) {
+      const uint64_t its = part(other).load(std::memory_order_relaxed);
+      if (Left(its).count() > Left(packed).count()) {
+        packed = its;
+        victim = &part(other);
       }
     }
-  });
-  if (error) std::rethrow_exception(error);
+    if (victim == nullptr) return;
+    const Left left(packed);
+    const uint32_t middle = left.end - sharing.taken_at_once(left);
+    if (victim->compare_exchange_strong(packed, Left(left.begin, middle).packed(), std::memory_order_relaxed))
+      call({middle, left.end});
+  }
 }
 
 }  // namespace stonechat

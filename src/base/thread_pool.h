@@ -1,17 +1,21 @@
-// A fixed set of threads that run one function together.
+// Threads that work on one thing together, again and again.
 //
-// `run(body)` calls body(worker) once on each worker, worker 0 being the caller, and returns when all are
-// done. Between two runs the helpers spin for a short while (a forward pass has some two hundred runs), then
-// sleep. The body must not throw and must not call run(). One run at a time: the pool belongs to one session.
+// A forward pass shares out work more than a hundred times, so helpers spin between two calls and sleep only
+// after some milliseconds without work: an idle process uses no processor. The calling thread is worker 0.
+//
+// One call at a time, and none from within a body: a pool belongs to one session.
 #pragma once
 
 #include <atomic>
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
-#include <functional>
+#include <memory>
 #include <mutex>
-#include <thread>
+#include <type_traits>
 #include <vector>
+
+#include "base/function_ref.h"
 
 namespace stonechat {
 
@@ -21,6 +25,7 @@ uint32_t usable_processors();
 
 class ThreadPool {
  public:
+  // Error{kLimit} when the system gives no more threads.
   explicit ThreadPool(uint32_t threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -28,24 +33,69 @@ class ThreadPool {
 
   uint32_t threads() const { return static_cast<uint32_t>(helpers_.size()) + 1; }
 
-  void run(const std::function<void(uint32_t worker)>& body);
+  // Starts or ends helpers until there are `threads` workers; 0 is taken as 1. Error{kLimit} when the system
+  // gives no more: the pool then has those it got.
+  void resize(uint32_t threads);
 
-  // Calls body(begin, end) over [0, items) in chunks of `chunk` items, handed out as workers get free. Which
-  // worker takes which chunk varies; so the result of an item must not depend on its chunk's neighbours. The
-  // body may throw: no more chunks are handed out then, and the first exception arrives here.
-  void for_each_chunk(uint64_t items, uint64_t chunk,
-                      const std::function<void(uint64_t begin, uint64_t end)>& body);
+  // Calls body(worker) once on each worker and returns when all are done. A body that throws ends the
+  // program.
+  void run(FunctionRef<void(uint32_t worker)> body);
+
+  // Both functions call body(begin, end) or body(begin, end, worker) for ranges of [0, items), each item in
+  // one range. Worker w of T first goes through its own part, [w * items / T, (w + 1) * items / T), from
+  // front to back: so it reads the same memory in each call. Who has finished takes ranges from the back of
+  // the part that has most left; a thread that doesn't get a processor holds nobody up. Who takes which range
+  // varies, so the result of an item must not depend on its neighbours. The body may throw: no more ranges
+  // are handed out then, and the first exception arrives here. At most 2^32 - 1 grains or chunks.
+  //
+  // Ranges begin at multiples of `grain` (at least 1), end at such or at `items`, and are shorter towards the
+  // end of a part; one worker alone gets all items at once. For bodies that gain by long ranges.
+  template <typename Body>
+  void for_each_part(uint64_t items, uint64_t grain, Body&& body) {
+    share_out(items, grain, Lengths::kShrinking, body);
+  }
+  // Ranges are [0, chunk), [chunk, 2 * chunk), ..., the last may be shorter. For bodies that hold memory for
+  // each item of a range, or results for each range.
+  template <typename Body>
+  void for_each_chunk(uint64_t items, uint64_t chunk, Body&& body) {
+    share_out(items, chunk, Lengths::kEqual, body);
+  }
 
  private:
-  void helper_loop(uint32_t worker);
+  enum class Lengths { kShrinking, kEqual };
+  struct Helper;
+  struct Sharing;
+  using WorkerBody = FunctionRef<void(uint32_t worker)>;
+  using RangeBody = FunctionRef<void(uint64_t begin, uint64_t end, uint32_t worker)>;
 
-  std::vector<std::thread> helpers_;
-  const std::function<void(uint32_t)>* body_ = nullptr;
-  std::atomic<uint64_t> generation_{0};  // rises by one a run; the helpers wait for it to change
-  std::atomic<uint32_t> unfinished_{0};  // helpers still in the current run
-  std::atomic<bool> stopping_{false};
+  template <typename Body>
+  void share_out(uint64_t items, uint64_t grain, Lengths lengths, Body& body) {
+    if constexpr (std::is_invocable_v<Body&, uint64_t, uint64_t, uint32_t>) {
+      share_ranges(items, grain, lengths, body);
+    } else {
+      share_ranges(items, grain, lengths, [&](uint64_t begin, uint64_t end, uint32_t) { body(begin, end); });
+    }
+  }
+  void share_ranges(uint64_t items, uint64_t grain, Lengths lengths, RangeBody body);
+  void work(Sharing& sharing, uint32_t worker);
+  std::atomic<uint64_t>& part(uint32_t worker);
+
+  void post(WorkerBody body);
+  void wait_for(const Helper& helper);
+  bool spin(const Helper& helper, uint64_t seen);
+  void help(Helper& helper, uint32_t worker);
+  void end_helpers(uint32_t kept);
+
+  // What several threads write lies this far from anything else: two cache lines, as processors fetch pairs.
+  static constexpr size_t kApart = 128;
+
+  const uint32_t processors_ = usable_processors();
+  std::vector<std::unique_ptr<Helper>> helpers_;
+  std::atomic<bool> crowded_{false};  // more threads than processors
+  alignas(kApart) std::atomic<uint64_t> first_part_{0};
+  alignas(kApart) uint64_t ticket_ = 0;  // of the latest call, see Helper
+  bool busy_ = false;
   std::atomic<uint32_t> sleepers_{0};
-  bool may_spin_ = true;
   std::mutex mutex_;
   std::condition_variable wake_;
 };

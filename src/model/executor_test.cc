@@ -1,5 +1,4 @@
-// The forward pass against plain loops in double that share no code with it; batches, sequences and broken
-// models.
+// The forward pass against plain loops in double that share no code with it, and broken models.
 #include "model/executor.h"
 
 #include <gmock/gmock.h>
@@ -198,51 +197,6 @@ TEST_F(ExecutorTest, EqualsPlainLoops) {
       }
     }
   }
-}
-
-TEST_F(ExecutorTest, BatchesThreadsAndTablesDoNotChangeBits) {
-  TestModel model;
-  model.make(6);
-  const auto tokens = some_tokens(45);
-  for (const auto type :
-       {gguf::TensorType::kF32, gguf::TensorType::kF16, gguf::TensorType::kBF16, gguf::TensorType::kQ8_0}) {
-    const Weights weights = load(model, type);
-    std::vector<float> expected;
-    for (const uint32_t threads : {1U, 3U}) {
-      ThreadPool pool(threads);
-      for (const uint32_t batch : {1U, 7U, 512U}) {
-        Executor executor(weights, kernels(), pool, batch);
-        KvCache cache(weights.config, 64);
-        executor.forward(cache, std::span(tokens).first(10));
-        executor.forward(cache, std::span(tokens).subspan(10));
-        const auto logits = copy(executor.last_logits());
-        if (expected.empty()) expected = logits;
-        ASSERT_EQ(logits, expected) << gguf::name(type) << ", threads " << threads << ", batch " << batch;
-      }
-    }
-  }
-}
-
-TEST_F(ExecutorTest, SequencesTogetherAreSequencesAlone) {
-  TestModel model;
-  model.make(7);
-  const Weights weights = load(model, gguf::TensorType::kQ8_0);
-  Executor executor(weights, kernels(), pool_, 16);
-  const auto tokens = some_tokens(40);
-  KvCache first(weights.config, 64), second(weights.config, 64), alone(weights.config, 64);
-  executor.forward(second, std::span(tokens).first(5), Wanted::kNone);
-  EXPECT_EQ(executor.hidden_rows(), 0U);
-  const SequenceTokens together[] = {{&first, tokens, Wanted::kLast},
-                                     {&second, std::span(tokens).subspan(5, 9), Wanted::kAll}};
-  executor.forward(together);
-  EXPECT_EQ(executor.hidden_rows(), 10U);
-  const auto first_logits = copy(executor.logits(0, 1));
-  const auto second_logits = copy(executor.last_logits());
-  executor.forward(alone, tokens);
-  EXPECT_EQ(copy(executor.last_logits()), first_logits);
-  alone.truncate(0);
-  executor.forward(alone, std::span(tokens).first(14));
-  EXPECT_EQ(copy(executor.last_logits()), second_logits);
 }
 
 TEST_F(ExecutorTest, TruncatedCachesGoOnAsIfNothingHadBeen) {

@@ -156,12 +156,13 @@ PackedMatrix::PackedMatrix(const gguf::Reader& file, std::span<const Part> parts
 
 void PackedMatrix::multiply(const AlignedBuffer& activations, uint32_t tokens, std::span<const float> bias,
                             float* out, size_t out_stride, bool add_to_out, ThreadPool& pool) const {
-  // Enough chunks that threads of unequal speed end together, few enough that handing them out costs nothing.
-  constexpr uint64_t kChunksPerThread = 8;
+  // The shortest ranges: so short that threads of unequal speed end together, few enough that handing them
+  // out costs nothing.
+  constexpr uint64_t kRangesPerThread = 64;
   const uint32_t tile_rows = linear().tile_rows;
   const uint64_t tiles = ceil_div(rows_, tile_rows);
-  const uint64_t chunk = pool.threads() == 1 ? tiles : ceil_div(tiles, pool.threads() * kChunksPerThread);
-  pool.for_each_chunk(tiles, chunk, [&](uint64_t first_tile, uint64_t end_tile) {
+  const uint64_t grain = ceil_div(tiles, pool.threads() * kRangesPerThread);
+  pool.for_each_part(tiles, grain, [&](uint64_t first_tile, uint64_t end_tile) {
     const LinearJob job = {
         .weights = pack_.data(),
         .activations = activations.data(),
