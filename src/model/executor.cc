@@ -1,7 +1,6 @@
 #include "model/executor.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstring>
 
@@ -100,14 +99,8 @@ void Executor::for_tokens(uint32_t tokens, uint32_t multiple, Body&& body) {
 
 template <typename Body>
 void Executor::for_items(uint32_t items, Body&& body) {
-  // Enough chunks that threads of unequal speed end together, few enough that handing them out costs nothing.
-  constexpr uint32_t kChunksPerThread = 8;
-  const uint32_t chunk = std::max(1U, items / (pool_.threads() * kChunksPerThread));
-  std::atomic<uint32_t> next{0};
-  pool_.run([&](uint32_t worker) {
-    for (uint32_t begin = next.fetch_add(chunk); begin < items; begin = next.fetch_add(chunk)) {
-      for (uint32_t item = begin; item < std::min(items, begin + chunk); ++item) body(worker, item);
-    }
+  pool_.for_each_part(items, 1, [&](uint64_t begin, uint64_t end, uint32_t worker) {
+    for (uint64_t item = begin; item < end; ++item) body(worker, static_cast<uint32_t>(item));
   });
 }
 
@@ -216,13 +209,15 @@ void Executor::attend(uint32_t layer, std::span<const Run> runs) {
     uint32_t end;
   };
   std::vector<Item> items;
-  for (const Run& run : runs) {
-    // Later tokens see more keys: their items go first, so that threads end together.
-    for (uint32_t end = run.tokens; end > 0;) {
-      const uint32_t begin = (end - 1) / kTokensPerItem * kTokensPerItem;
-      for (uint32_t kv_head = 0; kv_head < config.kv_heads; ++kv_head)
+  // Heads one after the other, so that threads begin with different ones. Later tokens see more keys: their
+  // items go first, so that threads end together.
+  for (uint32_t kv_head = 0; kv_head < config.kv_heads; ++kv_head) {
+    for (const Run& run : runs) {
+      for (uint32_t end = run.tokens; end > 0;) {
+        const uint32_t begin = (end - 1) / kTokensPerItem * kTokensPerItem;
         items.push_back({&run, kv_head, begin, end});
-      end = begin;
+        end = begin;
+      }
     }
   }
   for_items(static_cast<uint32_t>(items.size()), [&](uint32_t worker, uint32_t index) {
