@@ -26,8 +26,8 @@ struct Simd {
   static constexpr uint32_t kLanes = 16;
   // Register tiles: 32 vectors are there.
   static constexpr uint32_t kFloatTokens = 12;  // 24 sums, 2 weights
-  static constexpr uint32_t kScoreRows = 6;     // 12 sums, 2 keys
-  static constexpr uint32_t kValueRows = 3;     // 12 sums, 4 values
+  static constexpr uint32_t kScoreRows = 7;     // 14 sums, 2 keys; the heads that share a key in Qwen2.5-0.5B
+  static constexpr uint32_t kValueRows = 7;     // 28 sums, 4 values: a load again for what doesn't fit
 
   static Vector load(const float* p) { return _mm512_loadu_ps(p); }
   static Vector load_bits(const uint32_t* p) { return _mm512_loadu_ps(p); }

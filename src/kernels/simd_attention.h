@@ -113,6 +113,16 @@ class SimdAttention {
     return Simd::largest(largest);
   }
 
+  // The first kRows of `count` rows, or all where they are fewer.
+  template <uint32_t kRows>
+  static void score_up_to(uint32_t count, const Row* rows, const float* keys, uint32_t head_dim, float scale,
+                          float* scores) noexcept {
+    if constexpr (kRows > 1) {
+      if (count < kRows) return score_up_to<kRows - 1>(count, rows, keys, head_dim, scale, scores);
+    }
+    score_rows<kRows>(rows, keys, head_dim, scale, scores);
+  }
+
   // Turns the scores of rows [begin, end) into weights; factors[row] is for what was summed before.
   static void soften(Row* rows, uint32_t begin, uint32_t end, uint32_t first_key, float* scores,
                      float* factors) noexcept {
@@ -189,6 +199,15 @@ class SimdAttention {
     }
   }
 
+  template <uint32_t kRows>
+  static void add_values_up_to(uint32_t count, const Scratch& scratch, uint32_t row, uint32_t head_dim,
+                               uint32_t keys, const float* factors) noexcept {
+    if constexpr (kRows > 1) {
+      if (count < kRows) return add_values_up_to<kRows - 1>(count, scratch, row, head_dim, keys, factors);
+    }
+    add_all_values<kRows>(scratch, row, head_dim, keys, factors);
+  }
+
   static uint32_t keys_seen(const Row& row, uint32_t first_key) noexcept {
     if (row.visible <= first_key) return 0;
     return row.visible - first_key < kKeyTile ? row.visible - first_key : kKeyTile;
@@ -197,25 +216,18 @@ class SimdAttention {
   // One tile of keys for rows [begin, end) of the group, which all see some of it.
   static void attend_tile(const AttentionJob* job, const Scratch& scratch, Row* rows, uint32_t begin,
                           uint32_t end, uint32_t first_key) noexcept {
-    uint32_t row = begin;
-    for (; row + kScoreRows <= end; row += kScoreRows) {
-      score_rows<kScoreRows>(rows + row, scratch.keys, job->head_dim, job->scale,
-                             scratch.scores + row * kKeyTile);
-    }
-    for (; row < end; ++row) {
-      score_rows<1>(rows + row, scratch.keys, job->head_dim, job->scale, scratch.scores + row * kKeyTile);
+    for (uint32_t row = begin; row < end; row += kScoreRows) {
+      score_up_to<kScoreRows>(end - row, rows + row, scratch.keys, job->head_dim, job->scale,
+                              scratch.scores + row * kKeyTile);
     }
     float factors[(kGroupRows + kLanes - 1) / kLanes * kLanes] = {};
     soften(rows, begin, end, first_key, scratch.scores, factors);
-    for (row = begin; row < end;) {
-      // Rows come with ever more keys: if the first of a few sees the whole tile, all do.
-      if (row + kValueRows <= end && keys_seen(rows[row], first_key) == kKeyTile) {
-        add_all_values<kValueRows>(scratch, row, job->head_dim, kKeyTile, factors + row);
-        row += kValueRows;
-      } else {
-        add_all_values<1>(scratch, row, job->head_dim, keys_seen(rows[row], first_key), factors + row);
-        ++row;
-      }
+    for (uint32_t row = begin; row < end;) {
+      const uint32_t keys = keys_seen(rows[row], first_key);
+      uint32_t next = row + 1;
+      while (next < end && next - row < kValueRows && keys_seen(rows[next], first_key) == keys) ++next;
+      add_values_up_to<kValueRows>(next - row, scratch, row, job->head_dim, keys, factors + row);
+      row = next;
     }
   }
 
