@@ -21,37 +21,42 @@ struct Failed {
   uint64_t item;
 };
 
-// Sets a flag from its own thread whenever it is told to.
+// Sets a flag from its own thread whenever it is told to; sleeps otherwise.
 class Canceller {
  public:
   Canceller() : thread_([this] { loop(); }) {}
   ~Canceller() {
-    ends_ = true;
+    tell(kEnd);
     thread_.join();
   }
 
   // Clears the flag; the thread will set it.
   void start() {
-    flag_ = false;
-    wanted_ = true;
+    cancelled_ = false;
+    tell(kCancel);
   }
   // Until the thread has set the flag.
-  void wait() const {
-    while (!flag_) std::this_thread::yield();
-  }
-  bool is_cancelled() const { return flag_; }
+  void wait() const { cancelled_.wait(false); }
+  bool is_cancelled() const { return cancelled_; }
 
  private:
+  enum Order { kNothing, kCancel, kEnd };
+
+  void tell(Order order) {
+    order_ = order;
+    order_.notify_one();
+  }
   void loop() {
-    while (!ends_) {
-      if (wanted_.exchange(false)) flag_ = true;
-      std::this_thread::yield();
+    for (;;) {
+      order_.wait(kNothing);
+      if (order_.exchange(kNothing) == kEnd) return;
+      cancelled_ = true;
+      cancelled_.notify_all();
     }
   }
 
-  std::atomic<bool> wanted_ = false;
-  std::atomic<bool> flag_ = false;
-  std::atomic<bool> ends_ = false;
+  std::atomic<int> order_ = kNothing;
+  std::atomic<bool> cancelled_ = false;
   std::thread thread_;
 };
 
