@@ -6,7 +6,7 @@ namespace stonechat {
 
 void SamplingFlags::add(CLI::App& command) {
   SamplerOptions& sampler = options.sampler;
-  command.add_option("-n,--max-tokens", options.max_tokens, "Most tokens to generate (default: no limit)");
+  command.add_option("-n,--max-tokens", options.max_tokens, "Most tokens to generate; 0: no limit (default)");
   command.add_flag("--greedy", greedy, "Always take the most probable token");
   command.add_option("--temp,--temperature", sampler.temperature, "Temperature; 0 is greedy")
       ->capture_default_str();
