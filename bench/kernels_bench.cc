@@ -59,6 +59,21 @@ void product(benchmark::State& state, const std::string& table_name, WeightForma
       benchmark::Counter(products * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
 }
 
+// int8 weights with one scale times FP32 activations, which is what Q8_0 products replace.
+void tensor_scale_product(benchmark::State& state, const std::string& table_name, uint32_t rows,
+                          uint32_t cols) {
+  const KernelTable table = kernels_up_to(table_name);
+  std::mt19937 random(1);
+  std::vector<int8_t> codes(size_t{rows} * cols);
+  for (int8_t& code : codes) code = static_cast<int8_t>(static_cast<int>(random() % 255) - 127);
+  const std::vector<float> x(cols, 0.5F);
+  std::vector<float> y(rows);
+  const TensorScaleJob job = {codes.data(), 0.01F, x.data(), y.data(), cols, 0, rows};
+  for (auto _ : state) table.tensor_scale->gemv_f32_f32_q8t(&job);
+  state.counters["GMAC/s"] = benchmark::Counter(static_cast<double>(rows) * cols * 1e-9,
+                                                benchmark::Counter::kIsIterationInvariantRate);
+}
+
 void register_all() {
   struct Shape {
     uint32_t rows;
@@ -66,6 +81,13 @@ void register_all() {
   };
   for (const KernelTable* table : compiled_kernel_tables()) {
     if (!is_supported(*table)) continue;
+    for (const Shape shape : {Shape{1152, 896}, Shape{9728, 896}, Shape{896, 4864}}) {
+      const std::string name = std::string(table->name) + "/gemv_f32_f32_q8t/" + std::to_string(shape.cols) +
+                               "->" + std::to_string(shape.rows);
+      benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
+        tensor_scale_product(state, table->name, shape.rows, shape.cols);
+      });
+    }
     for (int format = 0; format < kWeightFormats; ++format) {
       for (const Shape shape : {Shape{1152, 896}, Shape{9728, 896}, Shape{896, 4864}}) {
         for (const uint32_t tokens : {1U, 96U}) {

@@ -11,6 +11,7 @@ constinit const KernelTable kAvx2Kernels = {
     {&avx2::kF32Linear, &avx2::kF16Linear, &avx2::kBf16Linear, &avx2::kQ8_0Linear},
     &avx2::kAttention,
     &avx2::kVector,
+    &avx2::kTensorScale,
 };
 
 }  // namespace stonechat

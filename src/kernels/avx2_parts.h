@@ -17,6 +17,7 @@ extern const LinearKernels kBf16Linear;
 extern const LinearKernels kQ8_0Linear;
 extern const AttentionKernels kAttention;
 extern const VectorKernels kVector;
+extern const TensorScaleKernels kTensorScale;
 
 // Internal to each source, as they are compiled for different processors.
 namespace {

@@ -11,6 +11,7 @@ constinit const KernelTable kAvx512VnniKernels = {
     {&avx512::kF32Linear, &avx512::kF16Linear, &avx512::kBf16Linear, &avx512::kQ8_0Linear},
     &avx512::kAttention,
     &avx512::kVector,
+    &avx512::kTensorScale,
 };
 
 }  // namespace stonechat

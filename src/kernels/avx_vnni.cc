@@ -56,7 +56,11 @@ constinit const LinearKernels kQ8_0LinearVnni = SimdLinearQ8<VnniDot>::kernels()
 }  // namespace avx2
 
 constinit const KernelTable kAvxVnniKernels = {
-    "avx_vnni", kCpuAvx2Fma | kCpuAvxVnni, {nullptr, nullptr, nullptr, &avx2::kQ8_0LinearVnni}, nullptr,
+    "avx_vnni",
+    kCpuAvx2Fma | kCpuAvxVnni,
+    {nullptr, nullptr, nullptr, &avx2::kQ8_0LinearVnni},
+    nullptr,
+    nullptr,
     nullptr,
 };
 

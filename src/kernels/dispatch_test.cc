@@ -33,6 +33,8 @@ TEST(Dispatch, EveryTableIsCompleteOnceLaidOver) {
     }
     EXPECT_NE(table.attention, nullptr);
     EXPECT_NE(table.vector, nullptr);
+    ASSERT_NE(table.tensor_scale, nullptr);
+    EXPECT_NE(table.tensor_scale->gemv_f32_f32_q8t, nullptr);
   }
 }
 
@@ -61,6 +63,9 @@ TEST(Dispatch, HigherTablesReplaceWhatTheyClaim) {
     for (int format = 0; format < kWeightFormats; ++format) {
       if (table->linear[format] == nullptr) continue;
       EXPECT_EQ(whole.linear[format], table->linear[format]);
+    }
+    if (table->tensor_scale != nullptr) {
+      EXPECT_EQ(whole.tensor_scale, table->tensor_scale);
     }
   }
 }

@@ -131,6 +131,26 @@ struct VectorKernels {
   void (*to_half)(const float* x, uint32_t count, uint16_t* out) noexcept;
 };
 
+// Rows [first_row, end_row) of y = A x, where A has one scale for the whole tensor (symmetric: zero is code
+// 0).
+struct TensorScaleJob {
+  const int8_t* codes;  // codes[row * cols + col]; A[row][col] means scale * code
+  float scale;
+  const float* x;  // (cols)
+  float* y;        // y[row], index from row 0
+  uint32_t cols;   // any number
+  uint32_t first_row;
+  uint32_t end_row;
+};
+
+// Algorithm 1 of the paper that this project started from: int8 weights times FP32 activations, kept to
+// compare with the products above (docs/performance.md). For each row:
+//   acc[0 .. 3] = 0; for col = 0, 1, ...: acc[col % 4] = fma(float(code), x[col], acc[col % 4])
+//   y[row] = ((acc[0] + acc[1]) + (acc[2] + acc[3])) * scale
+struct TensorScaleKernels {
+  void (*gemv_f32_f32_q8t)(const TensorScaleJob* job) noexcept;
+};
+
 inline constexpr float kLog2E = 0x1.715476p+0F;
 inline constexpr float kLn2High = 0x1.62e4p-1F;  // 15 bits, so that n x kLn2High is exact
 inline constexpr float kLn2Low = 0x1.7f7d1cp-20F;
@@ -146,6 +166,7 @@ struct KernelTable {
   const LinearKernels* linear[kWeightFormats];  // by WeightFormat
   const AttentionKernels* attention;
   const VectorKernels* vector;
+  const TensorScaleKernels* tensor_scale;
 };
 
 }  // namespace stonechat

@@ -11,6 +11,7 @@ constinit const KernelTable kNeonKernels = {
     {&neon::kF32Linear, &neon::kF16Linear, &neon::kBf16Linear, &neon::kQ8_0Linear},
     &neon::kAttention,
     &neon::kVector,
+    &neon::kTensorScale,
 };
 
 }  // namespace stonechat

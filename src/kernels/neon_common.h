@@ -17,6 +17,7 @@ extern const LinearKernels kBf16Linear;
 extern const LinearKernels kQ8_0Linear;
 extern const AttentionKernels kAttention;
 extern const VectorKernels kVector;
+extern const TensorScaleKernels kTensorScale;
 
 inline constexpr uint32_t kLanes = 4;
 

@@ -122,6 +122,7 @@ constinit const KernelTable kNeonDotprodKernels = {
     {nullptr, nullptr, nullptr, &neon::kQ8_0LinearDotprod},
     nullptr,
     nullptr,
+    nullptr,
 };
 
 }  // namespace stonechat

@@ -155,7 +155,11 @@ constinit const LinearKernels kQ8_0LinearI8mm = Q8Linear<Kernel>::kernels();
 }  // namespace neon
 
 constinit const KernelTable kNeonI8mmKernels = {
-    "neon_i8mm", kCpuNeon | kCpuNeonI8mm, {nullptr, nullptr, nullptr, &neon::kQ8_0LinearI8mm}, nullptr,
+    "neon_i8mm",
+    kCpuNeon | kCpuNeonI8mm,
+    {nullptr, nullptr, nullptr, &neon::kQ8_0LinearI8mm},
+    nullptr,
+    nullptr,
     nullptr,
 };
 

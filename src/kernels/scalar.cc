@@ -235,6 +235,17 @@ void to_half(const float* x, uint32_t count, uint16_t* out) noexcept {
   for (uint32_t i = 0; i < count; ++i) out[i] = float_to_half(x[i]);
 }
 
+void gemv_f32_f32_q8t(const TensorScaleJob* job) noexcept {
+  for (uint32_t row = job->first_row; row < job->end_row; ++row) {
+    const int8_t* codes = job->codes + size_t{row} * job->cols;
+    float sums[4] = {};
+    for (uint32_t col = 0; col < job->cols; ++col) {
+      sums[col % 4] = fmaf(static_cast<float>(codes[col]), job->x[col], sums[col % 4]);
+    }
+    job->y[row] = ((sums[0] + sums[1]) + (sums[2] + sums[3])) * job->scale;
+  }
+}
+
 template <typename Format>
 constexpr LinearKernels float_kernels() {
   return {1,
@@ -260,10 +271,12 @@ constexpr LinearKernels kQ8_0Linear = {1,
                                        multiply_q8_0};
 constexpr AttentionKernels kAttention = {attention_scratch_bytes, attend};
 constexpr VectorKernels kVector = {rms_norm, rope, silu_multiply, to_half};
+constexpr TensorScaleKernels kTensorScale = {gemv_f32_f32_q8t};
 
 }  // namespace
 
 constinit const KernelTable kScalarKernels = {
-    "scalar", 0, {&kF32Linear, &kF16Linear, &kBf16Linear, &kQ8_0Linear}, &kAttention, &kVector};
+    "scalar",    0,        {&kF32Linear, &kF16Linear, &kBf16Linear, &kQ8_0Linear},
+    &kAttention, &kVector, &kTensorScale};
 
 }  // namespace stonechat
