@@ -13,18 +13,49 @@ complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a tokenize
 complete -c stonechat -n "__fish_seen_subcommand_from $commands" -a "qwen2.5-coder-0.5b smollm2-135m"
 complete -c stonechat -n "__fish_seen_subcommand_from run chat convert quantize bench eval" -s t -l threads -x
 complete -c stonechat -n "__fish_seen_subcommand_from run chat eval" -s c -l context -x
+complete -c stonechat -n "__fish_seen_subcommand_from run chat" -s b -l batch -x
 complete -c stonechat -n "__fish_seen_subcommand_from run chat" -s n -l max-tokens -x
 complete -c stonechat -n "__fish_seen_subcommand_from run chat" -l greedy
 complete -c stonechat -n "__fish_seen_subcommand_from run chat" -l temperature -x
+complete -c stonechat -n "__fish_seen_subcommand_from run chat" -l top-k -x
+complete -c stonechat -n "__fish_seen_subcommand_from run chat" -l top-p -x
+complete -c stonechat -n "__fish_seen_subcommand_from run chat" -l min-p -x
+complete -c stonechat -n "__fish_seen_subcommand_from run chat" -l typical -x
+complete -c stonechat -n "__fish_seen_subcommand_from run chat" -l repeat-penalty -x
+complete -c stonechat -n "__fish_seen_subcommand_from run chat" -l presence-penalty -x
+complete -c stonechat -n "__fish_seen_subcommand_from run chat" -l frequency-penalty -x
+complete -c stonechat -n "__fish_seen_subcommand_from run chat" -l repeat-last-n -x
 complete -c stonechat -n "__fish_seen_subcommand_from run chat" -s s -l seed -x
+complete -c stonechat -n "__fish_seen_subcommand_from run chat" -l stop -x
 complete -c stonechat -n "__fish_seen_subcommand_from run chat inspect eval tokenize" -l json
+complete -c stonechat -n "__fish_seen_subcommand_from run tokenize" -s f -l file -r
+complete -c stonechat -n "__fish_seen_subcommand_from run tokenize" -l special
+complete -c stonechat -n "__fish_seen_subcommand_from run" -l ignore-eos
+complete -c stonechat -n "__fish_seen_subcommand_from run" -l stats
+complete -c stonechat -n "__fish_seen_subcommand_from chat" -l system -x
+complete -c stonechat -n "__fish_seen_subcommand_from chat" -l load -r
+complete -c stonechat -n "__fish_seen_subcommand_from inspect" -l tensors
 complete -c stonechat -n "__fish_seen_subcommand_from convert" -l to -x -a "f32 f16 bf16"
 complete -c stonechat -n "__fish_seen_subcommand_from convert" -l tie-embeddings
 complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l type -x -a q8_0
 complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l dry-run
+complete -c stonechat -n "__fish_seen_subcommand_from bench" -s m -l model -r
+complete -c stonechat -n "__fish_seen_subcommand_from bench" -s p -l n-prompt -x
+complete -c stonechat -n "__fish_seen_subcommand_from bench" -s n -l n-gen -x
+complete -c stonechat -n "__fish_seen_subcommand_from bench" -l pg -x
+complete -c stonechat -n "__fish_seen_subcommand_from bench" -s d -l n-depth -x
+complete -c stonechat -n "__fish_seen_subcommand_from bench" -s b -l batch-size -x
+complete -c stonechat -n "__fish_seen_subcommand_from bench" -s u -l ubatch-size -x
+complete -c stonechat -n "__fish_seen_subcommand_from bench" -s r -l repetitions -x
+complete -c stonechat -n "__fish_seen_subcommand_from bench" -l cache-type-k -x -a f16
+complete -c stonechat -n "__fish_seen_subcommand_from bench" -l cache-type-v -x -a f16
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -s o -l output -x -a "md json jsonl csv"
+complete -c stonechat -n "__fish_seen_subcommand_from bench" -l no-warmup
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -a "ppl kl"
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -l text -r
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -l against -r
+complete -c stonechat -n "__fish_seen_subcommand_from eval" -l windows -x
+complete -c stonechat -n "__fish_seen_subcommand_from tokenize" -l ids
+complete -c stonechat -n "__fish_seen_subcommand_from tokenize" -l detokenize
 complete -c stonechat -n "__fish_seen_subcommand_from pull" -l list
 complete -c stonechat -n "__fish_seen_subcommand_from pull" -l to -r

@@ -39,6 +39,12 @@ int main(int argc, char** argv) {
   stonechat::add_commands(app);
   try {
     std::vector<std::string> arguments(argv + 1, argv + argc);
+    // CLI11 would say that a command is missing.
+    const auto is_first = [&](const CLI::App* command) { return command->get_name() == arguments[0]; };
+    if (!arguments.empty() && !arguments[0].starts_with('-') && app.get_subcommands(is_first).empty()) {
+      stonechat::fail(stonechat::ErrorKind::kUsage, "no command '{}'; stonechat --help lists them",
+                      arguments[0]);
+    }
     stonechat::spell_out_bench_flags(arguments);
     std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
     app.parse(std::move(arguments));

@@ -8,11 +8,10 @@
 #include <cmath>
 #include <cstdlib>
 #include <exception>
-#include <fstream>
-#include <string>
 #include <system_error>
 #include <thread>
 
+#include "base/cgroup.h"
 #include "base/checked.h"
 #include "base/error.h"
 
@@ -45,22 +44,6 @@ void pause_a_moment() {
 #endif
 }
 
-// Processors that a cgroup's quota allows, or 0 where there is none. v2's cpu.max reads "max 100000" or
-// "150000 100000"; v1 has the two numbers in two files.
-double cgroup_quota() {
-  std::string quota;
-  double period = 0;
-  if (std::ifstream v2("/sys/fs/cgroup/cpu.max"); v2 >> quota >> period) {
-    return quota == "max" || period <= 0 ? 0 : std::strtod(quota.c_str(), nullptr) / period;
-  }
-  double microseconds = 0;
-  std::ifstream v1_quota("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
-  std::ifstream v1_period("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
-  if (v1_quota >> microseconds && v1_period >> period && microseconds > 0 && period > 0)
-    return microseconds / period;
-  return 0;
-}
-
 // What is left of a part, in grains: [begin, end).
 struct Left {
   uint32_t begin;
@@ -80,7 +63,7 @@ uint32_t usable_processors() {
   cpu_set_t mask;
   CPU_ZERO(&mask);
   if (::sched_getaffinity(0, sizeof mask, &mask) == 0) count = static_cast<uint32_t>(CPU_COUNT(&mask));
-  if (const double quota = cgroup_quota(); quota > 0) {
+  if (const double quota = cgroup_processors(); quota > 0) {
     count = std::min(count, static_cast<uint32_t>(std::max(1.0, std::ceil(quota))));
   }
   return std::max(1U, count);

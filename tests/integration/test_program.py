@@ -1,4 +1,8 @@
 """The program as a whole: help, version, wrong use, exit codes."""
+import contextlib
+import os
+import pty
+import re
 import subprocess
 
 import pytest
@@ -26,6 +30,33 @@ def test_wrong_use_is_exit_code_2(stonechat, arguments):
     result = stonechat(*arguments, check=False)
     assert result.returncode == 2
     assert result.stdout == "" and result.stderr.strip()
+
+
+def test_unknown_command_is_named(stonechat):
+    result = stonechat("qantize", "in", "out", check=False)
+    assert result.returncode == 2 and "no command 'qantize'" in result.stderr
+
+
+def test_progress_is_for_terminals_only(stonechat, command, tiny_model, tmp_path):
+    words = ["quantize", tiny_model, tmp_path / "out.gguf", "--type", "q8_0"]
+    result = stonechat(*words)
+    for text in (result.stdout, result.stderr):
+        assert "\r" not in text and "\x1b" not in text and " left" not in text
+    # On a terminal there is progress, and no colour whether NO_COLOR is set or not.
+    for environment in ({}, {"NO_COLOR": "1"}):
+        master, slave = pty.openpty()
+        process = subprocess.Popen(
+            [*command, *map(str, words)], stdin=slave, stdout=subprocess.DEVNULL, stderr=slave,
+            env={**os.environ, "TERM": "xterm", **environment},
+        )  # fmt: skip
+        os.close(slave)
+        seen = b""
+        with contextlib.suppress(OSError):  # how a terminal's end shows
+            while data := os.read(master, 65536):
+                seen += data
+        assert process.wait(timeout=60) == 0
+        os.close(master)
+        assert b"quantize  [" in seen and re.search(rb"\x1b\[[0-9;]*m", seen) is None
 
 
 def test_forced_kernels(stonechat, tiny_model):

@@ -53,6 +53,12 @@ def test_cache_layout(pull, hub):
     assert [blob.name for blob in (repo / "blobs").iterdir()] == [digest]
 
 
+@pytest.mark.parametrize("variable, below", [("HF_HUB_CACHE", ""), ("HF_HOME", "hub"), ("XDG_CACHE_HOME", "huggingface/hub")])
+def test_where_the_cache_is(pull, tmp_path, variable, below):
+    settings = {"HF_HUB_CACHE": "", "HF_HOME": "", variable: str(tmp_path / "elsewhere")}
+    assert path_of(pull(**settings)).is_relative_to(tmp_path / "elsewhere" / below / "models--someone--model-GGUF")
+
+
 def test_second_pull_fetches_nothing(pull, hub):
     first = path_of(pull())
     gets = len(hub.gets())

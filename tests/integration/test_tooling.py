@@ -1,5 +1,6 @@
 """make, tools/ and the checks of the repository itself."""
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -58,6 +59,43 @@ def test_completions_name_every_command(stonechat, shell):
     assert len(commands) >= 9
     for command in commands:
         assert command in text, command
+
+
+def long_flags(stonechat, command):
+    """Lists of the names that each flag of the command has, from its help."""
+    words = [[command, "ppl"], [command, "kl"]] if command == "eval" else [[command]]
+    lines = [line for word in words for line in stonechat(*word, "--help").stdout.splitlines()]
+    flags = [re.findall(r"--[a-z][a-z0-9-]*", line.split()[0]) for line in lines if re.match(r"  -", line)]
+    flags = [names for names in flags if names and "--help" not in names]
+    assert flags, command
+    return flags
+
+
+@pytest.mark.parametrize("name", ["pull", "run", "chat", "inspect", "convert", "quantize", "bench", "eval", "tokenize"])
+def test_completions_name_every_flag(stonechat, name):
+    offered = {}
+    script = f'source {ROOT}/completions/stonechat.bash; COMP_WORDS=(stonechat {name} --); COMP_CWORD=2; _stonechat; echo "${{COMPREPLY[@]}}"'
+    offered["bash"] = run("bash", "-c", script).stdout.split()
+    zsh = (ROOT / "completions/stonechat.zsh").read_text()
+    own = re.search(rf"^  {name}\) (.*?) ;;$", zsh, re.MULTILINE | re.DOTALL).group(1)
+    shared = re.search(r"sampling=\((.*?)^\)", zsh, re.MULTILINE | re.DOTALL).group(1) if "$sampling" in own else ""
+    offered["zsh"] = re.findall(r"--[a-z][a-z0-9-]*", own + shared)
+    lines = re.findall(r'"__fish_seen_subcommand_from ([^"$]*)".* -l (\S+)', (ROOT / "completions/stonechat.fish").read_text())
+    offered["fish"] = [f"--{flag}" for commands, flag in lines if name in commands.split()]
+    for shell, words in offered.items():
+        missing = [names for names in long_flags(stonechat, name) if not set(names) & set(words)]
+        assert not missing, f"{shell}: {missing}"
+
+
+def test_setup_lists_what_it_may_not_install(tmp_path):
+    """Where nothing is installed and nobody may install."""
+    for name, text in {"dpkg-query": "exit 1", "id": "echo 1000", "sudo": "exit 1", "apt-get": "touch $0.ran"}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    result = run("tools/setup", "build", env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, stdin=subprocess.DEVNULL)
+    assert result.returncode == 1 and "needs root" in result.stderr
+    assert "apt-get install build-essential" in result.stderr and "libcli11-dev" in result.stderr
+    assert not (tmp_path / "apt-get.ran").exists()
 
 
 def test_bash_completion_works(tmp_path):
