@@ -1,8 +1,8 @@
 # The daily commands. `make` alone lists them.
-.PHONY: help build test demo lint format clean
+.PHONY: help build test demo arm-cycles lint format clean
 
 help: ## List the commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 build: ## Build the program: build/release/stonechat
 	@tools/setup build
@@ -14,6 +14,9 @@ test: ## Build and run every test
 
 demo: ## From nothing to an answering 8-bit model, with a table of what it cost
 	@tools/demo
+
+arm-cycles: ## Estimate what the Arm kernels and the model cost on a Neoverse N2, without one
+	@tools/arm_cycles
 
 lint: ## Check format, clang-tidy, shell scripts and the folders' dependencies
 	@tools/lint

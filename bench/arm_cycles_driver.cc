@@ -1,0 +1,205 @@
+// Runs the kernels of one table, each between two marks that tools/armcycles cuts its counts at. For
+// processors that are emulated: there is no time here, and no benchmark library for them.
+//
+//   arm_cycles_driver TABLE
+//
+// Prints a line a section, in order: "GROUP|SHAPE|TOKENS|UNIT|AMOUNT". Only what the table itself has is run,
+// not what it takes from lower ones. Where a matrix is cut, rows are left out, whose number changes nothing.
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "base/aligned_buffer.h"
+#include "base/error.h"
+#include "kernels/dispatch.h"
+
+namespace stonechat {
+namespace {
+
+constexpr uint32_t kWidth = 896;
+constexpr uint32_t kMlpWidth = 4864;
+constexpr uint32_t kHeadDim = 64;
+constexpr uint32_t kQueryHeads = 14;
+constexpr uint32_t kKeyHeads = 2;
+constexpr uint32_t kPromptTokens = 64;
+
+struct Shape {
+  uint32_t cols;
+  uint32_t rows;      // of the model's matrix
+  uint32_t run_rows;  // of those that are run
+};
+constexpr Shape kShapes[] = {
+    {kWidth, 1152, 1152}, {kWidth, 9728, 9728}, {kMlpWidth, kWidth, kWidth}, {kWidth, 151936, 4096}};
+
+// What tools/armcycles/tbprof.c looks for; it does nothing on a processor.
+void mark() {
+#if defined(__aarch64__)
+  asm volatile("hint #100" ::: "memory");
+#endif
+}
+
+void section(const std::string& group, const std::string& shape, uint32_t tokens, const char* unit,
+             double amount, const std::function<void()>& body) {
+  std::printf("%s|%s|%u|%s|%.0f\n", group.c_str(), shape.c_str(), tokens, unit, amount);
+  std::fflush(stdout);
+  mark();
+  body();
+  mark();
+}
+
+std::vector<float> random_floats(size_t count) {
+  static std::minstd_rand random(1);
+  std::vector<float> values(count);
+  for (float& value : values) value = static_cast<float>(random() % 2001) / 1000.0F - 1.0F;
+  return values;
+}
+
+// One tile of rows again and again, which is all that a kernel can tell apart here.
+AlignedBuffer pack_rows(const LinearKernels& linear, WeightFormat format, uint32_t rows, uint32_t cols) {
+  constexpr size_t kBlockBytes[kWeightFormats] = {128, 64, 64, 34};
+  const size_t row_bytes = kBlockBytes[format] * (cols / kBlock);
+  std::vector<uint8_t> stored(row_bytes * linear.tile_rows);
+  std::minstd_rand random(2);
+  if (format == kWeightQ8_0) {
+    for (size_t i = 0; i < stored.size(); ++i) {
+      constexpr uint8_t kScale[2] = {0x00, 0x20};  // 2^-7
+      const size_t in_block = i % kBlockBytes[format];
+      stored[i] = in_block < 2 ? kScale[in_block] : static_cast<uint8_t>(random() >> 8);
+    }
+  } else {
+    const std::vector<float> values = random_floats(stored.size() / sizeof(float));
+    std::memcpy(stored.data(), values.data(), stored.size());
+  }
+  const size_t tile_bytes = linear.tile_bytes(cols);
+  AlignedBuffer pack((rows + linear.tile_rows - 1) / linear.tile_rows * tile_bytes);
+  linear.pack_tile(stored.data(), linear.tile_rows, cols, pack.data());
+  for (size_t at = tile_bytes; at < pack.bytes(); at += tile_bytes)
+    std::memcpy(pack.data() + at, pack.data(), tile_bytes);
+  return pack;
+}
+
+void products(const LinearKernels& linear, WeightFormat format, const char* name) {
+  for (const Shape& shape : kShapes) {
+    const AlignedBuffer pack = pack_rows(linear, format, shape.run_rows, shape.cols);
+    for (const uint32_t tokens : {kPromptTokens, 1U}) {
+      const std::vector<float> x = random_floats(size_t{tokens} * shape.cols);
+      std::vector<float> out(size_t{tokens} * shape.run_rows);
+      AlignedBuffer prepared(linear.prepared_bytes(tokens, shape.cols));
+      const PrepareJob preparation = {x.data(),   shape.cols, shape.cols, 0,
+                                      shape.cols, 0,          tokens,     prepared.data()};
+      linear.prepare(&preparation);
+      const LinearJob job = {pack.data(), prepared.data(), shape.cols,     0,    shape.run_rows, 0, tokens,
+                             nullptr,     out.data(),      shape.run_rows, false};
+      section(name, std::to_string(shape.cols) + " to " + std::to_string(shape.rows), tokens, "multiply-adds",
+              static_cast<double>(shape.run_rows) * shape.cols * tokens, [&] { linear.multiply(&job); });
+    }
+  }
+}
+
+void quantize(const LinearKernels& linear) {
+  for (const uint32_t cols : {kWidth, kMlpWidth}) {
+    const std::vector<float> x = random_floats(size_t{kPromptTokens} * cols);
+    AlignedBuffer prepared(linear.prepared_bytes(kPromptTokens, cols));
+    const PrepareJob job = {x.data(), cols, cols, 0, cols, 0, kPromptTokens, prepared.data()};
+    section("quantize to Q8_0", std::to_string(cols), kPromptTokens, "values",
+            static_cast<double>(cols) * kPromptTokens, [&] { linear.prepare(&job); });
+  }
+}
+
+void attention(const KernelTable& whole) {
+  constexpr uint32_t kGroup = kQueryHeads / kKeyHeads;
+  for (const auto& [tokens, depth] : {std::pair{kPromptTokens, 0U}, {kPromptTokens, 1024U}, {1U, 1024U}}) {
+    const size_t keys = (size_t{depth} + tokens + kKeyTile - 1) / kKeyTile * kKeyTile * kHeadDim;
+    std::vector<uint16_t> key_cache(keys);
+    std::vector<uint16_t> value_cache(keys);
+    const std::vector<float> numbers = random_floats(keys);
+    whole.vector->to_half(numbers.data(), static_cast<uint32_t>(keys), key_cache.data());
+    whole.vector->to_half(numbers.data(), static_cast<uint32_t>(keys), value_cache.data());
+    const size_t stride = size_t{kGroup} * kHeadDim;
+    const std::vector<float> queries = random_floats(tokens * stride);
+    std::vector<float> out(tokens * stride);
+    AlignedBuffer scratch(whole.attention->scratch_bytes(kHeadDim));
+    const AttentionJob job = {queries.data(),
+                              stride,
+                              kGroup,
+                              kHeadDim,
+                              0,
+                              tokens,
+                              depth,
+                              key_cache.data(),
+                              value_cache.data(),
+                              0.125F,
+                              out.data(),
+                              stride,
+                              scratch.as<float>()};
+    double visible = 0;  // keys, of all tokens
+    for (uint32_t t = 0; t < tokens; ++t) visible += depth + t + 1;
+    section("attention", "7 heads of 64, depth " + std::to_string(depth), tokens, "multiply-adds",
+            visible * 2 * kHeadDim * kGroup, [&] { whole.attention->attend(&job); });
+  }
+}
+
+void rows_and_elements(const VectorKernels& vector) {
+  std::vector<float> x = random_floats(kMlpWidth);
+  const std::vector<float> weight = random_floats(kMlpWidth);
+  std::vector<float> out(kMlpWidth);
+  std::vector<uint16_t> halves(kMlpWidth);
+  section("norm", std::to_string(kWidth), 1, "values", kWidth,
+          [&] { vector.rms_norm(x.data(), weight.data(), 1e-6F, kWidth, out.data()); });
+  section("silu x up", std::to_string(kMlpWidth), 1, "values", kMlpWidth,
+          [&] { vector.silu_multiply(x.data(), weight.data(), kMlpWidth, out.data()); });
+  section("rotate", "14 heads of 64", 1, "values", kWidth,
+          [&] { vector.rope(x.data(), kQueryHeads, kHeadDim, weight.data(), weight.data() + kHeadDim); });
+  section("to binary16", std::to_string(kMlpWidth), 1, "values", kMlpWidth,
+          [&] { vector.to_half(x.data(), kMlpWidth, halves.data()); });
+}
+
+void tensor_scale(const TensorScaleKernels& kernels) {
+  for (const Shape& shape : kShapes) {
+    std::vector<int8_t> codes(size_t{shape.run_rows} * shape.cols);
+    std::minstd_rand random(3);
+    for (int8_t& code : codes) code = static_cast<int8_t>(static_cast<int>(random() % 255) - 127);
+    const std::vector<float> x = random_floats(shape.cols);
+    std::vector<float> y(shape.run_rows);
+    const TensorScaleJob job = {codes.data(), 0.01F, x.data(), y.data(), shape.cols, 0, shape.run_rows};
+    section("Algorithm 1", std::to_string(shape.cols) + " to " + std::to_string(shape.rows), 1,
+            "multiply-adds", static_cast<double>(shape.run_rows) * shape.cols,
+            [&] { kernels.gemv_f32_f32_q8t(&job); });
+  }
+}
+
+void run(const std::string& name) {
+  const KernelTable whole = kernels_up_to(name);
+  for (const KernelTable* table : compiled_kernel_tables()) {
+    if (table->name != name) continue;
+    if (table->linear[kWeightQ8_0] != nullptr) {
+      products(*table->linear[kWeightQ8_0], kWeightQ8_0, "Q8_0");
+      quantize(*table->linear[kWeightQ8_0]);
+    }
+    if (table->linear[kWeightF32] != nullptr) products(*table->linear[kWeightF32], kWeightF32, "F32");
+    if (table->tensor_scale != nullptr) tensor_scale(*table->tensor_scale);
+    if (table->attention != nullptr) attention(whole);
+    if (table->vector != nullptr) rows_and_elements(*table->vector);
+  }
+}
+
+}  // namespace
+}  // namespace stonechat
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: arm_cycles_driver TABLE\n");
+    return 2;
+  }
+  try {
+    stonechat::run(argv[1]);
+  } catch (const stonechat::Error& error) {
+    std::fprintf(stderr, "arm_cycles_driver: %s\n", error.what());
+    return 1;
+  }
+  return 0;
+}

@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Prints, as Markdown, what the Arm kernels and a whole model cost by the estimate of armcycles.py.
+
+    kernel_report.py --driver build/arm-cycles/bin/arm_cycles_driver [--program build/arm-cycles/stonechat --model FILE]
+
+Without --model only the kernels are run. `make arm-cycles` builds what is needed and calls this.
+"""
+import argparse
+import collections
+import dataclasses
+import sys
+
+import armcycles
+
+# Each table, and the processor that QEMU shows it: the oldest that has its instructions.
+TABLES = {
+    "neon": "cortex-a53",
+    "neon_dotprod": "neoverse-n1",
+    "neon_i8mm": "max",
+}
+# (table, weights): the instructions without which there is no product (registers {0}: a sum, {1}: a temporary), and
+# their multiply-adds. The price of many of them at once is the limit.
+LIMITS = {
+    ("neon", "F32"): ("FMLA", ["fmla v{0}.4s, v30.4s, v31.s[0]"], 4),
+    ("neon", "Q8_0"): (
+        "SMULL, SMLAL2, SADALP",
+        ["smull v{1}.8h, v30.8b, v31.8b", "smlal2 v{1}.8h, v30.16b, v31.16b", "sadalp v{0}.4s, v{1}.8h"],
+        16,
+    ),
+    ("neon_dotprod", "Q8_0"): ("SDOT", ["sdot v{0}.4s, v30.16b, v31.4b[0]"], 16),
+    ("neon_i8mm", "Q8_0"): ("SMMLA", ["smmla v{0}.4s, v30.16b, v31.16b"], 32),
+}
+LIMIT_CHAINS = 12  # independent sums, enough to hide the latency
+LIMIT_ROUNDS = 16  # of them, so that the last one's latency hardly counts
+PROMPTS = (32, 96)
+DECODED = 4
+
+
+@dataclasses.dataclass
+class Section:
+    """One kernel at work, as the driver describes it, with its estimate."""
+
+    group: str
+    shape: str
+    tokens: int
+    unit: str
+    amount: float
+    estimate: armcycles.Estimate
+
+    @property
+    def rate(self):
+        return self.amount / self.estimate.cycles
+
+
+def limit_of(pricer, table, group):
+    """(what limits the products of a group, multiply-adds a cycle), or None where that isn't known."""
+    if (table, group) not in LIMITS:
+        return None
+    name, steps, products = LIMITS[table, group]
+    lines = [step.format(i, 12 + i) for step in steps for i in range(LIMIT_CHAINS)]
+    cycles = pricer.price_assembly("\n".join(lines * LIMIT_ROUNDS) + "\n")
+    return (name, LIMIT_ROUNDS * LIMIT_CHAINS * products / cycles) if cycles else None
+
+
+def run_kernels(tools, pricer, driver, table, qemu_cpu):
+    """The sections of one table."""
+    counted, text = armcycles.profile(tools, [driver, table], qemu_cpu, capture=True)
+    lines = text.splitlines()
+    between_marks = counted[1::2]
+    if not lines or len(between_marks) != len(lines):
+        raise armcycles.ArmCyclesError(f"{driver} {table}: {len(lines)} sections named, {len(between_marks)} counted")
+    sections = []
+    for line, counts in zip(lines, between_marks):
+        group, shape, tokens, unit, amount = line.split("|")
+        estimate = armcycles.estimate(counts, pricer)
+        sections.append(Section(group, shape, int(tokens), unit, float(amount), estimate))
+    return sections
+
+
+def print_table(header, rows):
+    rows = [[str(cell) for cell in row] for row in rows]
+    print("| " + " | ".join(header) + " |")
+    print("|" + "---|" * len(header))
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+    print()
+
+
+def print_kernels(by_table, limits):
+    print("Matrix products, multiply-adds a cycle (share of the limit):\n")
+    rows = collections.defaultdict(dict)
+    for table, sections in by_table.items():
+        for section in sections:
+            if section.group not in ("Q8_0", "F32", "Algorithm 1"):
+                continue
+            limit = limits.get((table, section.group))
+            share = f" ({100 * section.rate / limit[1]:.0f} %)" if limit else ""
+            rows[table, section.group, section.tokens][section.shape] = f"{section.rate:.1f}{share}"
+    shapes = list(dict.fromkeys(shape for cells in rows.values() for shape in cells))
+    body = []
+    for (table, group, tokens), cells in rows.items():
+        limit = limits.get((table, group))
+        what = f"{limit[0]}, {limit[1]:.1f}" if limit else ""
+        body.append([table, group, tokens, *(cells.get(shape, "") for shape in shapes), what])
+    print_table(["table", "weights", "tokens", *shapes, "limit"], body)
+
+    print("Other kernels:\n")
+    body = [
+        [table, s.group, s.shape, s.tokens, f"{s.estimate.cycles:,.0f}", f"{s.rate:.2f} {s.unit}"]
+        for table, sections in by_table.items()
+        for s in sections
+        if s.group not in ("Q8_0", "F32", "Algorithm 1")
+    ]
+    print_table(["table", "kernel", "shape", "tokens", "cycles", "a cycle"], body)
+
+
+def run_model(tools, pricer, options, table, qemu_cpu):
+    """Cycles a prompt token (of a longer prompt less a shorter one) and a decoded token of the whole program."""
+
+    def cycles(*words):
+        command = [options.program, "bench", "-m", options.model, "-t", "1", "-r", "1", "--no-warmup", *words]
+        environment = {"STONECHAT_ISA": table}
+        counted, _ = armcycles.profile(tools, command, qemu_cpu, environment, capture=True)
+        return armcycles.estimate(sum(counted, collections.Counter()), pricer).cycles
+
+    short, long = PROMPTS
+    base = cycles("-p", str(short), "-n", "0")
+    prompt = (cycles("-p", str(long), "-n", "0") - base) / (long - short)
+    decode = (cycles("-p", "0", "-n", "0", "-pg", f"{short},{DECODED}") - base) / DECODED
+    return prompt, decode
+
+
+def parse_arguments(words):
+    parser = argparse.ArgumentParser(
+        prog="kernel_report.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--driver", required=True, help="arm_cycles_driver, built for AArch64")
+    parser.add_argument("--program", help="stonechat, built for AArch64")
+    parser.add_argument("--model", help="model to run, with --program")
+    parser.add_argument("--cpu", default="neoverse-n2", help="core that llvm-mca models (default: %(default)s)")
+    parser.add_argument("--table", choices=TABLES, action="append", help="only this table (repeatable; default: all)")
+    options = parser.parse_args(words)
+    if bool(options.program) != bool(options.model):
+        parser.error("--program and --model go together")
+    return options
+
+
+def run(options):
+    tools = armcycles.find_tools()
+    armcycles.check_program(options.driver)
+    pricer = armcycles.Pricer(tools, options.cpu)
+    tables = {name: cpu for name, cpu in TABLES.items() if not options.table or name in options.table}
+    by_table = {name: run_kernels(tools, pricer, options.driver, name, cpu) for name, cpu in tables.items()}
+    limits = {key: limit_of(pricer, *key) for key in LIMITS}
+    print(f"Estimated for {options.cpu} by QEMU's counts and llvm-mca {tools.llvm_version}, one thread.\n")
+    print_kernels(by_table, limits)
+    if options.model:
+        print(f"The whole model, millions of cycles a token (prompts of {PROMPTS[1]} less {PROMPTS[0]} tokens):\n")
+        body = []
+        for name, cpu in tables.items():
+            prompt, decode = run_model(tools, pricer, options, name, cpu)
+            body.append([name, f"{prompt / 1e6:.2f}", f"{decode / 1e6:.2f}"])
+        print_table(["table", "prompt", "decode, besides memory"], body)
+
+
+def main(words=None):
+    try:
+        run(parse_arguments(words))
+    except armcycles.ArmCyclesError as error:
+        sys.exit(f"kernel_report: {error}")
+
+
+if __name__ == "__main__":
+    main()
