@@ -1,10 +1,11 @@
 // Runs the kernels of one table, each between two marks that tools/armcycles cuts its counts at. For
 // processors that are emulated: there is no time here, and no benchmark library for them.
 //
-//   arm_cycles_driver TABLE
+//   arm_cycles_driver TABLE [GROUP]
 //
-// Prints a line a section, in order: "GROUP|SHAPE|TOKENS|UNIT|AMOUNT". Only what the table itself has is run,
-// not what it takes from lower ones. Where a matrix is cut, rows are left out, whose number changes nothing.
+// Prints a line a section, in order: "GROUP|SHAPE|TOKENS|UNIT|AMOUNT"; of one GROUP, or of all. Only what the
+// table itself has is run, not what it takes from lower ones. Where a matrix is cut, rows are left out, whose
+// number changes nothing.
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -105,7 +106,7 @@ void quantize(const LinearKernels& linear) {
     const std::vector<float> x = random_floats(size_t{kPromptTokens} * cols);
     AlignedBuffer prepared(linear.prepared_bytes(kPromptTokens, cols));
     const PrepareJob job = {x.data(), cols, cols, 0, cols, 0, kPromptTokens, prepared.data()};
-    section("quantize to Q8_0", std::to_string(cols), kPromptTokens, "values",
+    section("quantize", std::to_string(cols), kPromptTokens, "values",
             static_cast<double>(cols) * kPromptTokens, [&] { linear.prepare(&job); });
   }
 }
@@ -172,18 +173,19 @@ void tensor_scale(const TensorScaleKernels& kernels) {
   }
 }
 
-void run(const std::string& name) {
+void run(const std::string& name, const std::string& group) {
   const KernelTable whole = kernels_up_to(name);
+  const auto wanted = [&](const char* one) { return group.empty() || group == one; };
   for (const KernelTable* table : compiled_kernel_tables()) {
     if (table->name != name) continue;
-    if (table->linear[kWeightQ8_0] != nullptr) {
-      products(*table->linear[kWeightQ8_0], kWeightQ8_0, "Q8_0");
-      quantize(*table->linear[kWeightQ8_0]);
-    }
-    if (table->linear[kWeightF32] != nullptr) products(*table->linear[kWeightF32], kWeightF32, "F32");
-    if (table->tensor_scale != nullptr) tensor_scale(*table->tensor_scale);
-    if (table->attention != nullptr) attention(whole);
-    if (table->vector != nullptr) rows_and_elements(*table->vector);
+    const LinearKernels* q8_0 = table->linear[kWeightQ8_0];
+    const LinearKernels* f32 = table->linear[kWeightF32];
+    if (q8_0 != nullptr && wanted("Q8_0")) products(*q8_0, kWeightQ8_0, "Q8_0");
+    if (q8_0 != nullptr && wanted("quantize")) quantize(*q8_0);
+    if (f32 != nullptr && wanted("F32")) products(*f32, kWeightF32, "F32");
+    if (table->tensor_scale != nullptr && wanted("Algorithm 1")) tensor_scale(*table->tensor_scale);
+    if (table->attention != nullptr && wanted("attention")) attention(whole);
+    if (table->vector != nullptr && wanted("rows")) rows_and_elements(*table->vector);
   }
 }
 
@@ -191,12 +193,12 @@ void run(const std::string& name) {
 }  // namespace stonechat
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::fprintf(stderr, "usage: arm_cycles_driver TABLE\n");
+  if (argc < 2 || argc > 3) {
+    std::fprintf(stderr, "usage: arm_cycles_driver TABLE [GROUP]\n");
     return 2;
   }
   try {
-    stonechat::run(argv[1]);
+    stonechat::run(argv[1], argc > 2 ? argv[2] : "");
   } catch (const stonechat::Error& error) {
     std::fprintf(stderr, "arm_cycles_driver: %s\n", error.what());
     return 1;

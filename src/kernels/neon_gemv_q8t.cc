@@ -22,8 +22,7 @@ int8x8_t load_pair(const int8_t* first, const int8_t* second) {
 }
 
 // Four columns of a pair of rows.
-[[gnu::always_inline]] inline void add_pair(int8x8_t codes, float32x4_t x, float32x4_t* sums) {
-  const int16x8_t wide = vmovl_s8(codes);
+[[gnu::always_inline]] inline void add_pair(int16x8_t wide, float32x4_t x, float32x4_t* sums) {
   sums[0] = vfmaq_f32(sums[0], vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide))), x);
   sums[1] = vfmaq_f32(sums[1], vcvtq_f32_s32(vmovl_high_s16(wide)), x);
 }
@@ -36,7 +35,8 @@ void add_rest(const int8_t* const (&rows)[kRows], const float* x, uint32_t first
   memcpy(values, x + first_col, (cols - first_col) * sizeof(float));
   for (uint32_t row = 0; row < kRows; ++row) memcpy(codes[row], rows[row] + first_col, cols - first_col);
   for (uint32_t pair = 0; pair < kPairs; ++pair) {
-    add_pair(load_pair(codes[2 * pair], codes[2 * pair + 1]), vld1q_f32(values), sums + size_t{2} * pair);
+    const int8x8_t four = load_pair(codes[2 * pair], codes[2 * pair + 1]);
+    add_pair(vmovl_s8(four), vld1q_f32(values), sums + size_t{2} * pair);
   }
 }
 
@@ -56,14 +56,15 @@ void multiply_rows(const int8_t* const (&rows)[kRows], const float* x, uint32_t 
       const float32x4_t four = vld1q_f32(x + col);
 #pragma GCC unroll 4
       for (uint32_t pair = 0; pair < kPairs; ++pair) {
-        const int8x8_t now = codes[pair];
+        const int16x8_t wide = vmovl_s8(codes[pair]);
         codes[pair] = load_pair(rows[2 * pair] + col + kLanes, rows[2 * pair + 1] + col + kLanes);
-        add_pair(now, four, sums + size_t{2} * pair);
+        add_pair(wide, four, sums + size_t{2} * pair);
       }
     }
     const float32x4_t four = vld1q_f32(x + col);
 #pragma GCC unroll 4
-    for (uint32_t pair = 0; pair < kPairs; ++pair) add_pair(codes[pair], four, sums + size_t{2} * pair);
+    for (uint32_t pair = 0; pair < kPairs; ++pair)
+      add_pair(vmovl_s8(codes[pair]), four, sums + size_t{2} * pair);
   }
   if (whole_cols < cols) add_rest(rows, x, whole_cols, cols, sums);
   const float32x4_t scales = vdupq_n_f32(scale);

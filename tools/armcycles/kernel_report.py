@@ -8,7 +8,9 @@ Without --model only the kernels are run. `make arm-cycles` builds what is neede
 """
 import argparse
 import collections
+import concurrent.futures
 import dataclasses
+import os
 import sys
 
 import armcycles
@@ -33,6 +35,8 @@ LIMITS = {
 }
 LIMIT_CHAINS = 12  # independent sums, enough to hide the latency
 LIMIT_ROUNDS = 16  # of them, so that the last one's latency hardly counts
+GROUPS = ("Q8_0", "quantize", "F32", "Algorithm 1", "attention", "rows")  # of the driver
+PRODUCTS = ("Q8_0", "F32", "Algorithm 1")
 PROMPTS = (32, 96)
 DECODED = 4
 
@@ -63,12 +67,13 @@ def limit_of(pricer, table, group):
     return (name, LIMIT_ROUNDS * LIMIT_CHAINS * products / cycles) if cycles else None
 
 
-def run_kernels(tools, pricer, driver, table, qemu_cpu):
-    """The sections of one table."""
-    counted, text = armcycles.profile(tools, [driver, table], qemu_cpu, capture=True)
+def run_kernels(tools, pricer, driver, table, qemu_cpu, group=None):
+    """The sections of one table, of one of the driver's groups or of all."""
+    command = [driver, table, *([group] if group else [])]
+    counted, text = armcycles.profile(tools, command, qemu_cpu, capture=True)
     lines = text.splitlines()
     between_marks = counted[1::2]
-    if not lines or len(between_marks) != len(lines):
+    if len(between_marks) != len(lines):
         raise armcycles.ArmCyclesError(f"{driver} {table}: {len(lines)} sections named, {len(between_marks)} counted")
     sections = []
     for line, counts in zip(lines, between_marks):
@@ -78,7 +83,10 @@ def run_kernels(tools, pricer, driver, table, qemu_cpu):
     return sections
 
 
-def print_table(header, rows):
+def print_table(title, header, rows):
+    if not rows:
+        return
+    print(title + "\n")
     rows = [[str(cell) for cell in row] for row in rows]
     print("| " + " | ".join(header) + " |")
     print("|" + "---|" * len(header))
@@ -88,11 +96,10 @@ def print_table(header, rows):
 
 
 def print_kernels(by_table, limits):
-    print("Matrix products, multiply-adds a cycle (share of the limit):\n")
     rows = collections.defaultdict(dict)
     for table, sections in by_table.items():
         for section in sections:
-            if section.group not in ("Q8_0", "F32", "Algorithm 1"):
+            if section.group not in PRODUCTS:
                 continue
             limit = limits.get((table, section.group))
             share = f" ({100 * section.rate / limit[1]:.0f} %)" if limit else ""
@@ -103,32 +110,41 @@ def print_kernels(by_table, limits):
         limit = limits.get((table, group))
         what = f"{limit[0]}, {limit[1]:.1f}" if limit else ""
         body.append([table, group, tokens, *(cells.get(shape, "") for shape in shapes), what])
-    print_table(["table", "weights", "tokens", *shapes, "limit"], body)
-
-    print("Other kernels:\n")
+    title = "Matrix products, multiply-adds a cycle (share of the limit):"
+    print_table(title, ["table", "weights", "tokens", *shapes, "limit"], body)
     body = [
         [table, s.group, s.shape, s.tokens, f"{s.estimate.cycles:,.0f}", f"{s.rate:.2f} {s.unit}"]
         for table, sections in by_table.items()
         for s in sections
-        if s.group not in ("Q8_0", "F32", "Algorithm 1")
+        if s.group not in PRODUCTS
     ]
-    print_table(["table", "kernel", "shape", "tokens", "cycles", "a cycle"], body)
+    print_table("Other kernels:", ["table", "kernel", "shape", "tokens", "cycles", "a cycle"], body)
 
 
-def run_model(tools, pricer, options, table, qemu_cpu):
-    """Cycles a prompt token (of a longer prompt less a shorter one) and a decoded token of the whole program."""
-
-    def cycles(*words):
-        command = [options.program, "bench", "-m", options.model, "-t", "1", "-r", "1", "--no-warmup", *words]
-        environment = {"STONECHAT_ISA": table}
-        counted, _ = armcycles.profile(tools, command, qemu_cpu, environment, capture=True)
-        return armcycles.estimate(sum(counted, collections.Counter()), pricer).cycles
-
+def run_models(tools, pricer, options, tables):
+    """{table: (cycles a prompt token, of a longer prompt less a shorter one; cycles a decoded token)}."""
     short, long = PROMPTS
-    base = cycles("-p", str(short), "-n", "0")
-    prompt = (cycles("-p", str(long), "-n", "0") - base) / (long - short)
-    decode = (cycles("-p", "0", "-n", "0", "-pg", f"{short},{DECODED}") - base) / DECODED
-    return prompt, decode
+    runs = {
+        "short": ["-p", str(short), "-n", "0"],
+        "long": ["-p", str(long), "-n", "0"],
+        "decode": ["-p", "0", "-n", "0", "-pg", f"{short},{DECODED}"],
+    }
+
+    def count(table, words):
+        command = [options.program, "bench", "-m", options.model, "-t", "1", "-r", "1", "--no-warmup", *words]
+        counted, _ = armcycles.profile(tools, command, tables[table], {"STONECHAT_ISA": table}, capture=True)
+        return sum(counted, collections.Counter())
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        counting = {(table, run): pool.submit(count, table, words) for table in tables for run, words in runs.items()}
+        cycles = {key: armcycles.estimate(run.result(), pricer).cycles for key, run in counting.items()}
+    return {
+        table: (
+            (cycles[table, "long"] - cycles[table, "short"]) / (long - short),
+            (cycles[table, "decode"] - cycles[table, "short"]) / DECODED,
+        )
+        for table in tables
+    }
 
 
 def parse_arguments(words):
@@ -140,6 +156,7 @@ def parse_arguments(words):
     parser.add_argument("--model", help="model to run, with --program")
     parser.add_argument("--cpu", default="neoverse-n2", help="core that llvm-mca models (default: %(default)s)")
     parser.add_argument("--table", choices=TABLES, action="append", help="only this table (repeatable; default: all)")
+    parser.add_argument("--group", choices=GROUPS, help="only these kernels (default: all)")
     options = parser.parse_args(words)
     if bool(options.program) != bool(options.model):
         parser.error("--program and --model go together")
@@ -151,17 +168,17 @@ def run(options):
     armcycles.check_program(options.driver)
     pricer = armcycles.Pricer(tools, options.cpu)
     tables = {name: cpu for name, cpu in TABLES.items() if not options.table or name in options.table}
-    by_table = {name: run_kernels(tools, pricer, options.driver, name, cpu) for name, cpu in tables.items()}
+    by_table = {
+        name: run_kernels(tools, pricer, options.driver, name, cpu, options.group) for name, cpu in tables.items()
+    }
     limits = {key: limit_of(pricer, *key) for key in LIMITS}
     print(f"Estimated for {options.cpu} by QEMU's counts and llvm-mca {tools.llvm_version}, one thread.\n")
     print_kernels(by_table, limits)
     if options.model:
-        print(f"The whole model, millions of cycles a token (prompts of {PROMPTS[1]} less {PROMPTS[0]} tokens):\n")
-        body = []
-        for name, cpu in tables.items():
-            prompt, decode = run_model(tools, pricer, options, name, cpu)
-            body.append([name, f"{prompt / 1e6:.2f}", f"{decode / 1e6:.2f}"])
-        print_table(["table", "prompt", "decode, besides memory"], body)
+        results = run_models(tools, pricer, options, tables)
+        body = [[name, f"{prompt / 1e6:.2f}", f"{decode / 1e6:.2f}"] for name, (prompt, decode) in results.items()]
+        title = f"The whole model, millions of cycles a token (prompts of {PROMPTS[1]} less {PROMPTS[0]} tokens):"
+        print_table(title, ["table", "prompt", "decode, besides memory"], body)
 
 
 def main(words=None):
