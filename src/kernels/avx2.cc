@@ -12,6 +12,7 @@ constinit const KernelTable kAvx2Kernels = {
     &avx2::kAttention,
     &avx2::kVector,
     &avx2::kTensorScale,
+    &avx2::kLimits,
 };
 
 }  // namespace stonechat

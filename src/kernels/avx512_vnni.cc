@@ -12,6 +12,7 @@ constinit const KernelTable kAvx512VnniKernels = {
     &avx512::kAttention,
     &avx512::kVector,
     &avx512::kTensorScale,
+    &avx512::kLimits,
 };
 
 }  // namespace stonechat

@@ -1,6 +1,7 @@
 // The table for client processors with AVX-VNNI but no AVX-512: Q8_0 products with VPDPBUSD in 256 bits (see
 // avx512_linear_q8_0.cc); the rest is that of avx2.
 #include "base/cpu_feature_bits.h"
+#include "kernels/avx2_limits.h"
 #include "kernels/avx2_parts.h"
 #include "kernels/avx2_quantize.h"
 #include "kernels/simd_linear_q8_0.h"
@@ -52,6 +53,18 @@ struct VnniDot {
 
 constinit const LinearKernels kQ8_0LinearVnni = SimdLinearQ8<VnniDot>::kernels();
 
+struct VnniOperations : LimitOperations {
+  static constexpr uint32_t kProducts = 32;
+  static constexpr uint32_t kIntegerSums = 12;
+
+  static __m256i codes(int8_t value) { return _mm256_set1_epi8(value); }
+  static Integers add_products(Integers sum, __m256i a, __m256i b) {
+    return reinterpret_cast<Integers>(_mm256_dpbusd_avx_epi32(reinterpret_cast<__m256i>(sum), a, b));
+  }
+};
+
+constinit const LimitKernels kLimitsVnni = SimdLimits<VnniOperations>::kernels();
+
 }  // namespace
 }  // namespace avx2
 
@@ -62,6 +75,7 @@ constinit const KernelTable kAvxVnniKernels = {
     nullptr,
     nullptr,
     nullptr,
+    &avx2::kLimitsVnni,
 };
 
 }  // namespace stonechat

@@ -32,6 +32,7 @@ void lay_over(KernelTable& table, const KernelTable& upper) {
   if (upper.attention != nullptr) table.attention = upper.attention;
   if (upper.vector != nullptr) table.vector = upper.vector;
   if (upper.tensor_scale != nullptr) table.tensor_scale = upper.tensor_scale;
+  if (upper.limits != nullptr) table.limits = upper.limits;
 }
 
 std::string table_names() {

@@ -35,6 +35,7 @@ TEST(Dispatch, EveryTableIsCompleteOnceLaidOver) {
     EXPECT_NE(table.vector, nullptr);
     ASSERT_NE(table.tensor_scale, nullptr);
     EXPECT_NE(table.tensor_scale->gemv_f32_f32_q8t, nullptr);
+    EXPECT_NE(table.limits, nullptr);
   }
 }
 

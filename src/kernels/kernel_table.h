@@ -150,6 +150,21 @@ struct TensorScaleJob {
 struct TensorScaleKernels {
   void (*gemv_f32_f32_q8t)(const TensorScaleJob* job) noexcept;
 };
+// Loops that do one thing as fast as the instruction set can, for one thread: the limits that speeds are
+// compared with. Their results let the compiler leave nothing out, and tests see that all was done.
+struct LimitKernels {
+  // Multiplies and adds with the instructions of the table's Q8_0 products, from registers (scalar: from
+  // the first-level cache). Returns the multiply-adds done, a multiple of `passes`; *sum is the sum of as
+  // many products a * b, modulo 2^32. a is 0 .. 127, b is -127 .. 127.
+  uint64_t (*integer_products)(uint64_t passes, int8_t a, int8_t b, uint32_t* sum) noexcept;
+  // As above with acc = fma(a, b, acc), acc = 0 at first, `passes` times in each of several accumulators;
+  // *sum is the sum of the accumulators.
+  uint64_t (*float_products)(uint64_t passes, float a, float b, float* sum) noexcept;
+  // Reads memory in order, asking for it ahead of need as products do. Returns the sum of its 32-bit words,
+  // modulo 2^32. `data` is aligned to 64 bytes, `bytes` is a multiple of kReadStep.
+  uint32_t (*read)(const void* data, size_t bytes) noexcept;
+};
+inline constexpr size_t kReadStep = 512;
 
 inline constexpr float kLog2E = 0x1.715476p+0F;
 inline constexpr float kLn2High = 0x1.62e4p-1F;  // 15 bits, so that n x kLn2High is exact
@@ -167,6 +182,7 @@ struct KernelTable {
   const AttentionKernels* attention;
   const VectorKernels* vector;
   const TensorScaleKernels* tensor_scale;
+  const LimitKernels* limits;
 };
 
 }  // namespace stonechat

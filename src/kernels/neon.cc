@@ -12,6 +12,7 @@ constinit const KernelTable kNeonKernels = {
     &neon::kAttention,
     &neon::kVector,
     &neon::kTensorScale,
+    &neon::kLimits,
 };
 
 }  // namespace stonechat

@@ -18,6 +18,7 @@ extern const LinearKernels kQ8_0Linear;
 extern const AttentionKernels kAttention;
 extern const VectorKernels kVector;
 extern const TensorScaleKernels kTensorScale;
+extern const LimitKernels kLimits;
 
 inline constexpr uint32_t kLanes = 4;
 

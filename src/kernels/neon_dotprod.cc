@@ -1,5 +1,6 @@
 // The table for Arm with SDOT: Q8_0 products; the rest is that of neon.
 #include "base/cpu_feature_bits.h"
+#include "kernels/neon_limits.h"
 #include "kernels/neon_q8_0.h"
 #include "kernels/tables.h"
 
@@ -113,6 +114,13 @@ struct Kernel {
 
 constinit const LinearKernels kQ8_0LinearDotprod = Q8Linear<Kernel>::kernels();
 
+struct Operations : LimitOperations {
+  static constexpr uint32_t kProducts = 16;
+  static int32x4_t add_products(int32x4_t sum, int8x16_t a, int8x16_t b) { return vdotq_s32(sum, a, b); }
+};
+
+constinit const LimitKernels kLimitsDotprod = SimdLimits<Operations>::kernels();
+
 }  // namespace
 }  // namespace neon
 
@@ -123,6 +131,7 @@ constinit const KernelTable kNeonDotprodKernels = {
     nullptr,
     nullptr,
     nullptr,
+    &neon::kLimitsDotprod,
 };
 
 }  // namespace stonechat

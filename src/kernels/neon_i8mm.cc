@@ -4,6 +4,7 @@
 // (row 0, token 0), (row 0, token 1), (row 1, token 0), (row 1, token 1). Floats are summed in that form too,
 // with scales laid out alike, and put in order at the end only.
 #include "base/cpu_feature_bits.h"
+#include "kernels/neon_limits.h"
 #include "kernels/neon_q8_0.h"
 #include "kernels/tables.h"
 
@@ -151,6 +152,13 @@ struct Kernel {
 
 constinit const LinearKernels kQ8_0LinearI8mm = Q8Linear<Kernel>::kernels();
 
+struct Operations : LimitOperations {
+  static constexpr uint32_t kProducts = 32;
+  static int32x4_t add_products(int32x4_t sum, int8x16_t a, int8x16_t b) { return vmmlaq_s32(sum, a, b); }
+};
+
+constinit const LimitKernels kLimitsI8mm = SimdLimits<Operations>::kernels();
+
 }  // namespace
 }  // namespace neon
 
@@ -161,6 +169,7 @@ constinit const KernelTable kNeonI8mmKernels = {
     nullptr,
     nullptr,
     nullptr,
+    &neon::kLimitsI8mm,
 };
 
 }  // namespace stonechat

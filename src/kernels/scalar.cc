@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/half.h"
+#include "kernels/scalar_limits.h"
 #include "kernels/tables.h"
 #include "quant/block_formats.h"
 
@@ -277,6 +278,6 @@ constexpr TensorScaleKernels kTensorScale = {gemv_f32_f32_q8t};
 
 constinit const KernelTable kScalarKernels = {
     "scalar",    0,        {&kF32Linear, &kF16Linear, &kBf16Linear, &kQ8_0Linear},
-    &kAttention, &kVector, &kTensorScale};
+    &kAttention, &kVector, &kTensorScale, &kScalarLimits};
 
 }  // namespace stonechat
