@@ -56,6 +56,28 @@ struct Left {
   uint32_t count() const { return end - begin; }
 };
 
+// Adds the time from here to the end of its scope to a clock's counter, if there is a clock.
+template <auto kCounter>
+class Timed {
+ public:
+  explicit Timed(PoolClock* clock) : clock_(clock) {
+    if (clock_ != nullptr) start_ = Clock::now();
+  }
+  ~Timed() {
+    if (clock_ == nullptr) return;
+    const auto time = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start_).count();
+    clock_->*kCounter += static_cast<uint64_t>(time);
+  }
+  Timed(const Timed&) = delete;
+  Timed& operator=(const Timed&) = delete;
+
+ private:
+  PoolClock* clock_;
+  Clock::time_point start_;
+};
+using TimedRun = Timed<&PoolClock::run_ns>;
+using TimedBody = Timed<&PoolClock::busy_ns>;
+
 }  // namespace
 
 uint32_t usable_processors() {
@@ -218,7 +240,11 @@ void ThreadPool::help(Helper& helper, uint32_t worker) {
 }
 
 void ThreadPool::run(WorkerBody body) {
-  const auto must_not_throw = [&](uint32_t worker) noexcept { body(worker); };
+  const TimedRun timed_run(clock_);
+  const auto must_not_throw = [&](uint32_t worker) noexcept {
+    const TimedBody timed_body(clock_);
+    body(worker);
+  };
   if (helpers_.empty()) {
     must_not_throw(0);
     return;
@@ -245,6 +271,7 @@ void ThreadPool::share_ranges(uint64_t items, uint64_t grain, Lengths lengths, R
     for (uint64_t begin = 0; begin < items; begin += grain) body(begin, std::min(begin + grain, items), 0);
     return;
   }
+  const TimedRun timed_run(clock_);
   const uint64_t grains = ceil_div(items, grain);
   assert(grains <= UINT32_MAX);
   for (uint32_t worker = 0; worker < threads(); ++worker) {
@@ -271,6 +298,7 @@ void ThreadPool::share_ranges(uint64_t items, uint64_t grain, Lengths lengths, R
 // Relaxed order is enough for the parts: a range is taken by whose exchange succeeds, and what bodies read
 // and wrote is ordered by tickets.
 void ThreadPool::work(Sharing& sharing, uint32_t worker) {
+  const TimedBody timed_body(clock_);
   const auto call = [&](Left range) {
     try {
       sharing.body(range.begin * sharing.grain, std::min(range.end * sharing.grain, sharing.items), worker);

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/function_ref.h"
+#include "base/pool_clock.h"
 
 namespace stonechat {
 
@@ -36,6 +37,10 @@ class ThreadPool {
   // Starts or ends helpers until there are `threads` workers; 0 is taken as 1. Error{kLimit} when the system
   // gives no more: the pool then has those it got.
   void resize(uint32_t threads);
+
+  // From now on calls add to `clock`, which outlives its use here; null (the default) measures nothing.
+  void set_clock(PoolClock* clock) { clock_ = clock; }
+  PoolClock* clock() const { return clock_; }
 
   // Calls body(worker) once on each worker and returns when all are done. A body that throws ends the
   // program.
@@ -95,6 +100,7 @@ class ThreadPool {
   alignas(kApart) std::atomic<uint64_t> first_part_{0};
   alignas(kApart) uint64_t ticket_ = 0;  // of the latest call, see Helper
   bool busy_ = false;
+  PoolClock* clock_ = nullptr;
   std::atomic<uint32_t> sleepers_{0};
   std::mutex mutex_;
   std::condition_variable wake_;

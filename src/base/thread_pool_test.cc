@@ -212,6 +212,26 @@ TEST(ThreadPool, SleepersWakeUp) {
   EXPECT_EQ(count, 15);
 }
 
+TEST(ThreadPool, ClockTellsBusyThreadsFromWaitingOnes) {
+  using std::chrono::milliseconds;
+  ThreadPool pool(3);
+  PoolClock clock;
+  pool.set_clock(&clock);
+  pool.run([](uint32_t worker) {
+    if (worker < 2) std::this_thread::sleep_for(milliseconds(20));
+  });
+  EXPECT_GE(clock.run_ns, 20'000'000U);
+  EXPECT_GE(clock.busy_ns, 40'000'000U);
+  EXPECT_LE(clock.busy_ns, 3 * clock.run_ns);
+  // One chunk is done by the caller alone, without the pool.
+  const uint64_t before = clock.run_ns;
+  pool.for_each_chunk(5, 5, [](uint64_t, uint64_t) {});
+  EXPECT_EQ(clock.run_ns, before);
+  pool.set_clock(nullptr);
+  pool.run([](uint32_t) {});
+  EXPECT_EQ(clock.run_ns, before);
+}
+
 TEST(UsableProcessors, IsAtLeastOne) {
   EXPECT_GE(usable_processors(), 1U);
 }

@@ -59,6 +59,7 @@ void Executor::forward(std::span<const SequenceTokens> sequences) {
                                 weights_.config.rms_epsilon, width,
                                 hidden_.as<float>() + size_t{hidden_rows_++} * width);
     }
+    lap(Step::kNorm, [&] { return values_cost(wanted.size(), 2 * width); });
     tokens.clear();
     runs.clear();
     wanted.clear();
@@ -148,10 +149,12 @@ void Executor::forward_batch(std::span<const int32_t> tokens, std::span<const Ru
   scratch_.reserve(pool_.threads() * scratch_bytes());
   for (const Run& run : runs) rope_.reserve(run.first_position + run.tokens);
 
+  if (profile_ != nullptr) profile_->start();
   for (uint32_t token = 0; token < count; ++token) {
     weights_.embedding.unpack_row(static_cast<uint32_t>(tokens[token]),
                                   residual_.as<float>() + size_t{token} * config.width);
   }
+  lap(Step::kEmbedding, [&] { return values_cost(count, config.width); });
   for (uint32_t layer = 0; layer < config.layers; ++layer) {
     attention(layer, count, runs);
     mlp(layer, count);
@@ -163,14 +166,24 @@ void Executor::attention(uint32_t layer, uint32_t tokens, std::span<const Run> r
   const ModelConfig& config = weights_.config;
   const LayerWeights& layer_weights = weights_.layers[layer];
   norm_and_prepare(layer_weights.attention_norm, layer_weights.qkv, tokens);
+  lap(Step::kNorm, [&] { return values_cost(tokens, 2 * config.width); });
   layer_weights.qkv.multiply(prepared_, tokens, layer_weights.qkv_bias, qkv_.as<float>(),
                              layer_weights.qkv.rows(),
                              /*add_to_out=*/false, pool_);
+  lap(Step::kQkv, [&] { return product_cost(layer_weights.qkv, tokens); });
   rotate_and_store(layer, tokens, runs);
+  lap(Step::kRope, [&] { return values_cost(tokens, 2 * layer_weights.qkv.rows()); });
   attend(layer, runs);
+  lap(Step::kAttention, [&] {
+    Cost cost;
+    for (const Run& run : runs) cost += attention_cost(config, run.first_position, run.tokens);
+    return cost;
+  });
   prepare(normed_.as<float>(), layer_weights.attention_out, tokens);
+  lap(Step::kNorm, [&] { return values_cost(tokens, config.query_width()); });
   layer_weights.attention_out.multiply(prepared_, tokens, {}, residual_.as<float>(), config.width,
                                        /*add_to_out=*/true, pool_);
+  lap(Step::kAttentionOut, [&] { return product_cost(layer_weights.attention_out, tokens); });
 }
 
 void Executor::rotate_and_store(uint32_t layer, uint32_t tokens, std::span<const Run> runs) {
@@ -247,9 +260,12 @@ void Executor::attend(uint32_t layer, std::span<const Run> runs) {
 void Executor::mlp(uint32_t layer, uint32_t tokens) {
   const LayerWeights& layer_weights = weights_.layers[layer];
   norm_and_prepare(layer_weights.mlp_norm, layer_weights.gate_up, tokens);
+  lap(Step::kNorm, [&] { return values_cost(tokens, 2 * weights_.config.width); });
   gate_up_and_prepare(layer_weights, tokens);
+  lap(Step::kGateUp, [&] { return product_cost(layer_weights.gate_up, tokens); });
   layer_weights.down.multiply(prepared_down_, tokens, {}, residual_.as<float>(), weights_.config.width,
                               /*add_to_out=*/true, pool_);
+  lap(Step::kDown, [&] { return product_cost(layer_weights.down, tokens); });
 }
 
 void Executor::gate_up_and_prepare(const LayerWeights& layer_weights, uint32_t tokens) {
@@ -292,6 +308,7 @@ std::span<const float> Executor::logits(uint32_t first, uint32_t rows) {
   const PackedMatrix& head = weights_.head_matrix();
   const size_t count = size_t{rows} * head.rows();
   logits_.reserve(count * sizeof(float));
+  if (profile_ != nullptr) profile_->start();
   prepare(hidden_.as<float>() + size_t{first} * weights_.config.width, head, rows);
   head.multiply(prepared_, rows, {}, logits_.as<float>(), head.rows(), /*add_to_out=*/false, pool_);
   const auto result = std::span<const float>(logits_.as<float>(), count);
@@ -301,6 +318,7 @@ std::span<const float> Executor::logits(uint32_t first, uint32_t rows) {
   for (size_t i = 0; i < count; ++i) sums[i % 16] += result[i] - result[i];
   if (std::any_of(std::begin(sums), std::end(sums), [](float sum) { return sum != 0; }))
     fail(ErrorKind::kBadFile, "the model's logits are not finite: its weights are broken");
+  lap(Step::kHead, [&] { return product_cost(head, rows); });
   return result;
 }
 

@@ -13,6 +13,7 @@
 #include "base/thread_pool.h"
 #include "kernels/kernel_table.h"
 #include "model/kv_cache.h"
+#include "model/profile.h"
 #include "model/rope_table.h"
 #include "model/weights.h"
 
@@ -43,6 +44,9 @@ class Executor {
     forward(std::span(&one, 1));
   }
   void set_should_stop(std::function<bool()> should_stop) { should_stop_ = std::move(should_stop); }
+
+  // Steps are recorded there from now on; it outlives its use here. Null, the default: nowhere.
+  void set_profile(Profile* profile) { profile_ = profile; }
 
   uint32_t hidden_rows() const { return hidden_rows_; }
 
@@ -77,6 +81,16 @@ class Executor {
   // Gate and up products of prepared_, SiLU, and their product prepared for the down matrix.
   void gate_up_and_prepare(const LayerWeights& layer_weights, uint32_t tokens);
 
+  // Records that a step has ended; `cost()` gives what it had to do.
+  template <typename CostOf>
+  void lap(Step step, CostOf&& cost) const {
+    if (profile_ != nullptr) profile_->lap(step, cost());
+  }
+  // FP32 values read and written by a step without weights.
+  static Cost values_cost(uint64_t tokens, uint64_t values) {
+    return {.bytes = static_cast<double>(tokens * values * sizeof(float))};
+  }
+
   // Splits [0, tokens) among the threads, at multiples of `multiple`.
   template <typename Body>
   void for_tokens(uint32_t tokens, uint32_t multiple, Body&& body);
@@ -98,6 +112,7 @@ class Executor {
   uint32_t max_batch_;
   RopeTable rope_;
   std::function<bool()> should_stop_;
+  Profile* profile_ = nullptr;
 
   // Activations of a batch, rows are tokens.
   AlignedBuffer residual_;  // (tokens, width)
