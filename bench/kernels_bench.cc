@@ -1,15 +1,11 @@
-// Multiply-adds per second of each table's products, on one thread, for shapes of Qwen2.5-0.5B.
-//
-//   cmake --preset release -DSTONECHAT_BENCH=ON && cmake --build --preset release --target kernels_bench
-//   build/release/bin/kernels_bench --benchmark_min_time=0.3
-#include <benchmark/benchmark.h>
-
+// Each table's products, for shapes of Qwen2.5-0.5B: of one token, as in decoding, up to a batch of a prompt.
+#include <algorithm>
 #include <cstring>
 #include <random>
 #include <string>
 
 #include "base/aligned_buffer.h"
-#include "kernels/dispatch.h"
+#include "bench/support.h"
 
 namespace stonechat {
 namespace {
@@ -41,28 +37,38 @@ AlignedBuffer pack_random(const LinearKernels& linear, WeightFormat format, uint
   return pack;
 }
 
-void product(benchmark::State& state, const std::string& table_name, WeightFormat format, uint32_t rows,
+// Weights come from memory, as in a model: each iteration takes another one of enough copies to fill no
+// cache.
+constexpr size_t kCopiesBytes = size_t{256} << 20;
+
+void product(benchmark::State& state, const KernelTable& table, WeightFormat format, uint32_t rows,
              uint32_t cols, uint32_t tokens) {
-  const KernelTable table = kernels_up_to(table_name);
   const LinearKernels& linear = *table.linear[format];
   const AlignedBuffer pack = pack_random(linear, format, rows, cols);
-  std::vector<float> x(size_t{tokens} * cols, 0.5F);
+  const size_t copies = std::max<size_t>(1, kCopiesBytes / pack.bytes());
+  AlignedBuffer weights(copies * pack.bytes());
+  for (size_t i = 0; i < copies; ++i)
+    std::memcpy(weights.data() + i * pack.bytes(), pack.data(), pack.bytes());
+  const std::vector<float> x = some_floats(size_t{tokens} * cols);
   std::vector<float> out(size_t{tokens} * rows);
   AlignedBuffer prepared(linear.prepared_bytes(tokens, cols));
   const PrepareJob preparation = {x.data(), cols, cols, 0, cols, 0, tokens, prepared.data()};
   linear.prepare(&preparation);
-  const LinearJob job = {pack.data(), prepared.data(), cols,       0,    rows, 0,
-                         tokens,      nullptr,         out.data(), rows, false};
-  for (auto _ : state) linear.multiply(&job);
-  const double products = static_cast<double>(rows) * cols * tokens;
-  state.counters["GMAC/s"] =
-      benchmark::Counter(products * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
+  LinearJob job = {nullptr, prepared.data(), cols, 0, rows, 0, tokens, nullptr, out.data(), rows, false};
+  size_t next = 0;
+  for (auto _ : state) {
+    job.weights = weights.data() + next * pack.bytes();
+    next = (next + 1) % copies;
+    linear.multiply(&job);
+  }
+  Cost cost;
+  (format == kWeightQ8_0 ? cost.integer_macs : cost.float_macs) = static_cast<double>(rows) * cols * tokens;
+  cost.bytes = static_cast<double>(pack.bytes());
+  report(state, table, cost);
 }
 
 // int8 weights with one scale times FP32 activations, which is what Q8_0 products replace.
-void tensor_scale_product(benchmark::State& state, const std::string& table_name, uint32_t rows,
-                          uint32_t cols) {
-  const KernelTable table = kernels_up_to(table_name);
+void tensor_scale_product(benchmark::State& state, const KernelTable& table, uint32_t rows, uint32_t cols) {
   std::mt19937 random(1);
   std::vector<int8_t> codes(size_t{rows} * cols);
   for (int8_t& code : codes) code = static_cast<int8_t>(static_cast<int>(random() % 255) - 127);
@@ -70,46 +76,39 @@ void tensor_scale_product(benchmark::State& state, const std::string& table_name
   std::vector<float> y(rows);
   const TensorScaleJob job = {codes.data(), 0.01F, x.data(), y.data(), cols, 0, rows};
   for (auto _ : state) table.tensor_scale->gemv_f32_f32_q8t(&job);
-  state.counters["GMAC/s"] = benchmark::Counter(static_cast<double>(rows) * cols * 1e-9,
-                                                benchmark::Counter::kIsIterationInvariantRate);
+  Cost cost;
+  cost.float_macs = static_cast<double>(rows) * cols;
+  cost.bytes = static_cast<double>(codes.size());
+  report(state, table, cost);
 }
 
-void register_all() {
+}  // namespace
+
+void register_benchmarks() {
   struct Shape {
     uint32_t rows;
     uint32_t cols;
   };
-  for (const KernelTable* table : compiled_kernel_tables()) {
-    if (!is_supported(*table)) continue;
-    for (const Shape shape : {Shape{1152, 896}, Shape{9728, 896}, Shape{896, 4864}}) {
-      const std::string name = std::string(table->name) + "/gemv_f32_f32_q8t/" + std::to_string(shape.cols) +
-                               "->" + std::to_string(shape.rows);
-      benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
-        tensor_scale_product(state, table->name, shape.rows, shape.cols);
-      });
-    }
-    for (int format = 0; format < kWeightFormats; ++format) {
-      for (const Shape shape : {Shape{1152, 896}, Shape{9728, 896}, Shape{896, 4864}}) {
-        for (const uint32_t tokens : {1U, 96U}) {
-          // The plain table needs seconds for what the others do in milliseconds.
-          if (std::strcmp(table->name, "scalar") == 0 && (tokens > 1 && shape.rows > 2000)) continue;
-          const std::string name = std::string(table->name) + "/" + kFormatNames[format] + "/" +
-                                   std::to_string(shape.cols) + "->" + std::to_string(shape.rows) +
-                                   "/tokens:" + std::to_string(tokens);
-          benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
-            product(state, table->name, static_cast<WeightFormat>(format), shape.rows, shape.cols, tokens);
-          });
-        }
+  for (const Shape shape : {Shape{1152, 896}, Shape{9728, 896}, Shape{896, 4864}}) {
+    const auto body = [=](benchmark::State& state, const KernelTable& table) {
+      tensor_scale_product(state, table, shape.rows, shape.cols);
+    };
+    register_for_tables("gemv_f32_f32_q8t/" + std::to_string(shape.cols) + "->" + std::to_string(shape.rows),
+                        body, /*with_scalar=*/true);
+  }
+  for (int format = 0; format < kWeightFormats; ++format) {
+    for (const Shape shape : {Shape{1152, 896}, Shape{896, 896}, Shape{9728, 896}, Shape{896, 4864}}) {
+      for (const uint32_t tokens : {1U, 2U, 4U, 8U, 16U, 96U, 512U}) {
+        const std::string name = std::string(kFormatNames[format]) + "/" + std::to_string(shape.cols) + "->" +
+                                 std::to_string(shape.rows) + "/tokens:" + std::to_string(tokens);
+        const auto body = [=](benchmark::State& state, const KernelTable& table) {
+          product(state, table, static_cast<WeightFormat>(format), shape.rows, shape.cols, tokens);
+        };
+        // The plain table needs seconds for what the others do in milliseconds.
+        register_for_tables(name, body, /*with_scalar=*/tokens <= 4);
       }
     }
   }
 }
 
-}  // namespace
 }  // namespace stonechat
-
-int main(int argc, char** argv) {
-  stonechat::register_all();
-  benchmark::Initialize(&argc, argv);
-  benchmark::RunSpecifiedBenchmarks();
-}

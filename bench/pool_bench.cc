@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/thread_pool.h"
+#include "bench/support.h"
 
 namespace stonechat {
 namespace {
@@ -52,6 +53,7 @@ void run_after_sleep(benchmark::State& state) {
 BENCHMARK(run_after_sleep)->Iterations(200)->UseRealTime();
 
 }  // namespace
-}  // namespace stonechat
 
-BENCHMARK_MAIN();
+void register_benchmarks() {}  // BENCHMARK() has done it
+
+}  // namespace stonechat

@@ -1,0 +1,69 @@
+// Attention of the 7 query heads that share a key/value head in Qwen2.5-0.5B: a prompt's tile of 16 tokens,
+// and one token, at several depths. A cache of all layers is walked through, as in a model.
+#include "base/aligned_buffer.h"
+#include "base/checked.h"
+#include "bench/support.h"
+
+namespace stonechat {
+namespace {
+
+constexpr uint32_t kHeadDim = 64;
+constexpr uint32_t kGroupHeads = 7;
+constexpr uint32_t kCaches = 48;  // 24 layers of 2 key/value heads
+
+void attention(benchmark::State& state, const KernelTable& table, uint32_t tokens, uint32_t depth) {
+  const size_t keys = round_up(depth + tokens, kKeyTile);
+  const size_t head_values = keys * kHeadDim;
+  AlignedBuffer cache(kCaches * 2 * head_values * sizeof(uint16_t));
+  const std::vector<float> values = some_floats(head_values);
+  for (uint32_t i = 0; i < 2 * kCaches; ++i) {
+    table.vector->to_half(values.data(), static_cast<uint32_t>(head_values),
+                          cache.as<uint16_t>() + i * head_values);
+  }
+  const size_t stride = kGroupHeads * kHeadDim;
+  const std::vector<float> queries = some_floats(tokens * stride);
+  std::vector<float> out(tokens * stride);
+  AlignedBuffer scratch(table.attention->scratch_bytes(kHeadDim));
+  uint32_t next = 0;
+  for (auto _ : state) {
+    const uint16_t* head = cache.as<uint16_t>() + next * 2 * head_values;
+    next = (next + 1) % kCaches;
+    const AttentionJob job = {.queries = queries.data(),
+                              .query_stride = stride,
+                              .group_heads = kGroupHeads,
+                              .head_dim = kHeadDim,
+                              .first_token = 0,
+                              .end_token = tokens,
+                              .first_position = depth,
+                              .keys = head,
+                              .values = head + head_values,
+                              .scale = 0.125F,
+                              .out = out.data(),
+                              .out_stride = stride,
+                              .scratch = scratch.as<float>()};
+    table.attention->attend(&job);
+  }
+  // All of it is FP32 arithmetic, so here it counts against that limit.
+  ModelConfig config;
+  config.heads = kGroupHeads;
+  config.kv_heads = 1;
+  config.head_dim = kHeadDim;
+  Cost cost = attention_cost(config, depth, tokens);
+  cost.float_macs = cost.attention_macs;
+  cost.attention_macs = 0;
+  report(state, table, cost);
+}
+
+}  // namespace
+
+void register_benchmarks() {
+  for (const uint32_t tokens : {1U, 16U}) {
+    for (const uint32_t depth : {128U, 1024U, 4096U}) {
+      register_for_tables(
+          "attention/tokens:" + std::to_string(tokens) + "/depth:" + std::to_string(depth),
+          [=](benchmark::State& state, const KernelTable& table) { attention(state, table, tokens, depth); });
+    }
+  }
+}
+
+}  // namespace stonechat

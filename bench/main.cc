@@ -1,0 +1,58 @@
+#include <random>
+
+#include "base/thread_pool.h"
+#include "bench/support.h"
+#include "eval/machine_limits.h"
+
+namespace stonechat {
+namespace {
+
+using Rate = benchmark::Counter;
+
+// One meter for all tables, as each would take memory.
+MachineLimits limits_now(const KernelTable& table) {
+  static ThreadPool pool(1);
+  static KernelTable measured = table;
+  static LimitMeter meter(measured, pool);
+  measured = table;  // the meter reads it anew each time
+  return meter.measure();
+}
+
+}  // namespace
+
+void register_for_tables(const std::string& name, const BenchmarkBody& body, bool with_scalar) {
+  for (const KernelTable* table : compiled_kernel_tables()) {
+    const std::string table_name = table->name;
+    if (!is_supported(*table) || (table_name == "scalar" && !with_scalar)) continue;
+    benchmark::RegisterBenchmark((table_name + "/" + name).c_str(),
+                                 [=](benchmark::State& state) { body(state, kernels_up_to(table_name)); });
+  }
+}
+
+std::vector<float> some_floats(size_t count) {
+  std::mt19937 random(1);
+  std::vector<float> values(count);
+  for (float& value : values) value = static_cast<float>(random() % 2000) / 1000.0F - 1.0F;
+  return values;
+}
+
+void report(benchmark::State& state, const KernelTable& table, const Cost& cost) {
+  state.counters["GMAC/s"] = Rate(1e-9 * cost.all_macs(), Rate::kIsIterationInvariantRate);
+  state.counters["GB/s"] = Rate(1e-9 * cost.bytes, Rate::kIsIterationInvariantRate);
+  // What an iteration takes at the limits, times iterations a second.
+  const double seconds = bound(cost, limits_now(table)).seconds;
+  state.counters["share"] = Rate(seconds, Rate::kIsIterationInvariantRate);
+}
+
+void report_values(benchmark::State& state, double values) {
+  state.counters["GB/s"] = Rate(1e-9 * values * sizeof(float), Rate::kIsIterationInvariantRate);
+}
+
+}  // namespace stonechat
+
+int main(int argc, char** argv) {
+  stonechat::register_benchmarks();
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  return benchmark::RunSpecifiedBenchmarks() > 0 ? 0 : 1;  // a filter that matches nothing is a mistake
+}
