@@ -17,7 +17,7 @@ _stonechat() {
     convert) flags="--to --tie-embeddings --threads" ;;
     quantize) flags="--type --dry-run --threads" ;;
     bench) flags="--model --n-prompt --n-gen --pg --n-depth --batch-size --ubatch-size --threads --repetitions
-      --cache-type-k --cache-type-v --output --no-warmup" ;;
+      --cache-type-k --cache-type-v --output --no-warmup --parallel --roofline --profile" ;;
     eval) flags="ppl kl --text --against --context --windows --threads --json" ;;
     tokenize) flags="--file --special --ids --json --detokenize" ;;
   esac

@@ -51,6 +51,9 @@ complete -c stonechat -n "__fish_seen_subcommand_from bench" -l cache-type-k -x 
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -l cache-type-v -x -a f16
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -s o -l output -x -a "md json jsonl csv"
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -l no-warmup
+complete -c stonechat -n "__fish_seen_subcommand_from bench" -l parallel -x
+complete -c stonechat -n "__fish_seen_subcommand_from bench" -l roofline -d "Measure the limits of the machine too"
+complete -c stonechat -n "__fish_seen_subcommand_from bench" -l profile -d "Show where time goes"
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -a "ppl kl"
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -l text -r
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -l against -r

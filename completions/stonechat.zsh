@@ -34,7 +34,8 @@ case $words[1] in
   bench) _arguments {-m,--model}':model:_files' {-p,--n-prompt}:tokens {-n,--n-gen}:tokens --pg:pair {-d,--n-depth}:tokens \
     {-b,--batch-size}:tokens {-u,--ubatch-size}:tokens {-t,--threads}:threads {-r,--repetitions}:count \
     '--cache-type-k:type:(f16)' '--cache-type-v:type:(f16)' \
-    {-o,--output}':format:(md json jsonl csv)' --no-warmup ;;
+    {-o,--output}':format:(md json jsonl csv)' --no-warmup --parallel:sequences \
+    '--roofline[measure the limits of the machine too]' '--profile[show where time goes]' ;;
   eval) _arguments '1:measure:(ppl kl)' '2:model:_files' '--text:text:_files' '--against:reference:_files' \
     {-c,--context}:tokens --windows:count {-t,--threads}:threads --json ;;
   tokenize) _arguments $model '2:text' {-f,--file}':text:_files' --special --ids --json --detokenize ;;

@@ -1,5 +1,4 @@
 // `stonechat bench`: tokens per second, with llama-bench's flags, columns and JSON fields.
-#include <chrono>
 #include <cstdio>
 #include <ctime>
 #include <map>
@@ -9,13 +8,13 @@
 
 #include "base/cpu_features.h"
 #include "base/error.h"
+#include "bench_case.h"
 #include "bench_report.h"
 #include "commands.h"
 #include "eval/peak_memory.h"
 #include "interrupt.h"
 #include "kernels/dispatch.h"
 #include "loaded_model.h"
-#include "model/executor.h"
 
 namespace stonechat {
 namespace {
@@ -26,6 +25,7 @@ struct BenchOptions {
   std::vector<uint32_t> generates{128};
   std::vector<std::string> pairs;  // "PROMPT,GENERATE"
   std::vector<uint32_t> depths{0};
+  std::vector<uint32_t> parallels{1};
   std::vector<uint32_t> batches{2048};
   std::vector<uint32_t> micro_batches{512};
   std::vector<uint32_t> threads;
@@ -34,20 +34,16 @@ struct BenchOptions {
   uint32_t repetitions = 5;
   std::string output = "md";
   bool no_warmup = false;
-};
-
-// One line of the table: a prompt, an answer, or both after each other, at a depth.
-struct Test {
-  uint32_t prompt = 0;
-  uint32_t generate = 0;
-  uint32_t depth = 0;
+  bool roofline = false;
+  bool profile = false;
 };
 
 constexpr uint32_t kMostTestTokens = 1U << 24;
+constexpr uint32_t kMostParallel = 1024;
 
-Test parse_pair(const std::string& text) {
+BenchTest parse_pair(const std::string& text) {
   std::istringstream stream(text);
-  Test test;
+  BenchTest test;
   char comma = 0;
   if (!(stream >> test.prompt >> comma >> test.generate) || comma != ',' || !stream.eof() || text[0] == '-' ||
       text.find(",-") != std::string::npos || test.prompt > kMostTestTokens ||
@@ -57,19 +53,19 @@ Test parse_pair(const std::string& text) {
   return test;
 }
 
-std::vector<Test> tests_of(const BenchOptions& options) {
-  std::vector<Test> tests;
+std::vector<BenchTest> tests_of(const BenchOptions& options) {
+  std::vector<BenchTest> tests;
+  const auto add = [&](uint32_t prompt, uint32_t generate, uint32_t depth, uint32_t parallel) {
+    if (prompt + generate > 0) tests.push_back({prompt, generate, depth, parallel});
+  };
   for (const uint32_t depth : options.depths) {
-    for (const uint32_t prompt : options.prompts) {
-      if (prompt > 0) tests.push_back({prompt, 0, depth});
-    }
-    for (const uint32_t generate : options.generates) {
-      if (generate > 0) tests.push_back({0, generate, depth});
-    }
-    for (const auto& pair : options.pairs) {
-      Test test = parse_pair(pair);
-      test.depth = depth;
-      if (test.prompt + test.generate > 0) tests.push_back(test);
+    for (const uint32_t parallel : options.parallels) {
+      for (const uint32_t prompt : options.prompts) add(prompt, 0, depth, parallel);
+      for (const uint32_t generate : options.generates) add(0, generate, depth, parallel);
+      for (const auto& text : options.pairs) {
+        const BenchTest pair = parse_pair(text);
+        add(pair.prompt, pair.generate, depth, parallel);
+      }
     }
   }
   if (tests.empty()) fail(ErrorKind::kUsage, "bench: nothing to measure: -p, -n and -pg are all 0");
@@ -86,75 +82,6 @@ void check_cache_types(const BenchOptions& options) {
   }
 }
 
-// Token ids that look random and are the same each time: what they are doesn't change the work.
-class TokenSource {
- public:
-  explicit TokenSource(uint32_t vocabulary) : vocabulary_(vocabulary) {}
-  int32_t next() {
-    state_ = state_ * 6364136223846793005U + 1442695040888963407U;
-    return static_cast<int32_t>((state_ >> 33) % vocabulary_);
-  }
-  std::vector<int32_t> next(uint32_t count) {
-    std::vector<int32_t> tokens(count);
-    for (auto& token : tokens) token = next();
-    return tokens;
-  }
-
- private:
-  uint64_t state_ = 1;
-  uint32_t vocabulary_;
-};
-
-class Bench {
- public:
-  Bench(const Weights& weights, ThreadPool& pool, const Test& test, uint32_t micro_batch)
-      : test_(test),
-        tokens_(weights.config.vocabulary),
-        cache_(weights.config, std::max(1U, test.depth + test.prompt + test.generate)),
-        executor_(weights, kernels(), pool, micro_batch) {}
-
-  void warm_up() {
-    if (test_.prompt > 0) prompt();
-    if (test_.generate > 0) generate(1);
-    cache_.truncate(0);
-  }
-
-  // Nanoseconds of one repetition; filling the cache up to the depth isn't counted.
-  double measure() {
-    cache_.truncate(std::min(cache_.length(), test_.depth));
-    if (cache_.length() < test_.depth)
-      executor_.forward(cache_, tokens_.next(test_.depth - cache_.length()), Wanted::kNone);
-    const auto start = std::chrono::steady_clock::now();
-    if (test_.prompt > 0) prompt();
-    if (test_.generate > 0) generate(test_.generate);
-    return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - start).count();
-  }
-
- private:
-  void prompt() {
-    executor_.forward(cache_, tokens_.next(test_.prompt));
-    executor_.last_logits();
-    stop_if_interrupted();
-  }
-
-  void generate(uint32_t count) {
-    for (uint32_t i = 0; i < count; ++i) {
-      executor_.forward(cache_, tokens_.next(1));
-      executor_.last_logits();
-      stop_if_interrupted();
-    }
-  }
-
-  static void stop_if_interrupted() {
-    if (interrupted()) fail(ErrorKind::kInterrupted, "interrupted");
-  }
-
-  Test test_;
-  TokenSource tokens_;
-  KvCache cache_;
-  Executor executor_;
-};
-
 std::string utc_now() {
   const std::time_t now = std::time(nullptr);
   char text[32];
@@ -162,19 +89,38 @@ std::string utc_now() {
   return text;
 }
 
+// Repetitions of one test. Limits are measured right before the first, between them, and after the last.
+void measure(const BenchOptions& options, BenchCase& test, ThreadPool& pool, LimitMeter* meter,
+             BenchResult& result) {
+  std::optional<Profile> profile;
+  if (options.profile) profile.emplace(pool);
+  std::vector<MachineLimits> limits;
+  for (uint32_t round = 0; round < options.repetitions; ++round) {
+    test.fill();
+    if (meter != nullptr) limits.push_back(meter->measure());
+    result.samples_ns.push_back(test.run(profile ? &*profile : nullptr));
+  }
+  if (profile) result.profile = profile->totals();
+  if (meter == nullptr) return;
+  limits.push_back(meter->measure());
+  result.roofline = Roofline(test.prompt_cost(), test.generate_cost(), limits, result.samples_ns);
+}
+
 void run_tests(const BenchOptions& options, const std::string& model_name, uint32_t threads,
                BenchReport& report) {
   ThreadPool pool(threads);
+  // Before the model, so that what it takes is part of all that is measured of memory, and can be subtracted.
+  std::optional<LimitMeter> meter;
+  if (options.roofline) meter.emplace(kernels(), pool);
   const LoadedModel model(model_name, pool);
   for (const uint32_t batch : options.batches) {
     for (const uint32_t micro_batch : options.micro_batches) {
-      for (const Test& test : tests_of(options)) {
-        Bench bench(model.weights, pool, test, std::min(batch, micro_batch));
+      for (const BenchTest& test : tests_of(options)) {
+        BenchCase bench_case(model.weights, pool, test, std::min(batch, micro_batch));
         BenchResult result;
         result.test_time = utc_now();
-        if (!options.no_warmup) bench.warm_up();
-        for (uint32_t round = 0; round < options.repetitions; ++round)
-          result.samples_ns.push_back(bench.measure());
+        if (!options.no_warmup) bench_case.warm_up();
+        measure(options, bench_case, pool, meter ? &*meter : nullptr, result);
         result.model_filename = model.path;
         result.model_type = describe(model.weights);
         result.model_size = model.weights.file_bytes;
@@ -182,10 +128,8 @@ void run_tests(const BenchOptions& options, const std::string& model_name, uint3
         result.n_batch = batch;
         result.n_ubatch = std::min(batch, micro_batch);
         result.n_threads = threads;
-        result.n_prompt = test.prompt;
-        result.n_gen = test.generate;
-        result.n_depth = test.depth;
-        result.peak_rss_bytes = peak_resident_bytes();
+        result.test = test;
+        result.peak_rss_bytes = peak_resident_bytes() - (meter ? meter->memory_bytes() : 0);
         report.add(result);
       }
     }
@@ -194,6 +138,8 @@ void run_tests(const BenchOptions& options, const std::string& model_name, uint3
 
 void bench(const BenchOptions& options) {
   check_cache_types(options);
+  if (options.profile && options.output == "csv")
+    fail(ErrorKind::kUsage, "--profile: csv has no place for it, expected -o md, json or jsonl");
   tests_of(options);  // wrong flags are told before a model is loaded
   const auto report = BenchReport::create(options.output);
   catch_interrupts();
@@ -209,8 +155,11 @@ void bench(const BenchOptions& options) {
 
 void spell_out_bench_flags(std::vector<std::string>& arguments) {
   if (arguments.empty() || arguments[0] != "bench") return;
-  const std::map<std::string, std::string> long_forms = {
-      {"-pg", "--pg"}, {"-ub", "--ubatch-size"}, {"-ctk", "--cache-type-k"}, {"-ctv", "--cache-type-v"}};
+  const std::map<std::string, std::string> long_forms = {{"-pg", "--pg"},
+                                                         {"-ub", "--ubatch-size"},
+                                                         {"-npl", "--parallel"},
+                                                         {"-ctk", "--cache-type-k"},
+                                                         {"-ctv", "--cache-type-v"}};
   for (auto& argument : arguments) {
     if (const auto found = long_forms.find(argument); found != long_forms.end()) argument = found->second;
   }
@@ -235,6 +184,9 @@ void add_bench_command(CLI::App& app) {
       ->take_all();
   list("-d,--n-depth", options->depths, "Tokens in the cache before the test (default 0)", 0,
        kMostTestTokens);
+  list("--parallel", options->parallels,
+       "Sequences computed together, each with its own cache; tokens/s are of all (default 1); also -npl", 1,
+       kMostParallel);
   list("-b,--batch-size", options->batches, "Most tokens given at once (default 2048)", 1, 1U << 20);
   list("-u,--ubatch-size", options->micro_batches, "Tokens computed together (default 512); also -ub", 1,
        1U << 16);
@@ -251,6 +203,17 @@ void add_bench_command(CLI::App& app) {
       ->check(CLI::IsMember({"md", "json", "jsonl", "csv"}))
       ->capture_default_str();
   command->add_flag("--no-warmup", options->no_warmup, "Start measuring without a run before");
+  command->add_flag(
+      "--roofline", options->roofline,
+      "Measure this machine's limits too, with the same threads: multiply-adds a second of the kernels' "
+      "integer and FP32 instructions, bytes a second read from 512 MiB or more. They are measured before the "
+      "first repetition, between repetitions and after the last, each as the best of 4 rounds. Of a "
+      "repetition the share is told that it reaches of what the larger limits around it allow; shown is the "
+      "median of shares, and of limits. Prompts count the layers' multiply-adds, answers the weights' and "
+      "the cache's bytes too, whichever takes longer");
+  command->add_flag(
+      "--profile", options->profile,
+      "Show where the time of each test goes, by kind of step, per repetition (md, json, jsonl)");
   command->callback([options] { bench(*options); });
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/cpu_features.h"
 #include "base/error.h"
+#include "bench_markdown.h"
 #include "eval/statistics.h"
 #include "kernels/dispatch.h"
 
@@ -14,22 +15,40 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::vector<double> tokens_per_second(const BenchResult& result) {
-  std::vector<double> speeds;
-  for (const double nanoseconds : result.samples_ns) {
-    speeds.push_back(1e9 * (result.n_prompt + result.n_gen) / nanoseconds);
+void add_roofline_fields(const BenchResult& result, Json& json) {
+  const Roofline& roofline = *result.roofline;
+  const auto tokens = static_cast<double>(result.test.tokens());
+  json["limit_integer_gmacs"] = roofline.limits.integer_gmacs;
+  json["limit_float_gmacs"] = roofline.limits.float_gmacs;
+  json["limit_read_gbs"] = roofline.limits.read_gbs;
+  json["limit"] = name(roofline.limit);
+  json["share"] = roofline.share;
+  json["samples_share"] = roofline.shares;
+  json["macs_per_token"] = roofline.cost.weight_macs() / tokens;
+  json["attention_macs_per_token"] = roofline.cost.attention_macs / tokens;
+  json["bytes_per_token"] = roofline.cost.bytes / tokens;
+}
+
+void add_profile_fields(const BenchResult& result, Json& json) {
+  json["profile"] = Json::array();
+  for (const auto& [step, totals] : result.profile_rows()) {
+    json["profile"].push_back({{"step", step},
+                               {"calls", totals.calls},
+                               {"seconds", totals.seconds},
+                               {"waiting_seconds", totals.waiting_seconds},
+                               {"macs", totals.cost.all_macs()},
+                               {"bytes", totals.cost.bytes}});
   }
-  return speeds;
 }
 
 Json fields(const BenchResult& result) {
-  const std::vector<double> speeds = tokens_per_second(result);
+  const std::vector<double> speeds = result.tokens_per_second();
   const auto whole = [](const std::vector<double>& values) {
     std::vector<uint64_t> rounded;
     for (const double value : values) rounded.push_back(static_cast<uint64_t>(std::llround(value)));
     return rounded;
   };
-  return {
+  Json json = {
       {"build_commit", STONECHAT_VERSION},
       {"build_number", 0},
       {"cpu_info", cpu_name()},
@@ -45,9 +64,10 @@ Json fields(const BenchResult& result) {
       {"n_threads", result.n_threads},
       {"type_k", "f16"},
       {"type_v", "f16"},
-      {"n_prompt", result.n_prompt},
-      {"n_gen", result.n_gen},
-      {"n_depth", result.n_depth},
+      {"n_prompt", result.test.prompt},
+      {"n_gen", result.test.generate},
+      {"n_depth", result.test.depth},
+      {"n_parallel", result.test.parallel},
       {"test_time", result.test_time},
       {"avg_ns", static_cast<uint64_t>(std::llround(estimate(result.samples_ns).mean))},
       {"stddev_ns", static_cast<uint64_t>(std::llround(standard_deviation(result.samples_ns)))},
@@ -57,11 +77,9 @@ Json fields(const BenchResult& result) {
       {"samples_ts", speeds},
       {"peak_rss_bytes", result.peak_rss_bytes},
   };
-}
-
-void print_line(const std::string& text) {
-  std::fputs((text + "\n").c_str(), stdout);
-  std::fflush(stdout);
+  if (result.roofline) add_roofline_fields(result, json);
+  if (result.profile) add_profile_fields(result, json);
+  return json;
 }
 
 class JsonReport : public BenchReport {
@@ -111,48 +129,45 @@ class CsvReport : public BenchReport {
   bool first_ = true;
 };
 
-class MarkdownReport : public BenchReport {
- public:
-  void add(const BenchResult& result) override {
-    if (first_) {
-      print_line(row("model", "size", "params", "backend", "threads", "test", "t/s"));
-      print_line(
-          "| ------------------------------ | ---------: | ---------: | ---------- | ------: | "
-          "--------------: | -------------------: |");
-    }
-    first_ = false;
-    const std::vector<double> speeds = tokens_per_second(result);
-    print_line(row(result.model_type,
-                   fmt::format("{:.2f} MiB", static_cast<double>(result.model_size) / (1 << 20)),
-                   fmt::format("{:.2f} M", static_cast<double>(result.model_n_params) / 1e6), "CPU",
-                   std::to_string(result.n_threads), test_name(result),
-                   fmt::format("{:.2f} \u00b1 {:.2f}", estimate(speeds).mean, standard_deviation(speeds))));
-  }
-  void finish() override { print_line(fmt::format("\nbuild: {} ({})", STONECHAT_VERSION, kernels().name)); }
-
- private:
-  static std::string row(const std::string& model, const std::string& size, const std::string& parameters,
-                         const std::string& backend, const std::string& threads, const std::string& test,
-                         const std::string& speed) {
-    return fmt::format("| {:<30} | {:>10} | {:>10} | {:<10} | {:>7} | {:>15} | {:>20} |", model, size,
-                       parameters, backend, threads, test, speed);
-  }
-  static std::string test_name(const BenchResult& result) {
-    std::string name = result.n_gen == 0      ? fmt::format("pp{}", result.n_prompt)
-                       : result.n_prompt == 0 ? fmt::format("tg{}", result.n_gen)
-                                              : fmt::format("pp{}+tg{}", result.n_prompt, result.n_gen);
-    return result.n_depth == 0 ? name : fmt::format("{} @ d{}", name, result.n_depth);
-  }
-  bool first_ = true;
-};
-
 }  // namespace
+
+std::vector<double> BenchResult::tokens_per_second() const {
+  std::vector<double> speeds;
+  for (const double nanoseconds : samples_ns)
+    speeds.push_back(1e9 * static_cast<double>(test.tokens()) / nanoseconds);
+  return speeds;
+}
+
+std::vector<ProfileRow> BenchResult::profile_rows() const {
+  std::vector<ProfileRow> rows;
+  const auto repetitions = static_cast<double>(samples_ns.size());
+  double other = 1e-9 * estimate(samples_ns).mean;
+  for (size_t i = 0; i < kSteps; ++i) {
+    const StepTotals& all = (*profile)[i];
+    StepTotals one;
+    one.calls = all.calls / samples_ns.size();
+    one.seconds = all.seconds / repetitions;
+    one.waiting_seconds = all.waiting_seconds / repetitions;
+    one.cost = 1 / repetitions * all.cost;
+    other -= one.seconds;
+    if (one.calls > 0) rows.push_back({std::string(name(static_cast<Step>(i))), one});
+  }
+  StepTotals between;
+  between.seconds = other;
+  rows.push_back({"other", between});
+  return rows;
+}
+
+void print_line(const std::string& text) {
+  std::fputs((text + "\n").c_str(), stdout);
+  std::fflush(stdout);
+}
 
 std::unique_ptr<BenchReport> BenchReport::create(const std::string& format) {
   if (format == "json") return std::make_unique<JsonReport>();
   if (format == "jsonl") return std::make_unique<JsonLinesReport>();
   if (format == "csv") return std::make_unique<CsvReport>();
-  return std::make_unique<MarkdownReport>();
+  return make_markdown_report();
 }
 
 }  // namespace stonechat

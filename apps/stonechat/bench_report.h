@@ -4,10 +4,20 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "bench_case.h"
+#include "bench_roofline.h"
+#include "model/profile.h"
+
 namespace stonechat {
+
+struct ProfileRow {
+  std::string step;
+  StepTotals totals;
+};
 
 struct BenchResult {
   std::string test_time;  // UTC, ISO 8601
@@ -18,12 +28,19 @@ struct BenchResult {
   uint32_t n_batch = 0;
   uint32_t n_ubatch = 0;
   uint32_t n_threads = 0;
-  uint32_t n_prompt = 0;
-  uint32_t n_gen = 0;
-  uint32_t n_depth = 0;
+  BenchTest test;
   std::vector<double> samples_ns;  // one a repetition, not empty
   uint64_t peak_rss_bytes = 0;     // of the process so far; ours, not llama-bench's
+  std::optional<Roofline> roofline;
+  std::optional<ProfileTotals> profile;  // of all repetitions
+
+  std::vector<double> tokens_per_second() const;  // of each repetition, all sequences together
+  // Of `profile`: each step that came, per repetition, and "other" for what lies between the steps.
+  std::vector<ProfileRow> profile_rows() const;
 };
+
+// To stdout, at once.
+void print_line(const std::string& text);
 
 class BenchReport {
  public:
