@@ -39,16 +39,35 @@ AlignedBuffer pack_random(const LinearKernels& linear, WeightFormat format, uint
 
 // Weights come from memory, as in a model: each iteration takes another one of enough copies to fill no
 // cache.
-constexpr size_t kCopiesBytes = size_t{256} << 20;
+struct Copies {
+  std::string name;
+  size_t pack_bytes = 0;
+  size_t count = 0;
+  AlignedBuffer data;
+};
+
+// Those of the last call are kept, as a benchmark is run several times until it takes long enough.
+const Copies& copies_of(const KernelTable& table, WeightFormat format, uint32_t rows, uint32_t cols) {
+  constexpr size_t kBytes = size_t{256} << 20;
+  static Copies copies;
+  const std::string name =
+      std::string(table.name) + kFormatNames[format] + std::to_string(rows) + "x" + std::to_string(cols);
+  if (copies.name == name) return copies;
+  copies = {};
+  const AlignedBuffer pack = pack_random(*table.linear[format], format, rows, cols);
+  copies.name = name;
+  copies.pack_bytes = pack.bytes();
+  copies.count = std::max<size_t>(1, kBytes / pack.bytes());
+  copies.data = AlignedBuffer(copies.count * pack.bytes());
+  for (size_t i = 0; i < copies.count; ++i)
+    std::memcpy(copies.data.data() + i * pack.bytes(), pack.data(), pack.bytes());
+  return copies;
+}
 
 void product(benchmark::State& state, const KernelTable& table, WeightFormat format, uint32_t rows,
              uint32_t cols, uint32_t tokens) {
   const LinearKernels& linear = *table.linear[format];
-  const AlignedBuffer pack = pack_random(linear, format, rows, cols);
-  const size_t copies = std::max<size_t>(1, kCopiesBytes / pack.bytes());
-  AlignedBuffer weights(copies * pack.bytes());
-  for (size_t i = 0; i < copies; ++i)
-    std::memcpy(weights.data() + i * pack.bytes(), pack.data(), pack.bytes());
+  const Copies& weights = copies_of(table, format, rows, cols);
   const std::vector<float> x = some_floats(size_t{tokens} * cols);
   std::vector<float> out(size_t{tokens} * rows);
   AlignedBuffer prepared(linear.prepared_bytes(tokens, cols));
@@ -57,13 +76,13 @@ void product(benchmark::State& state, const KernelTable& table, WeightFormat for
   LinearJob job = {nullptr, prepared.data(), cols, 0, rows, 0, tokens, nullptr, out.data(), rows, false};
   size_t next = 0;
   for (auto _ : state) {
-    job.weights = weights.data() + next * pack.bytes();
-    next = (next + 1) % copies;
+    job.weights = weights.data.data() + next * weights.pack_bytes;
+    next = (next + 1) % weights.count;
     linear.multiply(&job);
   }
   Cost cost;
   (format == kWeightQ8_0 ? cost.integer_macs : cost.float_macs) = static_cast<double>(rows) * cols * tokens;
-  cost.bytes = static_cast<double>(pack.bytes());
+  cost.bytes = static_cast<double>(weights.pack_bytes);
   report(state, table, cost);
 }
 
