@@ -145,14 +145,14 @@ void attention(const KernelTable& whole) {
 }
 
 void rows_and_elements(const VectorKernels& vector) {
-  std::vector<float> x = random_floats(kMlpWidth);
+  std::vector<float> x = random_floats(2 * kMlpWidth);
   const std::vector<float> weight = random_floats(kMlpWidth);
   std::vector<float> out(kMlpWidth);
   std::vector<uint16_t> halves(kMlpWidth);
   section("norm", std::to_string(kWidth), 1, "values", kWidth,
           [&] { vector.rms_norm(x.data(), weight.data(), 1e-6F, kWidth, out.data()); });
   section("silu x up", std::to_string(kMlpWidth), 1, "values", kMlpWidth,
-          [&] { vector.silu_multiply(x.data(), weight.data(), kMlpWidth, out.data()); });
+          [&] { vector.silu_multiply(x.data(), kMlpWidth, out.data()); });
   section("rotate", "14 heads of 64", 1, "values", kWidth,
           [&] { vector.rope(x.data(), kQueryHeads, kHeadDim, weight.data(), weight.data() + kHeadDim); });
   section("to binary16", std::to_string(kMlpWidth), 1, "values", kMlpWidth,

@@ -46,10 +46,10 @@ void rope(benchmark::State& state, const KernelTable& table) {
 }
 
 void silu(benchmark::State& state, const KernelTable& table) {
-  const std::vector<float> gate = some_floats(kMlpWidth);
+  const std::vector<float> gate_up = some_floats(size_t{2} * kMlpWidth);
   std::vector<float> out(kMlpWidth);
   for (auto _ : state) {
-    table.vector->silu_multiply(gate.data(), gate.data(), kMlpWidth, out.data());
+    table.vector->silu_multiply(gate_up.data(), kMlpWidth, out.data());
     benchmark::DoNotOptimize(out.data());
   }
   report_values(state, 3.0 * kMlpWidth);
