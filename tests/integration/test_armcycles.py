@@ -193,6 +193,56 @@ def test_report_of_a_driver_without_sections(loop):
     assert result.returncode == 1 and "0 sections named, 1 counted" in result.stderr
 
 
+# A driver of one section: a million turns of one FMLA on a sum of its own in each, 4 multiply-adds.
+DRIVER = """
+.globl _start
+_start:
+    mov x0, #1
+    adr x1, line
+    mov x2, #(end - line)
+    mov x8, #64
+    svc #0
+    ldr x0, =1000000
+    hint #100
+1:  fmul v0.4s, v1.4s, v2.4s
+    fmla v0.4s, v1.4s, v2.4s
+    subs x0, x0, #1
+    b.ne 1b
+    hint #100
+    mov x0, #0
+    mov x8, #93
+    svc #0
+line: .ascii "F32|8 to 4|1|multiply-adds|4000000\\nnorm|8|1|values|8\\n"
+end:
+"""
+
+
+@needs_tools
+def test_report_prints_rates_and_shares(tmp_path):
+    source = tmp_path / "driver.s"
+    one_line = DRIVER.replace("norm|8|1|values|8\\n", "")
+    source.write_text(one_line)
+    driver = tmp_path / "driver"
+    subprocess.run([ASSEMBLER, "-nostdlib", "-static", "-o", driver, source], check=True)
+    result = run("--driver", driver, "--table", "neon", script="kernel_report.py")
+    assert result.returncode == 0, result.stderr
+    row = re.search(r"\| neon \| F32 \| 1 \| ([\d.]+) \((\d+) %\) \| FMLA, ([\d.]+) \|", result.stdout)
+    assert row, result.stdout
+    rate, share, limit = float(row[1]), int(row[2]), float(row[3])
+    # Two vector units: two FMLA a cycle at most, and here a multiplication beside each.
+    assert limit == pytest.approx(8, rel=0.01)
+    assert 3 <= rate <= 4.1 and share == pytest.approx(100 * rate / limit, abs=1)
+
+
+@needs_tools
+def test_report_of_a_driver_that_names_more_than_it_marks(tmp_path):
+    source, driver = tmp_path / "driver.s", tmp_path / "driver"
+    source.write_text(DRIVER)
+    subprocess.run([ASSEMBLER, "-nostdlib", "-static", "-o", driver, source], check=True)
+    result = run("--driver", driver, "--table", "neon", script="kernel_report.py")
+    assert result.returncode == 1 and "2 sections named, 1 counted" in result.stderr
+
+
 def test_arm_cycles_script_refuses_unknown_words():
     result = subprocess.run([ROOT / "tools/arm_cycles", "--kernel"], capture_output=True, text=True)
     assert result.returncode == 2 and "expected --kernels or nothing, got '--kernel'" in result.stderr
