@@ -7,10 +7,6 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
 if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release)
 endif()
-# Dev: fast enough for whole-model tests, with assertions and symbols.
-set(CMAKE_CXX_FLAGS_DEV "-O2 -g1" CACHE STRING "Flags of the build type Dev")
-set(CMAKE_EXE_LINKER_FLAGS_DEV "" CACHE STRING "Linker flags of the build type Dev")
-
 find_program(STONECHAT_CCACHE ccache)
 if(STONECHAT_CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER "${STONECHAT_CCACHE}")
