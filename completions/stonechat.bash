@@ -1,7 +1,7 @@
 # bash completion for stonechat: source this file, or install it as /usr/share/bash-completion/completions/stonechat.
 _stonechat() {
   local word=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]} flags=
-  local commands="pull run chat inspect convert quantize bench eval tokenize"
+  local commands="pull run chat inspect convert quantize pack bench eval tokenize"
   local models="qwen2.5-coder-0.5b smollm2-135m qwen2.5-0.5b qwen2.5-0.5b-instruct"
   local sampling="--max-tokens --greedy --temperature --top-k --top-p --min-p --typical --repeat-penalty
     --presence-penalty --frequency-penalty --repeat-last-n --seed --stop --threads --context --batch --json"
@@ -16,6 +16,7 @@ _stonechat() {
     inspect) flags="--tensors --json" ;;
     convert) flags="--to --tie-embeddings --threads" ;;
     quantize) flags="--type --dry-run --threads" ;;
+    pack) flags="--isa --threads" ;;
     bench) flags="--model --n-prompt --n-gen --pg --n-depth --batch-size --ubatch-size --threads --repetitions
       --cache-type-k --cache-type-v --output --no-warmup --parallel --roofline --profile" ;;
     eval) flags="ppl kl --text --against --context --windows --threads --json" ;;

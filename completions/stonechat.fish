@@ -1,5 +1,5 @@
 # fish completion for stonechat: put this file into ~/.config/fish/completions/.
-set -l commands pull run chat inspect convert quantize bench eval tokenize
+set -l commands pull run chat inspect convert quantize pack bench eval tokenize
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -f
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a pull -d "Fetch a model and print its path"
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a run -d "Complete a text"
@@ -7,11 +7,12 @@ complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a chat -d 
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a inspect -d "Show what is in a GGUF file"
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a convert -d "Write a model as F32, F16 or BF16"
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a quantize -d "Write a model in 8 bits"
+complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a pack -d "Write a model as this processor wants it"
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a bench -d "Measure tokens per second"
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a eval -d "Measure quality"
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a tokenize -d "Show tokens"
 complete -c stonechat -n "__fish_seen_subcommand_from $commands" -a "qwen2.5-coder-0.5b smollm2-135m"
-complete -c stonechat -n "__fish_seen_subcommand_from run chat convert quantize bench eval" -s t -l threads -x
+complete -c stonechat -n "__fish_seen_subcommand_from run chat convert quantize pack bench eval" -s t -l threads -x
 complete -c stonechat -n "__fish_seen_subcommand_from run chat eval" -s c -l context -x
 complete -c stonechat -n "__fish_seen_subcommand_from run chat" -s b -l batch -x
 complete -c stonechat -n "__fish_seen_subcommand_from run chat" -s n -l max-tokens -x
@@ -39,6 +40,7 @@ complete -c stonechat -n "__fish_seen_subcommand_from convert" -l to -x -a "f32 
 complete -c stonechat -n "__fish_seen_subcommand_from convert" -l tie-embeddings
 complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l type -x -a q8_0
 complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l dry-run
+complete -c stonechat -n "__fish_seen_subcommand_from pack" -l isa -x -a "scalar avx2 avx_vnni avx512_vnni neon neon_dotprod neon_i8mm"
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -s m -l model -r
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -s p -l n-prompt -x
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -s n -l n-gen -x

@@ -7,6 +7,7 @@ local -a commands=(
   'inspect:show what is in a GGUF file'
   'convert:write a model as F32, F16 or BF16'
   'quantize:write a model in 8 bits'
+  'pack:write a model as this processor wants it'
   'bench:measure tokens per second'
   'eval:measure quality'
   'tokenize:show tokens'
@@ -31,6 +32,8 @@ case $words[1] in
   inspect) _arguments $model --tensors --json ;;
   convert) _arguments $model '2:output:_files' '--to:type:(f32 f16 bf16)' --tie-embeddings {-t,--threads}:threads ;;
   quantize) _arguments $model '2:output:_files' '--type:type:(q8_0)' --dry-run {-t,--threads}:threads ;;
+  pack) _arguments $model '2:output:_files' '--isa:kernels:(scalar avx2 avx_vnni avx512_vnni neon neon_dotprod neon_i8mm)' \
+    {-t,--threads}:threads ;;
   bench) _arguments {-m,--model}':model:_files' {-p,--n-prompt}:tokens {-n,--n-gen}:tokens --pg:pair {-d,--n-depth}:tokens \
     {-b,--batch-size}:tokens {-u,--ubatch-size}:tokens {-t,--threads}:threads {-r,--repetitions}:count \
     '--cache-type-k:type:(f16)' '--cache-type-v:type:(f16)' \

@@ -11,6 +11,7 @@ namespace stonechat {
 void add_inspect_command(CLI::App& app);
 void add_convert_command(CLI::App& app);
 void add_quantize_command(CLI::App& app);
+void add_pack_command(CLI::App& app);
 void add_pull_command(CLI::App& app);
 void add_tokenize_command(CLI::App& app);
 void add_run_command(CLI::App& app);

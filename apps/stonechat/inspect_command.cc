@@ -7,7 +7,9 @@
 
 #include "base/error.h"
 #include "commands.h"
+#include "kernels/dispatch.h"
 #include "model/memory_estimate.h"
+#include "model/packed_file.h"
 #include "model_argument.h"
 
 namespace stonechat {
@@ -36,12 +38,13 @@ double mib(uint64_t bytes) {
   return static_cast<double>(bytes) / (1 << 20);
 }
 
+// Packs are plain bytes: their parameters aren't the file's elements.
 std::map<std::string_view, TypeSum> sum_by_type(const gguf::Reader& file) {
   std::map<std::string_view, TypeSum> sums;
   for (const auto& tensor : file.tensors()) {
     TypeSum& sum = sums[gguf::name(tensor.type)];
     ++sum.tensors;
-    sum.parameters += tensor.elements();
+    if (tensor.type != gguf::TensorType::kI8) sum.parameters += tensor.elements();
     sum.bytes += tensor.bytes;
   }
   return sums;
@@ -93,6 +96,10 @@ std::string value_text(const gguf::Value& value) {
              : fmt::format("{} ({} bytes)", printable(shortened(text)), text.size());
 }
 
+std::optional<PackedInfo> packed_info(const gguf::Reader& file) {
+  return is_packed(file.metadata()) ? std::optional(PackedInfo::from(file.metadata())) : std::nullopt;
+}
+
 // The memory of a run, for a model that we can run; otherwise why not.
 struct RunEstimate {
   std::optional<MemoryEstimate> memory;
@@ -102,6 +109,7 @@ struct RunEstimate {
 
 RunEstimate estimate_run(const gguf::Reader& file) {
   try {
+    if (is_packed(file.metadata())) check_packed_for(file.metadata(), kernels());
     const ModelConfig config = ModelConfig::from(file);
     const uint32_t context = std::min(kMostDefaultContext, config.context_length);
     return {estimate_memory(file, config, context, kBatch), context, ""};
@@ -125,6 +133,11 @@ void print_json(const InspectOptions& options, const gguf::Reader& file) {
         {"tensors", sum.tensors}, {"parameters", sum.parameters}, {"bytes", sum.bytes}};
     parameters += sum.parameters;
     bytes += sum.bytes;
+  }
+  if (const auto packed = packed_info(file)) {
+    parameters = packed->parameters;
+    json["packed"] = {
+        {"isa", packed->isa}, {"source_type", packed->source_type}, {"source_bytes", packed->source_bytes}};
   }
   json["tensor_count"] = file.tensors().size();
   json["parameters"] = parameters;
@@ -175,6 +188,11 @@ void print_text(const InspectOptions& options, const gguf::Reader& file) {
   }
   fmt::print("{:<8} {:>8} {:>12.2f} M {:>10.2f} MiB\n", "all", total.tensors,
              static_cast<double>(total.parameters) / 1e6, mib(total.bytes));
+  if (const auto packed = packed_info(file)) {
+    fmt::print("\npacked for the kernels {} from {:.2f} M parameters, most of them {}, {:.2f} MiB\n",
+               printable(packed->isa), static_cast<double>(packed->parameters) / 1e6,
+               printable(packed->source_type), mib(packed->source_bytes));
+  }
   const RunEstimate run = estimate_run(file);
   if (!run.memory) {
     fmt::print("\ncannot be run: {}\n", printable(run.obstacle));
@@ -197,9 +215,9 @@ void inspect(const InspectOptions& options) {
 
 void add_inspect_command(CLI::App& app) {
   CLI::App* command =
-      app.add_subcommand("inspect", "Show a GGUF file's metadata, tensors, sizes and memory need");
+      app.add_subcommand("inspect", "Show a model file's metadata, tensors, sizes and memory need");
   auto options = std::make_shared<InspectOptions>();
-  command->add_option("file", options->file, "A GGUF file, a catalog name, or hf:OWNER/REPO[/FILE]")
+  command->add_option("file", options->file, "A GGUF or packed file, a catalog name, or hf:OWNER/REPO[/FILE]")
       ->required();
   command->add_flag("--tensors", options->tensors, "List the tensors");
   command->add_flag("--json", options->json, "Print one JSON object");

@@ -4,7 +4,9 @@
 #include <cstdio>
 
 #include "base/error.h"
+#include "bus_error.h"
 #include "kernels/dispatch.h"
+#include "model/packed_file.h"
 #include "model_argument.h"
 
 namespace stonechat {
@@ -36,8 +38,9 @@ void RunFlags::add_context(CLI::App& command) {
 LoadedModel::LoadedModel(const std::string& argument, ThreadPool& pool)
     : path(resolve_model(argument)),
       file(path),
-      tokenizer(file.metadata()),
+      tokenizer(file.metadata(), &pool),
       weights(Weights::load(file, kernels(), pool, print_notice)) {
+  if (is_packed(file.metadata())) explain_bus_errors(path);
   if (tokenizer.vocabulary_size() > weights.config.vocabulary) {
     fail(ErrorKind::kBadFile,
          "{}: tokenizer.ggml.tokens: expected at most the {} rows of token_embd.weight, found {}", path,

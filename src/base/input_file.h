@@ -1,6 +1,7 @@
 // A file opened for reading at any offset.
 //
-// Reads with pread and never maps: a file that another process truncates under us gives an Error, not SIGBUS.
+// Reads with pread: a file that another process truncates under us gives an Error, not SIGBUS (which is what
+// base/mapped_file.h has to live with).
 // Thread safety: const methods may run concurrently. Errors: ErrorKind::kIo naming the path.
 #pragma once
 
@@ -21,6 +22,7 @@ class InputFile {
 
   const std::string& path() const { return path_; }
   uint64_t bytes() const { return bytes_; }
+  int descriptor() const { return descriptor_; }  // stays ours
 
   // Fills `destination` from `offset`. Throws when the file ends before.
   void read(uint64_t offset, std::span<std::byte> destination) const;

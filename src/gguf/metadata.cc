@@ -117,9 +117,9 @@ const std::string& Metadata::get_string(std::string_view key) const {
   return std::get<std::string>(value->data);
 }
 
-std::span<const std::string> Metadata::get_strings(std::string_view key) const {
+const StringArray& Metadata::get_strings(std::string_view key) const {
   const Value* value = find(key);
-  const auto* array = array_of<std::vector<std::string>>(value);
+  const auto* array = array_of<StringArray>(value);
   if (array == nullptr) wrong_type(file_, key, "array of string", value);
   return *array;
 }

@@ -12,13 +12,17 @@
 #include <variant>
 #include <vector>
 
+#include "gguf/string_array.h"
 #include "gguf/types.h"
 
 namespace stonechat::gguf {
 
 // Elements of one array. Integers and bools of every width are `int64_t` (uint64 keeps its bit pattern),
 // floats `double`. Arrays of arrays aren't supported; the reader refuses them.
-using Array = std::variant<std::vector<int64_t>, std::vector<double>, std::vector<std::string>>;
+using Array = std::variant<std::vector<int64_t>, std::vector<double>, StringArray>;
+
+// What general.architecture says in a file that `stonechat pack` wrote (docs/packed-format.md).
+inline constexpr std::string_view kPackedArchitecture = "stonechat-packed";
 
 struct Value {
   ValueType type = ValueType::kUint32;          // kArray for arrays
@@ -56,7 +60,7 @@ class Metadata {
   uint64_t get_uint(std::string_view key) const;  // any integer type, not negative
   double get_float(std::string_view key) const;   // float32 or float64
   const std::string& get_string(std::string_view key) const;
-  std::span<const std::string> get_strings(std::string_view key) const;
+  const StringArray& get_strings(std::string_view key) const;
   std::span<const int64_t> get_ints(std::string_view key) const;
   std::span<const double> get_floats(std::string_view key) const;
 

@@ -4,7 +4,9 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <unordered_set>
+#include <utility>
 
 #include "base/checked.h"
 #include "base/error.h"
@@ -22,7 +24,7 @@ constexpr uint64_t kMostMetadata = 1 << 14;
 // a header takes. The vocabularies of today's models are below 16 MiB.
 constexpr uint64_t kMostHeaderBytes = 256 << 20;
 constexpr uint32_t kMostDimensions = 4;
-constexpr uint64_t kBufferBytes = 1 << 16;
+constexpr uint64_t kBufferBytes = 1 << 18;
 
 // Bytes that one element of each scalar type takes; 0 for strings and arrays.
 uint64_t scalar_bytes(ValueType type) {
@@ -70,11 +72,7 @@ class HeaderCursor {
 
   std::string read_string(const std::string& field, uint64_t most_bytes = UINT64_MAX) {
     const auto length = read<uint64_t>(field + " (length)");
-    if (length > left()) {
-      fail(ErrorKind::kBadFile,
-           "{}: {}: expected at most the {} bytes left for the header, found a length of {}", path(), field,
-           left(), length);
-    }
+    check_length(length, field);
     if (length > most_bytes) {
       fail(ErrorKind::kBadFile, "{}: {}: expected at most {} bytes, found {}", path(), field, most_bytes,
            length);
@@ -84,12 +82,80 @@ class HeaderCursor {
     return text;
   }
 
- private:
-  void read_bytes(void* destination, uint64_t bytes, const std::string& field) {
-    if (bytes > left()) {
-      fail(ErrorKind::kBadFile, "{}: {}: expected {} bytes at offset {}, the {} ends at {}", path(), field,
-           bytes, position_, end_ == file_.bytes() ? "file" : "longest header", end_);
+  // `count` numbers one after another.
+  template <typename T>
+  std::vector<T> read_numbers(uint64_t count, const std::string& field) {
+    std::vector<T> numbers(count);
+    read_bytes(numbers.data(), count * sizeof(T), field);
+    return numbers;
+  }
+
+  // `count` texts; no more than left() / 8.
+  StringArray read_strings(uint64_t count, const std::string& field) {
+    std::vector<uint32_t> starts;
+    starts.reserve(count + 1);
+    TextBlock block(std::min(left(), count * kTypicalTextBytes));
+    uint64_t at = 0;  // in the block: where the next text's length is
+    for (uint64_t i = 0; i < count; ++i) {
+      uint64_t length = 0;
+      if (at + sizeof length > block.filled) fill(block, at, sizeof length, field + " (length)");
+      std::memcpy(&length, block.bytes.get() + at, sizeof length);
+      at += sizeof length;
+      if (length > left() - at) {
+        position_ += at;
+        check_length(length, field);
+      }
+      starts.push_back(static_cast<uint32_t>(at));
+      if (at + length > block.filled) fill(block, at, length, field);
+      at += length;
     }
+    starts.push_back(static_cast<uint32_t>(at + StringArray::kLengthBytes));
+    position_ += at;
+    return {std::move(block.bytes), std::move(starts)};
+  }
+
+ private:
+  static constexpr uint64_t kTypicalTextBytes = 20;  // with its length
+
+  // The bytes from position_ on, as many as were needed so far and some more.
+  struct TextBlock {
+    explicit TextBlock(uint64_t size) : bytes(new std::byte[size]), capacity(size) {}
+    std::unique_ptr<std::byte[]> bytes;
+    uint64_t capacity;
+    uint64_t filled = 0;
+  };
+
+  // Reads on until the block has `bytes` bytes from `at` on.
+  void fill(TextBlock& block, uint64_t at, uint64_t bytes, const std::string& field) {
+    const uint64_t needed = at + bytes;
+    if (needed > left()) fail_at_end(bytes, position_ + at, field);
+    if (needed > block.capacity) {
+      TextBlock larger(std::min(left(), std::max(needed, block.capacity + block.capacity / 2)));
+      if (block.filled > 0) std::memcpy(larger.bytes.get(), block.bytes.get(), block.filled);
+      larger.filled = block.filled;
+      block = std::move(larger);
+    }
+    const uint64_t count =
+        std::min(block.capacity - block.filled, std::max(needed - block.filled, kBufferBytes));
+    file_.read(position_ + block.filled, std::span(block.bytes.get() + block.filled, count));
+    block.filled += count;
+  }
+
+  void check_length(uint64_t length, const std::string& field) const {
+    if (length > left()) {
+      fail(ErrorKind::kBadFile,
+           "{}: {}: expected at most the {} bytes left for the header, found a length of {}", path(), field,
+           left(), length);
+    }
+  }
+
+  [[noreturn]] void fail_at_end(uint64_t bytes, uint64_t position, const std::string& field) const {
+    fail(ErrorKind::kBadFile, "{}: {}: expected {} bytes at offset {}, the {} ends at {}", path(), field,
+         bytes, position, end_ == file_.bytes() ? "file" : "longest header", end_);
+  }
+
+  void read_bytes(void* destination, uint64_t bytes, const std::string& field) {
+    if (bytes > left()) fail_at_end(bytes, position_, field);
     auto* out = static_cast<std::byte*>(destination);
     while (bytes > 0) {
       if (position_ < buffer_start_ || position_ >= buffer_start_ + buffer_.size()) {
@@ -168,14 +234,15 @@ Value read_array(HeaderCursor& cursor, const std::string& field) {
          field, cursor.left() / least_bytes, cursor.left(), count);
   }
   if (strings) {
-    std::vector<std::string> elements;
-    elements.reserve(count);
-    for (uint64_t i = 0; i < count; ++i) elements.push_back(cursor.read_string(field));
-    value.data = Array(std::move(elements));
+    value.data = Array(cursor.read_strings(count, field));
   } else if (value.element_type == ValueType::kFloat32 || value.element_type == ValueType::kFloat64) {
     std::vector<double> elements(count);
     for (auto& element : elements) element = read_float(cursor, value.element_type, field);
     value.data = Array(std::move(elements));
+  } else if (value.element_type == ValueType::kInt32) {
+    // The types of a vocabulary's tokens.
+    const auto numbers = cursor.read_numbers<int32_t>(count, field);
+    value.data = Array(std::vector<int64_t>(numbers.begin(), numbers.end()));
   } else {
     std::vector<int64_t> elements(count);
     for (auto& element : elements) element = read_integer(cursor, value.element_type, field);

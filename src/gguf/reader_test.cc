@@ -122,6 +122,41 @@ TEST(Reader, WrittenFilesComeBackEqual) {
   }
 }
 
+// Larger than what the reader and the writer hold at once, in pieces of odd sizes.
+TEST(Reader, LargeFilesComeBackEqual) {
+  const TemporaryDirectory directory;
+  const std::string path = directory.file("large.gguf");
+  std::vector<std::string> texts;
+  for (size_t i = 0; i < 50'000; ++i)
+    texts.push_back(std::string(i * i % 61, static_cast<char>('a' + i % 26)));
+  texts[30'000] = std::string(3'000'000, 'x');
+  Metadata metadata;
+  metadata.set("texts", {ValueType::kArray, ValueType::kString, Array(texts)});
+  metadata.set("none", {ValueType::kArray, ValueType::kString, Array(StringArray())});
+  metadata.set("after", Value::of_uint32(5));
+  constexpr uint64_t kElements = 3'000'001;
+  std::vector<float> values(kElements);
+  for (size_t i = 0; i < kElements; ++i) values[i] = static_cast<float>(i);
+  const auto bytes = std::as_bytes(std::span(values));
+  Writer writer(path, metadata, {{"w", TensorType::kF32, {kElements}}});
+  for (size_t at = 0; at < bytes.size();) {
+    const size_t count = std::min(bytes.size() - at, at % 7'000'001 + 1'000'003);
+    writer.write_tensor_data(bytes.subspan(at, count));
+    at += count;
+  }
+  writer.finish();
+
+  const Reader reader(path);
+  EXPECT_EQ(reader.metadata().get_uint("after"), 5U);
+  EXPECT_TRUE(reader.metadata().get_strings("none").empty());
+  const StringArray& found = reader.metadata().get_strings("texts");
+  ASSERT_EQ(found.size(), texts.size());
+  for (size_t i = 0; i < texts.size(); ++i) ASSERT_EQ(found[i], texts[i]) << i;
+  std::vector<float> read(kElements);
+  reader.read_rows(reader.tensors()[0], 0, 1, std::as_writable_bytes(std::span(read)));
+  EXPECT_EQ(read, values);
+}
+
 TEST(Writer, UnfinishedFilesDoNotAppear) {
   const TemporaryDirectory directory;
   const std::string path = directory.file("unfinished.gguf");

@@ -5,7 +5,7 @@
 namespace stonechat::gguf {
 namespace {
 
-constexpr std::array<TensorTypeInfo, 11> kTypes = {{
+constexpr std::array<TensorTypeInfo, 12> kTypes = {{
     {TensorType::kF32, "F32", 1, 4},
     {TensorType::kF16, "F16", 1, 2},
     {TensorType::kQ4_0, "Q4_0", 32, 18},
@@ -16,6 +16,7 @@ constexpr std::array<TensorTypeInfo, 11> kTypes = {{
     {TensorType::kQ4_K, "Q4_K", 256, 144},
     {TensorType::kQ5_K, "Q5_K", 256, 176},
     {TensorType::kQ6_K, "Q6_K", 256, 210},
+    {TensorType::kI8, "I8", 1, 1},
     {TensorType::kBF16, "BF16", 1, 2},
 }};
 

@@ -22,6 +22,7 @@ enum class TensorType : uint32_t {
   kQ4_K = 12,
   kQ5_K = 13,
   kQ6_K = 14,
+  kI8 = 24,  // plain bytes: only in packed files (docs/packed-format.md)
   kBF16 = 30,
 };
 

@@ -42,6 +42,7 @@ class Writer {
   void finish();
 
  private:
+  void put(std::span<const std::byte> bytes);
   void pad();
 
   std::vector<TensorSpec> tensors_;
@@ -49,6 +50,7 @@ class Writer {
   size_t current_tensor_ = 0;
   uint64_t written_of_current_ = 0;
   AtomicFile file_;
+  std::vector<std::byte> buffer_;  // what comes after file_.position()
 };
 
 }  // namespace stonechat::gguf

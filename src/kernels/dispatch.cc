@@ -62,18 +62,18 @@ bool is_supported(const KernelTable& table) {
   return (cpu_features() & table.needs) == table.needs;
 }
 
-KernelTable kernels_up_to(const std::string& name) {
+KernelTable kernels_up_to(const std::string& name, const char* asked_by) {
   KernelTable result = *kTables[0];
   for (const KernelTable* table : kTables) {
     if (table != kTables[0]) lay_over(result, *table);
     if (table->name != name) continue;
     if (!is_supported(*table)) {
-      fail(ErrorKind::kUsage, "STONECHAT_ISA: this processor ({}) can't run the kernels '{}'", cpu_name(),
+      fail(ErrorKind::kUsage, "{}: this processor ({}) can't run the kernels '{}'", asked_by, cpu_name(),
            name);
     }
     return result;
   }
-  fail(ErrorKind::kUsage, "STONECHAT_ISA: unknown kernels '{}', expected one of {}", name, table_names());
+  fail(ErrorKind::kUsage, "{}: unknown kernels '{}', expected one of {}", asked_by, name, table_names());
 }
 
 const KernelTable& kernels() {

@@ -16,7 +16,8 @@ bool is_supported(const KernelTable& table);
 
 // The table `name` laid over all lower ones, so that no group is empty. Error{kUsage} listing the names when
 // it is unknown, or saying what the machine lacks.
-KernelTable kernels_up_to(const std::string& name);
+// `asked_by` begins the sentence.
+KernelTable kernels_up_to(const std::string& name, const char* asked_by = "STONECHAT_ISA");
 
 // kernels_up_to the best supported table, or the one that the environment's STONECHAT_ISA names. Resolved
 // once.

@@ -73,9 +73,11 @@ ModelConfig ModelConfig::from(const gguf::Reader& file) {
   const gguf::Metadata& metadata = file.metadata();
   ModelConfig config;
   config.architecture = metadata.get_string("general.architecture");
+  const bool packed = config.architecture == gguf::kPackedArchitecture;
+  if (packed) config.architecture = metadata.get_string(kPackArchitectureKey);
   if (config.architecture != "qwen2" && config.architecture != "llama") {
-    fail(ErrorKind::kBadFile, "{}: general.architecture: expected qwen2 or llama, found '{}'", file.path(),
-         config.architecture);
+    fail(ErrorKind::kBadFile, "{}: {}: expected qwen2 or llama, found '{}'", file.path(),
+         packed ? kPackArchitectureKey : "general.architecture", config.architecture);
   }
   config.name =
       metadata.find_string("general.name").value_or(std::filesystem::path(file.path()).stem().string());
@@ -108,6 +110,15 @@ ModelConfig ModelConfig::from(const gguf::Reader& file) {
   read_rope_scaling(metadata, keys, config);
   config.rope_pairs_adjacent = config.architecture == "llama";
 
+  if (packed) {
+    const uint64_t vocabulary = metadata.get_uint(kPackVocabularyKey);
+    if (vocabulary < 1 || vocabulary > kMostVocabulary) {
+      fail(ErrorKind::kBadFile, "{}: {}: expected 1 to {}, found {}", file.path(), kPackVocabularyKey,
+           kMostVocabulary, vocabulary);
+    }
+    config.vocabulary = static_cast<uint32_t>(vocabulary);
+    return config;
+  }
   const gguf::TensorInfo* embedding = file.find_tensor("token_embd.weight");
   if (embedding == nullptr) fail(ErrorKind::kBadFile, "{}: tensor token_embd.weight is missing", file.path());
   keys.require(embedding->rows() <= kMostVocabulary, "vocab_size", fmt::format("at most {}", kMostVocabulary),

@@ -1,12 +1,17 @@
-// The numbers that define a model, read and checked from a GGUF file's metadata.
+// The numbers that define a model, read and checked from the metadata of a GGUF or packed file.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "gguf/reader.h"
 
 namespace stonechat {
+
+// Where a packed file says what GGUF files say in general.architecture and in token_embd.weight's shape.
+inline constexpr std::string_view kPackArchitectureKey = "stonechat.pack.architecture";
+inline constexpr std::string_view kPackVocabularyKey = "stonechat.pack.vocabulary";
 
 struct ModelConfig {
   std::string architecture;  // "qwen2" or "llama"

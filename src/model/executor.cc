@@ -284,7 +284,7 @@ void Executor::gate_up_and_prepare(const LayerWeights& layer_weights, uint32_t t
     auto* gate_up = reinterpret_cast<float*>(scratch_.data() + worker * scratch_bytes());
     float* activations = gate_up + size_t{kTokenBlock} * 2 * kMlpPiece;
     const LinearJob product = {
-        .weights = layer_weights.gate_up.data(),
+        .weights = layer_weights.gate_up.pack(),
         .activations = prepared_.data(),
         .cols = layer_weights.gate_up.cols(),
         .first_row = 2 * first_col,

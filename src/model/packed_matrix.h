@@ -2,49 +2,57 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
+#include <memory>
 #include <span>
-#include <string>
-#include <vector>
+#include <utility>
 
 #include "base/aligned_buffer.h"
+#include "base/mapped_file.h"
 #include "base/thread_pool.h"
-#include "gguf/reader.h"
 #include "kernels/kernel_table.h"
+#include "model/matrix_stack.h"
 
 namespace stonechat {
 
+// Where a pack lies: in memory of its own, or in a mapped file, which it keeps mapped.
+class PackMemory {
+ public:
+  PackMemory() = default;
+  explicit PackMemory(AlignedBuffer buffer)
+      : buffer_(std::move(buffer)), data_(buffer_.data()), bytes_(buffer_.bytes()) {}
+  // Bytes [offset, offset + bytes) of the file, which has them; offset is a multiple of 64.
+  PackMemory(std::shared_ptr<const MappedFile> file, uint64_t offset, size_t bytes)
+      : file_(std::move(file)), data_(file_->data() + offset), bytes_(bytes) {}
+
+  const std::byte* data() const { return data_; }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  AlignedBuffer buffer_;
+  std::shared_ptr<const MappedFile> file_;
+  const std::byte* data_ = nullptr;
+  size_t bytes_ = 0;
+};
+
 class PackedMatrix {
  public:
-  // Rows [first_row, first_row + rows) of one tensor of a stack; they may be reordered within heads (see
-  // `rows_of_half_pairs` in weights.cc).
-  struct Part {
-    const gguf::TensorInfo* tensor;
-    uint32_t first_row;
-    uint32_t rows;
-    // Row of the tensor that becomes row `row` of the part; empty: the same.
-    std::function<uint32_t(uint32_t row)> source_row;
-  };
-
   PackedMatrix() = default;
-  // Reads the parts from `file` and packs them one below the other: (sum of rows, cols). All have the same
-  // number of columns, a multiple of 32. Streams a few tiles at a time. Q8_0, F16, BF16 and F32 tensors stay
-  // what they are, others are encoded as Q8_0; parts of different formats become F32. Error{kBadFile} on
-  // values that aren't finite.
-  PackedMatrix(const gguf::Reader& file, std::span<const Part> parts, const KernelTable& kernels,
-               ThreadPool& pool);
+  // Reads and packs a stack, some tiles at a time. Error{kBadFile} on values that aren't finite.
+  PackedMatrix(const MatrixStack& stack, const KernelTable& kernels, ThreadPool& pool);
+  // A pack that is there already: ceil(rows / tile_rows) tiles of this table's layout for the format.
+  PackedMatrix(WeightFormat format, uint32_t rows, uint32_t cols, const KernelTable& kernels,
+               PackMemory pack);
 
   uint32_t rows() const { return rows_; }
   uint32_t cols() const { return cols_; }
   WeightFormat format() const { return format_; }
   size_t bytes() const { return pack_.bytes(); }
+  const std::byte* pack() const { return pack_.data(); }
 
   // out[token * out_stride + row] = (or +=) weights x activations + bias (length rows, or empty).
   // `activations` were prepared by linear().prepare for at least `tokens` tokens.
   void multiply(const AlignedBuffer& activations, uint32_t tokens, std::span<const float> bias, float* out,
                 size_t out_stride, bool add_to_out, ThreadPool& pool) const;
-
-  const std::byte* data() const { return pack_.data(); }
 
   // The weights of one row, cols of them.
   void unpack_row(uint32_t row, float* out) const { linear().unpack_row(pack_.data(), row, cols_, out); }
@@ -56,10 +64,7 @@ class PackedMatrix {
   WeightFormat format_ = kWeightF32;
   uint32_t rows_ = 0;
   uint32_t cols_ = 0;
-  AlignedBuffer pack_;
+  PackMemory pack_;
 };
-
-// The format in which tensors of this type are computed with.
-WeightFormat compute_format(gguf::TensorType type);
 
 }  // namespace stonechat

@@ -1,88 +1,41 @@
 #include "model/weights.h"
 
-#include <cmath>
 #include <map>
-#include <set>
+#include <optional>
+#include <utility>
 
 #include "base/error.h"
+#include "model/packed_file.h"
 #include "model/rope_table.h"
-#include "quant/decode.h"
+#include "model/tensor_counts.h"
+#include "model/tensor_shelf.h"
 
 namespace stonechat {
 namespace {
 
-// Hands out a file's tensors by name, checks their shapes, and remembers which ones were taken.
-class TensorShelf {
+// Matrices of either kind of file.
+class MatrixSource {
  public:
-  TensorShelf(const gguf::Reader& file, const KernelTable& kernels, ThreadPool& pool)
-      : file_(file), kernels_(kernels), pool_(pool) {}
-
-  bool has(const std::string& name) const { return file_.find_tensor(name) != nullptr; }
-
-  std::vector<float> vector(const std::string& name, uint32_t length) {
-    const gguf::TensorInfo& tensor = take(name, {length});
-    std::vector<std::byte> stored(tensor.bytes);
-    file_.read_rows(tensor, 0, tensor.rows(), stored);
-    std::vector<float> values(length);
-    decode(tensor.type, stored.data(), length, values.data());
-    for (const float value : values) {
-      if (!std::isfinite(value)) {
-        fail(ErrorKind::kBadFile, "{}: tensor {}: expected finite values, found {}", file_.path(), name,
-             value);
-      }
-    }
-    return values;
+  MatrixSource(const gguf::Reader& file, const ModelConfig& config, const KernelTable& kernels,
+               TensorShelf& shelf, ThreadPool& pool)
+      : config_(config), kernels_(kernels), shelf_(shelf), pool_(pool) {
+    if (is_packed(file.metadata())) packed_.emplace(file, config, kernels, shelf, pool);
   }
 
-  PackedMatrix::Part part(const std::string& name, uint32_t rows, uint32_t cols) {
-    return {&take(name, {cols, rows}), 0, rows, nullptr};
-  }
+  bool has_head() const { return packed_ ? packed_->has_head() : shelf_.has("output.weight"); }
 
-  PackedMatrix matrix(std::span<const PackedMatrix::Part> parts) {
-    return PackedMatrix(file_, parts, kernels_, pool_);
-  }
-  PackedMatrix matrix(std::initializer_list<PackedMatrix::Part> parts) {
-    return matrix(std::span(parts.begin(), parts.size()));
-  }
-
-  // A file with tensors that we don't compute with isn't the model that we think it is.
-  void check_all_taken() const {
-    for (const auto& tensor : file_.tensors()) {
-      if (!taken_.contains(tensor.name)) {
-        fail(ErrorKind::kBadFile, "{}: tensor {}: not one of this architecture's", file_.path(), tensor.name);
-      }
-    }
+  PackedMatrix matrix(const StackPlan& plan) {
+    if (packed_) return packed_->matrix(plan);
+    return {shelf_.stack(plan, config_.head_dim), kernels_, pool_};
   }
 
  private:
-  const gguf::TensorInfo& take(const std::string& name, const std::vector<uint64_t>& shape) {
-    const gguf::TensorInfo* tensor = file_.find_tensor(name);
-    if (tensor == nullptr) fail(ErrorKind::kBadFile, "{}: tensor {} is missing", file_.path(), name);
-    if (tensor->shape != shape) {
-      fail(ErrorKind::kBadFile, "{}: tensor {}: expected shape {}, found {}", file_.path(), name,
-           gguf::shape_text(shape), gguf::shape_text(tensor->shape));
-    }
-    taken_.insert(name);
-    return *tensor;
-  }
-
-  const gguf::Reader& file_;
+  const ModelConfig& config_;
   const KernelTable& kernels_;
+  TensorShelf& shelf_;
   ThreadPool& pool_;
-  std::set<std::string> taken_;
+  std::optional<PackedFile> packed_;
 };
-
-// Files of the llama architecture pair dimensions (2i, 2i + 1) of a head for the rotation. Scores don't
-// change when queries and keys are reordered alike, so we put pairs half a head apart, and have one rotation
-// kernel.
-std::function<uint32_t(uint32_t)> rows_of_half_pairs(uint32_t head_dim) {
-  return [head_dim](uint32_t row) {
-    const uint32_t within = row % head_dim;
-    const uint32_t half = head_dim / 2;
-    const uint32_t source = within < half ? 2 * within : 2 * (within - half) + 1;
-    return row - within + source;
-  };
-}
 
 std::vector<float> load_qkv_bias(TensorShelf& shelf, const ModelConfig& config, const std::string& prefix) {
   if (!shelf.has(prefix + "attn_q.bias") && !shelf.has(prefix + "attn_k.bias") &&
@@ -95,9 +48,9 @@ std::vector<float> load_qkv_bias(TensorShelf& shelf, const ModelConfig& config, 
         std::pair{"attn_v.bias", config.kv_width()}}) {
     const std::vector<float> part = shelf.vector(prefix + name, rows);
     const bool rotated = std::string_view(name) != "attn_v.bias";
-    const auto source_row = rows_of_half_pairs(config.head_dim);
+    const bool reorder = rotated && config.rope_pairs_adjacent;
     for (uint32_t row = 0; row < rows; ++row) {
-      bias.push_back(part[rotated && config.rope_pairs_adjacent ? source_row(row) : row]);
+      bias.push_back(part[reorder ? row_of_adjacent_pairs(row, config.head_dim) : row]);
     }
   }
   return bias;
@@ -119,60 +72,27 @@ std::vector<float> key_offset_of(const ModelConfig& config, const std::vector<fl
   return offset;
 }
 
-// 32 rows of one, 32 rows of the other, and so on.
-std::vector<PackedMatrix::Part> taken_in_turns(const PackedMatrix::Part& one,
-                                               const PackedMatrix::Part& other) {
-  std::vector<PackedMatrix::Part> turns;
-  for (uint32_t row = 0; row < one.rows; row += kBlock) {
-    turns.push_back({one.tensor, row, kBlock, nullptr});
-    turns.push_back({other.tensor, row, kBlock, nullptr});
-  }
-  return turns;
-}
-
-LayerWeights load_layer(TensorShelf& shelf, const ModelConfig& config, const std::vector<double>& frequencies,
-                        uint32_t index) {
+LayerWeights load_layer(TensorShelf& shelf, MatrixSource& matrices, const ModelConfig& config,
+                        const std::vector<double>& frequencies, uint32_t index) {
   const std::string prefix = fmt::format("blk.{}.", index);
-  const uint32_t width = config.width;
   LayerWeights layer;
-  layer.attention_norm = shelf.vector(prefix + "attn_norm.weight", width);
-  auto query = shelf.part(prefix + "attn_q.weight", config.query_width(), width);
-  auto key = shelf.part(prefix + "attn_k.weight", config.kv_width(), width);
-  if (config.rope_pairs_adjacent) query.source_row = key.source_row = rows_of_half_pairs(config.head_dim);
-  layer.qkv = shelf.matrix({query, key, shelf.part(prefix + "attn_v.weight", config.kv_width(), width)});
+  layer.attention_norm = shelf.vector(prefix + "attn_norm.weight", config.width);
+  layer.qkv = matrices.matrix(qkv_plan(config, index));
   layer.qkv_bias = load_qkv_bias(shelf, config, prefix);
   layer.key_offset = key_offset_of(config, layer.qkv_bias, frequencies);
-  layer.attention_out =
-      shelf.matrix({shelf.part(prefix + "attn_output.weight", width, config.query_width())});
-  layer.mlp_norm = shelf.vector(prefix + "ffn_norm.weight", width);
-  const auto gate = shelf.part(prefix + "ffn_gate.weight", config.mlp_width, width);
-  const auto up = shelf.part(prefix + "ffn_up.weight", config.mlp_width, width);
-  layer.gate_up = shelf.matrix(taken_in_turns(gate, up));
-  layer.down = shelf.matrix({shelf.part(prefix + "ffn_down.weight", width, config.mlp_width)});
+  layer.attention_out = matrices.matrix(attention_out_plan(config, index));
+  layer.mlp_norm = shelf.vector(prefix + "ffn_norm.weight", config.width);
+  layer.gate_up = matrices.matrix(gate_up_plan(config, index));
+  layer.down = matrices.matrix(down_plan(config, index));
   return layer;
-}
-
-void count_tensors(const gguf::Reader& file, Weights& weights) {
-  std::map<gguf::TensorType, uint64_t> parameters_of;
-  for (const auto& tensor : file.tensors()) {
-    weights.file_bytes += tensor.bytes;
-    if (tensor.name == "rope_freqs.weight") continue;
-    weights.parameters += tensor.elements();
-    parameters_of[tensor.type] += tensor.elements();
-  }
-  uint64_t most = 0;
-  for (const auto& [type, parameters] : parameters_of) {
-    if (parameters <= most) continue;
-    most = parameters;
-    weights.file_type = gguf::name(type);
-  }
 }
 
 void notice_reencoding(const gguf::Reader& file, const std::function<void(const std::string&)>& notice) {
   std::map<std::string_view, uint32_t> count_of;
   for (const auto& tensor : file.tensors()) {
     const bool is_ours = tensor.type == gguf::TensorType::kF32 || tensor.type == gguf::TensorType::kF16 ||
-                         tensor.type == gguf::TensorType::kBF16 || tensor.type == gguf::TensorType::kQ8_0;
+                         tensor.type == gguf::TensorType::kBF16 || tensor.type == gguf::TensorType::kQ8_0 ||
+                         tensor.type == gguf::TensorType::kI8;
     if (!is_ours) ++count_of[gguf::name(tensor.type)];
   }
   if (count_of.empty() || !notice) return;
@@ -189,12 +109,11 @@ Weights Weights::load(const gguf::Reader& file, const KernelTable& kernels, Thre
   Weights weights;
   weights.config = ModelConfig::from(file);
   const ModelConfig& config = weights.config;
-  TensorShelf shelf(file, kernels, pool);
+  TensorShelf shelf(file);
   notice_reencoding(file, notice);
-  weights.embedding = shelf.matrix({shelf.part("token_embd.weight", config.vocabulary, config.width)});
-  if (shelf.has("output.weight")) {
-    weights.head = shelf.matrix({shelf.part("output.weight", config.vocabulary, config.width)});
-  }
+  MatrixSource matrices(file, config, kernels, shelf, pool);
+  weights.embedding = matrices.matrix(embedding_plan(config));
+  if (matrices.has_head()) weights.head = matrices.matrix(head_plan(config));
   weights.output_norm = shelf.vector("output_norm.weight", config.width);
   if (shelf.has("rope_freqs.weight")) {
     weights.rope_factors = shelf.vector("rope_freqs.weight", config.head_dim / 2);
@@ -207,11 +126,14 @@ Weights Weights::load(const gguf::Reader& file, const KernelTable& kernels, Thre
   }
   const std::vector<double> frequencies = rope_frequencies(config, weights.rope_factors);
   for (uint32_t layer = 0; layer < config.layers; ++layer) {
-    weights.layers.push_back(load_layer(shelf, config, frequencies, layer));
+    weights.layers.push_back(load_layer(shelf, matrices, config, frequencies, layer));
   }
   shelf.check_all_taken();
 
-  count_tensors(file, weights);
+  TensorCounts counts = count_tensors(file);
+  weights.file_bytes = counts.bytes;
+  weights.parameters = counts.parameters;
+  weights.file_type = std::move(counts.main_type);
   weights.packed_bytes = weights.embedding.bytes() + (weights.head ? weights.head->bytes() : 0);
   for (const auto& layer : weights.layers) {
     weights.packed_bytes +=

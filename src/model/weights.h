@@ -1,4 +1,4 @@
-// A model's weights, loaded from a GGUF file, packed for the running kernels.
+// A model's weights, read from a GGUF file and packed for the running kernels, or mapped from a packed file.
 //
 // Immutable after loading, so one Weights serves any number of executors. Shapes are (rows, cols) with rows
 // the outputs; w = width, q = query_width, k = kv_width, m = mlp_width, v = vocabulary of the config.
@@ -35,7 +35,7 @@ struct Weights {
   std::vector<float> output_norm;   // (w)
   std::vector<float> rope_factors;  // (head_dim / 2) divisors of the frequencies, or empty
 
-  uint64_t file_bytes = 0;    // of the tensors as stored in the file
+  uint64_t file_bytes = 0;    // of the tensors as stored in the GGUF file
   uint64_t parameters = 0;    // elements of all tensors but rope_factors
   std::string file_type;      // the type of most parameters in the file, "Q8_0"
   uint64_t packed_bytes = 0;  // of all packs

@@ -152,6 +152,10 @@ void decode(gguf::TensorType type, const std::byte* source, uint64_t elements, f
       return decode_blocks<BlockQ5_K>(source, elements, 256, destination);
     case TensorType::kQ6_K:
       return decode_blocks<BlockQ6_K>(source, elements, 256, destination);
+    case TensorType::kI8:
+      for (uint64_t i = 0; i < elements; ++i)
+        destination[i] = static_cast<float>(static_cast<int8_t>(source[i]));
+      return;
   }
 }
 

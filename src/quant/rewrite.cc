@@ -173,13 +173,23 @@ uint32_t file_type_number(gguf::TensorType type) {
 }
 
 void check_is_model(const gguf::Reader& file) {
-  const std::string& architecture = file.metadata().get_string("general.architecture");
+  const std::string architecture = file.metadata().get_string("general.architecture");
+  if (architecture == gguf::kPackedArchitecture) {
+    fail(ErrorKind::kBadFile,
+         "{}: general.architecture: expected qwen2 or llama, found a packed file; take the GGUF file that it "
+         "was made from",
+         file.path());
+  }
   if (architecture != "qwen2" && architecture != "llama") {
     fail(ErrorKind::kBadFile, "{}: general.architecture: expected qwen2 or llama, found '{}'", file.path(),
          architecture);
   }
   if (file.tensors().empty())
     fail(ErrorKind::kBadFile, "{}: tensor count: expected a model's tensors, found 0", file.path());
+  for (const auto& tensor : file.tensors()) {
+    if (tensor.type == gguf::TensorType::kI8)
+      fail(ErrorKind::kBadFile, "{}: tensor {}: expected weights, found I8", file.path(), tensor.name);
+  }
 }
 
 }  // namespace stonechat

@@ -58,6 +58,7 @@ float step_at(TensorType type, const std::byte* source, uint64_t element) {
   constexpr float kSmallestHalf = 0x1p-24F;
   switch (type) {
     case TensorType::kF32:
+    case TensorType::kI8:
       return 0;
     case TensorType::kF16: {
       const float value = half_at(source, element, half_to_float);
@@ -118,6 +119,7 @@ uint32_t precision_rank(TensorType type) {
     case TensorType::kQ4_1:
       return 1;
     case TensorType::kQ4_0:
+    case TensorType::kI8:
       break;
   }
   return 0;

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <utility>
 
 #include "tokenizer/unicode.h"
 
@@ -27,18 +28,52 @@ constexpr auto kByteOfCharacter = [] {
   return table;
 }();
 
+// The same the other way.
+constexpr auto kCharacterOfByte = [] {
+  std::array<uint16_t, 256> table{};
+  for (size_t character = 0; character < kByteOfCharacter.size(); ++character) {
+    if (kByteOfCharacter[character] >= 0)
+      table[static_cast<size_t>(kByteOfCharacter[character])] = static_cast<uint16_t>(character);
+  }
+  return table;
+}();
+
+// Calls use(byte) for each; false at the first character that isn't of the alphabet.
+template <typename Use>
+bool for_each_byte(std::string_view entry, Use&& use) {
+  for (size_t offset = 0; offset < entry.size();) {
+    const Character character = character_at(entry, offset);
+    offset += character.bytes;
+    if (character.code >= kByteOfCharacter.size() || kByteOfCharacter[character.code] < 0) return false;
+    use(static_cast<char>(kByteOfCharacter[character.code]));
+  }
+  return true;
+}
+
 }  // namespace
 
 std::optional<std::string> bytes_of_entry(std::string_view entry) {
   std::string bytes;
-  for (size_t offset = 0; offset < entry.size();) {
-    const Character character = character_at(entry, offset);
-    offset += character.bytes;
-    if (character.code >= kByteOfCharacter.size() || kByteOfCharacter[character.code] < 0)
-      return std::nullopt;
-    bytes += static_cast<char>(kByteOfCharacter[character.code]);
+  const bool known = for_each_byte(entry, [&](char byte) { bytes += byte; });
+  return known ? std::optional(std::move(bytes)) : std::nullopt;
+}
+
+bool is_entry(std::string_view text) {
+  return for_each_byte(text, [](char) {});
+}
+
+std::string entry_of_bytes(std::string_view bytes) {
+  std::string entry;
+  for (const char byte : bytes) {
+    const uint32_t code = kCharacterOfByte[static_cast<uint8_t>(byte)];
+    if (code < 0x80) {
+      entry += static_cast<char>(code);
+    } else {
+      entry += static_cast<char>(0xc0U | code >> 6);
+      entry += static_cast<char>(0x80U | (code & 0x3fU));
+    }
   }
-  return bytes;
+  return entry;
 }
 
 }  // namespace stonechat

@@ -13,4 +13,10 @@ namespace stonechat {
 // The bytes that a vocabulary entry stands for; nothing when it has a character that isn't of the alphabet.
 std::optional<std::string> bytes_of_entry(std::string_view entry);
 
+// Whether bytes_of_entry() gives something.
+bool is_entry(std::string_view text);
+
+// The vocabulary entry of these bytes.
+std::string entry_of_bytes(std::string_view bytes);
+
 }  // namespace stonechat

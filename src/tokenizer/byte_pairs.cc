@@ -15,27 +15,29 @@ constexpr size_t kShortWord = 24;
 }  // namespace
 
 void BytePairs::reserve(size_t merges) {
-  rules_.assign(std::bit_ceil(2 * merges + 2), Rule{});
+  const size_t slots = std::bit_ceil(merges + merges / 2 + 2);
+  rules_ = AlignedBuffer(slots * sizeof(Rule));
+  mask_ = slots - 1;
 }
 
 size_t BytePairs::slot_of(uint64_t pair) const {
-  const size_t mask = rules_.size() - 1;
-  uint64_t hash = pair * 0x9e3779b97f4a7c15U;
-  size_t slot = (hash ^ (hash >> 32)) & mask;
-  while (rules_[slot].pair != pair && rules_[slot].pair != kNoPair) slot = (slot + 1) & mask;
+  const Rule* rules = rules_.as<Rule>();
+  const uint64_t hash = pair * 0x9e3779b97f4a7c15U;
+  size_t slot = (hash ^ (hash >> 32)) & mask_;
+  while (rules[slot].pair != pair && rules[slot].pair != kNoPair) slot = (slot + 1) & mask_;
   return slot;
 }
 
 bool BytePairs::add_merge(TokenId left, TokenId right, TokenId merged) {
   const uint64_t pair = pair_of(left, right);
-  Rule& rule = rules_[slot_of(pair)];
+  Rule& rule = rules_.as<Rule>()[slot_of(pair)];
   if (rule.pair == pair) return false;
   rule = {pair, count_++, merged};
   return true;
 }
 
 const BytePairs::Rule* BytePairs::find(TokenId left, TokenId right) const {
-  const Rule& rule = rules_[slot_of(pair_of(left, right))];
+  const Rule& rule = rules_.as<Rule>()[slot_of(pair_of(left, right))];
   return rule.pair == kNoPair ? nullptr : &rule;
 }
 

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/aligned_buffer.h"
+
 namespace stonechat {
 
 class BytePairs {
@@ -31,15 +33,16 @@ class BytePairs {
 
  private:
   struct Rule {
-    uint64_t pair = kNoPair;
-    uint32_t rank = 0;
-    TokenId merged = 0;
+    uint64_t pair;  // kNoPair in an empty slot
+    uint32_t rank;
+    TokenId merged;
   };
-  static constexpr uint64_t kNoPair = UINT64_MAX;
+  static constexpr uint64_t kNoPair = 0;  // what fresh memory holds
   static constexpr TokenId kNoToken = -1;
 
+  // Never kNoPair, as tokens are below 2^31.
   static uint64_t pair_of(TokenId left, TokenId right) {
-    return uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right);
+    return (uint64_t{static_cast<uint32_t>(left)} + 1) << 32 | static_cast<uint32_t>(right);
   }
   const Rule* find(TokenId left, TokenId right) const;
   size_t slot_of(uint64_t pair) const;
@@ -48,7 +51,8 @@ class BytePairs {
 
   std::array<TokenId, 256> byte_tokens_;  // kNoToken where there is none
   uint32_t known_bytes_ = 0;
-  std::vector<Rule> rules_;  // open addressing, a power of two of slots, at most half full
+  AlignedBuffer rules_;  // mask_ + 1 Rules: open addressing, a power of two of slots, at most two thirds full
+  size_t mask_ = 0;
   uint32_t count_ = 0;
 };
 

@@ -4,11 +4,14 @@
 #include <rapidcheck.h>
 #include <rapidcheck/gtest.h>
 
+#include <map>
+
 #include "base/error.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/byte_pairs.h"
 #include "tokenizer/chat_template.h"
 #include "tokenizer/pre_tokenizer.h"
+#include "tokenizer/text_index.h"
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/unicode.h"
 #include "tokenizer/utf8_stream.h"
@@ -130,12 +133,37 @@ TEST(BytePairs, APairTwiceIsRefused) {
   EXPECT_FALSE(pairs.add_merge(1, 2, 4));
 }
 
+RC_GTEST_PROP(TextIndexProperty, FindsWhatAMapFinds, ()) {
+  // Few letters and short texts, so that equal ones and common beginnings are frequent.
+  const auto text = rc::gen::container<std::string>(rc::gen::element('a', 'b', '\xc3'));
+  const auto texts = *rc::gen::container<std::vector<std::string>>(text);
+  TextIndex index{gguf::StringArray(texts), texts.size()};
+  std::map<std::string, int32_t> expected;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    const bool is_new = expected.emplace(texts[i], static_cast<int32_t>(i)).second;
+    RC_ASSERT(index.insert(static_cast<int32_t>(i), TextIndex::hash(texts[i])) == is_new);
+  }
+  for (const auto& [known, id] : expected) RC_ASSERT(index.find(known) == id);
+  const std::string other = *text;
+  RC_ASSERT(index.find(other) == (expected.contains(other) ? expected[other] : TextIndex::kNone));
+}
+
+TEST(TextIndex, AnEmptyOneFindsNothing) {
+  EXPECT_EQ(TextIndex().find("a"), TextIndex::kNone);
+}
+
 TEST(ByteAlphabet, EveryByteHasACharacter) {
   EXPECT_EQ(bytes_of_entry("Ġthe"), " the");
   EXPECT_EQ(bytes_of_entry("Ċ"), "\n");
   EXPECT_EQ(bytes_of_entry("ÿ"), "\xff");
   EXPECT_EQ(bytes_of_entry("a b"), std::nullopt);
   EXPECT_EQ(bytes_of_entry("中"), std::nullopt);
+  EXPECT_TRUE(is_entry("Ġthe"));
+  EXPECT_FALSE(is_entry("a b"));
+  std::string all;
+  for (int byte = 0; byte < 256; ++byte) all += static_cast<char>(byte);
+  EXPECT_EQ(bytes_of_entry(entry_of_bytes(all)), all);
+  EXPECT_EQ(entry_of_bytes(" \n\xff"), "ĠĊÿ");
 }
 
 RC_GTEST_PROP(Utf8StreamProperty, PiecesOfValidTextComeOutWhole, ()) {

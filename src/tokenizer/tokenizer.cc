@@ -8,6 +8,7 @@
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/byte_pairs.h"
 #include "tokenizer/pre_tokenizer.h"
+#include "tokenizer/text_index.h"
 
 namespace stonechat {
 namespace {
@@ -61,16 +62,29 @@ std::string list_key(std::string_view name) {
   return fmt::format("tokenizer.ggml.{}", name);
 }
 
+template <typename Body>
+void for_each_chunk(ThreadPool* pool, uint64_t items, Body&& body) {
+  constexpr uint64_t kChunk = 1 << 13;
+  pool != nullptr ? pool->for_each_chunk(items, kChunk, body) : body(uint64_t{0}, items);
+}
+
+[[noreturn]] void refuse_merge(const gguf::Metadata& metadata, uint64_t index, std::string_view merge,
+                               std::string_view left, std::string_view right) {
+  const bool two_tokens = !left.empty() && !right.empty() && is_entry(left) && is_entry(right);
+  fail(ErrorKind::kBadFile, "{}: tokenizer.ggml.merges[{}]: expected {}, found '{}'", metadata.file(), index,
+       two_tokens ? "tokens of the vocabulary" : "two tokens and a space between", merge);
+}
+
 }  // namespace
 
 struct Tokenizer::State {
   PreTokenizer pre_tokenizer = PreTokenizer::kQwen2;
   bool whole_words_first = false;  // a word that is a token is that token, whatever the merges say
   BytePairs pairs;
-  std::vector<std::string> bytes;  // of each token; the text of a token that isn't normal
+  gguf::StringArray texts;  // of each token; a normal one's are characters of the byte alphabet
   std::vector<uint8_t> types;
-  std::unordered_map<std::string_view, TokenId> by_bytes;  // normal tokens
-  std::unordered_map<std::string_view, TokenId> by_text;   // all others
+  TextIndex normal;                                       // normal tokens
+  std::unordered_map<std::string_view, TokenId> by_text;  // all others
   // Texts that may be cut out before words are: user-defined ones always, control tokens on demand. Longest
   // first among those of the same first byte.
   std::array<std::vector<TokenId>, 256> special_by_first_byte;
@@ -79,17 +93,20 @@ struct Tokenizer::State {
   std::optional<TokenId> eos;
   bool add_bos = false;
 
-  explicit State(const gguf::Metadata& metadata);
-  void read_tokens(const gguf::Metadata& metadata);
-  void read_merges(const gguf::Metadata& metadata);
+  State(const gguf::Metadata& metadata, ThreadPool* pool);
+  void read_types(const gguf::Metadata& metadata);
+  void read_tokens(const gguf::Metadata& metadata, ThreadPool* pool);
+  void read_merges(const gguf::Metadata& metadata, ThreadPool* pool);
   void read_special(const gguf::Metadata& metadata);
   std::optional<TokenId> token_id(const gguf::Metadata& metadata, std::string_view name) const;
   // The special token whose text begins at `offset`, or -1.
   TokenId special_at(std::string_view text, size_t offset, bool parse_control) const;
+  // The token of two joined texts, or -1; `last_merged` is that of the merge before.
+  TokenId merged_token(std::string_view left, std::string_view right, TokenId last_merged) const;
   void encode_words(std::string_view text, WordCache& cache, std::vector<TokenId>& out) const;
 };
 
-Tokenizer::State::State(const gguf::Metadata& metadata) {
+Tokenizer::State::State(const gguf::Metadata& metadata, ThreadPool* pool) {
   const std::string& model = metadata.get_string(list_key("model"));
   if (model != "gpt2") {
     fail(ErrorKind::kBadFile, "{}: tokenizer.ggml.model: expected gpt2 (byte-level BPE), found '{}'",
@@ -104,97 +121,115 @@ Tokenizer::State::State(const gguf::Metadata& metadata) {
   }
   pre_tokenizer = *pre;
   whole_words_first = pre_tokenizer == PreTokenizer::kLlamaBpe;
-  read_tokens(metadata);
-  read_merges(metadata);
+  read_tokens(metadata, pool);
+  read_merges(metadata, pool);
   read_special(metadata);
 }
 
-void Tokenizer::State::read_tokens(const gguf::Metadata& metadata) {
-  const auto texts = metadata.get_strings(list_key("tokens"));
+void Tokenizer::State::read_types(const gguf::Metadata& metadata) {
+  types.assign(texts.size(), kNormal);
+  if (!metadata.contains(list_key("token_type"))) return;
+  const auto file_types = metadata.get_ints(list_key("token_type"));
+  if (file_types.size() != texts.size()) {
+    fail(ErrorKind::kBadFile,
+         "{}: tokenizer.ggml.token_type: expected {} elements, as many as tokens, found {}", metadata.file(),
+         texts.size(), file_types.size());
+  }
+  for (size_t i = 0; i < types.size(); ++i) {
+    if (file_types[i] < kNormal || file_types[i] > kByte) {
+      fail(ErrorKind::kBadFile, "{}: tokenizer.ggml.token_type[{}]: expected 1 to 6, found {}",
+           metadata.file(), i, file_types[i]);
+    }
+    types[i] = static_cast<uint8_t>(file_types[i]);
+  }
+}
+
+void Tokenizer::State::read_tokens(const gguf::Metadata& metadata, ThreadPool* pool) {
+  texts = metadata.get_strings(list_key("tokens"));
   if (texts.empty() || texts.size() > INT32_MAX) {
     fail(ErrorKind::kBadFile, "{}: tokenizer.ggml.tokens: expected 1 to {} tokens, found {}", metadata.file(),
          INT32_MAX, texts.size());
   }
-  types.assign(texts.size(), kNormal);
-  if (metadata.contains(list_key("token_type"))) {
-    const auto file_types = metadata.get_ints(list_key("token_type"));
-    if (file_types.size() != texts.size()) {
-      fail(ErrorKind::kBadFile,
-           "{}: tokenizer.ggml.token_type: expected {} elements, as many as tokens, found {}",
-           metadata.file(), texts.size(), file_types.size());
-    }
-    for (size_t i = 0; i < types.size(); ++i) {
-      if (file_types[i] < kNormal || file_types[i] > kByte) {
-        fail(ErrorKind::kBadFile, "{}: tokenizer.ggml.token_type[{}]: expected 1 to 6, found {}",
-             metadata.file(), i, file_types[i]);
+  read_types(metadata);
+  std::vector<uint64_t> hashes(texts.size());
+  for_each_chunk(pool, texts.size(), [&](uint64_t begin, uint64_t end) {
+    for (uint64_t i = begin; i < end; ++i) {
+      if (types[i] != kNormal) continue;
+      if (texts[i].empty() || !is_entry(texts[i])) {
+        fail(ErrorKind::kBadFile,
+             "{}: tokenizer.ggml.tokens[{}]: expected characters of the byte alphabet, found '{}'",
+             metadata.file(), i, texts[i]);
       }
-      types[i] = static_cast<uint8_t>(file_types[i]);
+      hashes[i] = TextIndex::hash(texts[i]);
     }
-  }
-  bytes.resize(texts.size());
-  by_bytes.reserve(texts.size());
+  });
+  normal = TextIndex(texts, texts.size());
   for (size_t i = 0; i < texts.size(); ++i) {
     const auto id = static_cast<TokenId>(i);
     if (types[i] != kNormal) {
-      bytes[i] = texts[i];
-      by_text.emplace(bytes[i], id);
-      continue;
-    }
-    auto decoded = bytes_of_entry(texts[i]);
-    if (!decoded || decoded->empty()) {
-      fail(ErrorKind::kBadFile,
-           "{}: tokenizer.ggml.tokens[{}]: expected characters of the byte alphabet, found '{}'",
-           metadata.file(), i, texts[i]);
-    }
-    bytes[i] = std::move(*decoded);
-    if (!by_bytes.emplace(bytes[i], id).second) {
+      by_text.emplace(texts[i], id);
+    } else if (!normal.insert(id, hashes[i])) {
       fail(ErrorKind::kBadFile, "{}: tokenizer.ggml.tokens[{}]: expected each token once, found '{}' again",
            metadata.file(), i, texts[i]);
     }
   }
   for (int byte = 0; byte < 256; ++byte) {
     const char character = static_cast<char>(byte);
-    const auto found = by_bytes.find(std::string_view(&character, 1));
-    if (found != by_bytes.end()) pairs.set_byte_token(static_cast<uint8_t>(byte), found->second);
+    const TokenId token = normal.find(entry_of_bytes(std::string_view(&character, 1)));
+    if (token != TextIndex::kNone) pairs.set_byte_token(static_cast<uint8_t>(byte), token);
   }
 }
 
-void Tokenizer::State::read_merges(const gguf::Metadata& metadata) {
-  const auto merges = metadata.get_strings(list_key("merges"));
+void Tokenizer::State::read_merges(const gguf::Metadata& metadata, ThreadPool* pool) {
+  const gguf::StringArray& merges = metadata.get_strings(list_key("merges"));
+  struct Merge {
+    TokenId left;
+    TokenId right;
+    TokenId merged;
+  };
+  std::vector<Merge> found(merges.size());
+  for_each_chunk(pool, merges.size(), [&](uint64_t begin, uint64_t end) {
+    TokenId last_merged = TextIndex::kNone;
+    for (uint64_t i = begin; i < end; ++i) {
+      // "left right"; neither side has a space, which the alphabet writes as another character.
+      const std::string_view merge = merges[i];
+      const size_t space = std::min(merge.find(' '), merge.size());
+      const std::string_view left = merge.substr(0, space);
+      const std::string_view right = merge.substr(std::min(space + 1, merge.size()));
+      found[i] = {normal.find(left), normal.find(right), merged_token(left, right, last_merged)};
+      if (found[i].left < 0 || found[i].right < 0 || found[i].merged < 0)
+        refuse_merge(metadata, i, merge, left, right);
+      last_merged = found[i].merged;
+    }
+  });
   pairs.reserve(merges.size());
-  for (size_t i = 0; i < merges.size(); ++i) {
-    // "left right"; neither side has a space, which the alphabet writes as another character.
-    const std::string& merge = merges[i];
-    const size_t space = merge.find(' ');
-    const auto left = bytes_of_entry(std::string_view(merge).substr(0, space));
-    const auto right =
-        space == std::string::npos ? std::nullopt : bytes_of_entry(std::string_view(merge).substr(space + 1));
-    if (!left || !right || left->empty() || right->empty()) {
-      fail(ErrorKind::kBadFile,
-           "{}: tokenizer.ggml.merges[{}]: expected two tokens and a space between, found '{}'",
-           metadata.file(), i, merge);
-    }
-    const auto left_id = by_bytes.find(*left);
-    const auto right_id = by_bytes.find(*right);
-    const auto merged_id = by_bytes.find(*left + *right);
-    if (left_id == by_bytes.end() || right_id == by_bytes.end() || merged_id == by_bytes.end()) {
-      fail(ErrorKind::kBadFile,
-           "{}: tokenizer.ggml.merges[{}]: expected tokens of the vocabulary, found '{}'", metadata.file(), i,
-           merge);
-    }
-    if (!pairs.add_merge(left_id->second, right_id->second, merged_id->second)) {
+  for (size_t i = 0; i < found.size(); ++i) {
+    if (!pairs.add_merge(found[i].left, found[i].right, found[i].merged)) {
       fail(ErrorKind::kBadFile, "{}: tokenizer.ggml.merges[{}]: expected each pair once, found '{}' again",
-           metadata.file(), i, merge);
+           metadata.file(), i, merges[i]);
     }
   }
+}
+
+TokenId Tokenizer::State::merged_token(std::string_view left, std::string_view right,
+                                       TokenId last_merged) const {
+  // Vocabularies list merged tokens in the order of their merges, so the next one is likely the one.
+  const auto next = static_cast<size_t>(last_merged + 1);
+  if (next < texts.size() && types[next] == kNormal && texts[next].size() == left.size() + right.size() &&
+      texts[next].starts_with(left) && texts[next].ends_with(right)) {
+    return static_cast<TokenId>(next);
+  }
+  std::string joined(left);
+  joined += right;
+  return normal.find(joined);
 }
 
 std::optional<TokenId> Tokenizer::State::token_id(const gguf::Metadata& metadata,
                                                   std::string_view name) const {
   const auto id = metadata.find_uint(list_key(name));
-  if (id && *id >= bytes.size()) {
+  if (id && *id >= texts.size()) {
     fail(ErrorKind::kBadFile, "{}: tokenizer.ggml.{}: expected an id below {}, found {}", metadata.file(),
-         name, bytes.size(), *id);
+         name, texts.size(), *id);
   }
   return id ? std::optional(static_cast<TokenId>(*id)) : std::nullopt;
 }
@@ -208,20 +243,20 @@ void Tokenizer::State::read_special(const gguf::Metadata& metadata) {
          "{}: tokenizer.ggml.bos_token_id: expected an id, as add_bos_token is set, found nothing",
          metadata.file());
   }
-  is_end.assign(bytes.size(), false);
+  is_end.assign(texts.size(), false);
   for (const auto& id : {eos, token_id(metadata, "eot_token_id"), token_id(metadata, "eom_token_id")}) {
     if (id) is_end[static_cast<size_t>(*id)] = true;
   }
-  for (size_t i = 0; i < bytes.size(); ++i) {
+  for (size_t i = 0; i < texts.size(); ++i) {
     if (types[i] != kControl && types[i] != kUserDefined) continue;
-    if (bytes[i].empty()) continue;
-    special_by_first_byte[static_cast<uint8_t>(bytes[i][0])].push_back(static_cast<TokenId>(i));
-    if (std::find(kEndTokenNames.begin(), kEndTokenNames.end(), bytes[i]) != kEndTokenNames.end())
+    if (texts[i].empty()) continue;
+    special_by_first_byte[static_cast<uint8_t>(texts[i][0])].push_back(static_cast<TokenId>(i));
+    if (std::find(kEndTokenNames.begin(), kEndTokenNames.end(), texts[i]) != kEndTokenNames.end())
       is_end[i] = true;
   }
   for (auto& tokens : special_by_first_byte) {
     std::stable_sort(tokens.begin(), tokens.end(), [&](TokenId a, TokenId b) {
-      return bytes[static_cast<size_t>(a)].size() > bytes[static_cast<size_t>(b)].size();
+      return texts[static_cast<size_t>(a)].size() > texts[static_cast<size_t>(b)].size();
     });
   }
 }
@@ -230,7 +265,7 @@ TokenId Tokenizer::State::special_at(std::string_view text, size_t offset, bool 
   for (const TokenId token : special_by_first_byte[static_cast<uint8_t>(text[offset])]) {
     const auto index = static_cast<size_t>(token);
     if (types[index] == kControl && !parse_control) continue;
-    if (text.substr(offset, bytes[index].size()) == bytes[index]) return token;
+    if (text.substr(offset).starts_with(texts[index])) return token;
   }
   return -1;
 }
@@ -243,9 +278,9 @@ void Tokenizer::State::encode_words(std::string_view text, WordCache& cache,
     text.remove_prefix(word.size());
     if (word.size() <= kLongestCachedWord && cache.find(word, out)) continue;
     const size_t first = out.size();
-    const auto whole = whole_words_first ? by_bytes.find(word) : by_bytes.end();
-    if (whole != by_bytes.end()) {
-      out.push_back(whole->second);
+    const TokenId whole = whole_words_first ? normal.find(entry_of_bytes(word)) : TextIndex::kNone;
+    if (whole != TextIndex::kNone) {
+      out.push_back(whole);
     } else {
       pairs.encode(word, out);
     }
@@ -253,13 +288,14 @@ void Tokenizer::State::encode_words(std::string_view text, WordCache& cache,
   }
 }
 
-Tokenizer::Tokenizer(const gguf::Metadata& metadata) : state_(std::make_unique<State>(metadata)) {}
+Tokenizer::Tokenizer(const gguf::Metadata& metadata, ThreadPool* pool)
+    : state_(std::make_unique<State>(metadata, pool)) {}
 Tokenizer::~Tokenizer() = default;
 Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 
 uint32_t Tokenizer::vocabulary_size() const {
-  return static_cast<uint32_t>(state_->bytes.size());
+  return static_cast<uint32_t>(state_->texts.size());
 }
 
 std::vector<TokenId> Tokenizer::encode(std::string_view text, SpecialTokens special) const {
@@ -276,7 +312,7 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, SpecialTokens spec
     }
     state_->encode_words(text.substr(plain_start, offset - plain_start), cache, out);
     out.push_back(token);
-    offset += state_->bytes[static_cast<size_t>(token)].size();
+    offset += state_->texts[static_cast<size_t>(token)].size();
     plain_start = offset;
   }
   state_->encode_words(text.substr(plain_start), cache, out);
@@ -284,10 +320,13 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, SpecialTokens spec
 }
 
 std::string Tokenizer::decode(TokenId token, bool show_special) const {
-  if (token < 0 || static_cast<size_t>(token) >= state_->bytes.size()) {
-    fail(ErrorKind::kUsage, "token id {} is outside of the vocabulary of {}", token, state_->bytes.size());
+  if (token < 0 || static_cast<size_t>(token) >= state_->texts.size()) {
+    fail(ErrorKind::kUsage, "token id {} is outside of the vocabulary of {}", token, state_->texts.size());
   }
-  return is_control(token) && !show_special ? std::string() : state_->bytes[static_cast<size_t>(token)];
+  if (is_control(token) && !show_special) return {};
+  const auto index = static_cast<size_t>(token);
+  const std::string_view text = state_->texts[index];
+  return state_->types[index] == kNormal ? bytes_of_entry(text).value_or("") : std::string(text);
 }
 
 std::string Tokenizer::decode(std::span<const TokenId> tokens, bool show_special) const {
@@ -320,9 +359,8 @@ bool Tokenizer::add_bos() const {
 std::optional<TokenId> Tokenizer::find(std::string_view token_text) const {
   if (const auto found = state_->by_text.find(token_text); found != state_->by_text.end())
     return found->second;
-  if (const auto found = state_->by_bytes.find(token_text); found != state_->by_bytes.end())
-    return found->second;
-  return std::nullopt;
+  const TokenId token = state_->normal.find(entry_of_bytes(token_text));
+  return token == TextIndex::kNone ? std::nullopt : std::optional(token);
 }
 
 }  // namespace stonechat

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/thread_pool.h"
 #include "gguf/metadata.h"
 
 namespace stonechat {
@@ -21,7 +22,9 @@ using TokenId = int32_t;
 
 class Tokenizer {
  public:
-  explicit Tokenizer(const gguf::Metadata& metadata);
+  // Shares the texts with `metadata`, whose arrays may go. Builds its tables with all threads of `pool`, if
+  // any.
+  explicit Tokenizer(const gguf::Metadata& metadata, ThreadPool* pool = nullptr);
   ~Tokenizer();
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;

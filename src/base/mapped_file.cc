@@ -1,0 +1,44 @@
+#include "base/mapped_file.h"
+
+#include <sys/mman.h>
+
+#include <cerrno>
+
+#include "base/error.h"
+
+namespace stonechat {
+namespace {
+
+constexpr uint64_t kLargestPage = 65536;  // of the systems that we run on
+
+}  // namespace
+
+MappedFile::MappedFile(const InputFile& file) : bytes_(file.bytes()) {
+  void* mapped =
+      bytes_ == 0 ? MAP_FAILED : ::mmap(nullptr, bytes_, PROT_READ, MAP_SHARED, file.descriptor(), 0);
+  if (mapped == MAP_FAILED) {
+    fail(ErrorKind::kIo, "{}: cannot map {} bytes: {}", file.path(), bytes_,
+         bytes_ == 0 ? "the file is empty" : system_message(errno));
+  }
+  data_ = static_cast<const std::byte*>(mapped);
+#ifdef MADV_HUGEPAGE
+  // A file that isn't cached yet is then read into huge pages, where the filesystem has them.
+  ::madvise(mapped, bytes_, MADV_HUGEPAGE);
+#endif
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), bytes_);
+}
+
+void MappedFile::populate(uint64_t begin, uint64_t end) const noexcept {
+#ifdef MADV_POPULATE_READ
+  begin -= begin % kLargestPage;
+  if (begin < end) ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_POPULATE_READ);
+#else
+  (void)begin;
+  (void)end;
+#endif
+}
+
+}  // namespace stonechat

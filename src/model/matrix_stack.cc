@@ -1,0 +1,161 @@
+#include "model/matrix_stack.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#include "base/checked.h"
+#include "base/error.h"
+#include "base/half.h"
+#include "quant/block_formats.h"
+#include "quant/decode.h"
+#include "quant/encode.h"
+
+namespace stonechat {
+namespace {
+
+WeightFormat common_format(std::span<const MatrixStack::Part> parts) {
+  const WeightFormat first = compute_format(parts[0].tensor->type);
+  for (const auto& part : parts) {
+    if (compute_format(part.tensor->type) != first) return kWeightF32;
+  }
+  return first;
+}
+
+void check_finite(const std::string& path, const gguf::TensorInfo& tensor, std::span<const float> values) {
+  for (const float value : values) {
+    if (!std::isfinite(value)) {
+      fail(ErrorKind::kBadFile, "{}: tensor {}: expected finite values, found {}", path, tensor.name, value);
+    }
+  }
+}
+
+// Q8_0 rows are used as they are: only the scales can be non-finite.
+void check_scales_finite(const std::string& path, const gguf::TensorInfo& tensor, const std::byte* row) {
+  constexpr uint16_t kExponent = 0x7c00;
+  for (uint64_t block = 0; block < tensor.cols() / kBlock; ++block) {
+    uint16_t scale;
+    std::memcpy(&scale, row + block * sizeof(BlockQ8_0), sizeof scale);
+    if ((scale & kExponent) == kExponent) {
+      const float value = half_to_float(scale);
+      check_finite(path, tensor, std::span(&value, 1));
+    }
+  }
+}
+
+// Fetches rows of one tensor in the format of the stack. One a thread.
+class RowSource {
+ public:
+  RowSource(const std::string& path, const MatrixStack::ReadRows& read, WeightFormat format, uint32_t cols)
+      : path_(path), read_(read), type_(tensor_type(format)), values_(cols) {}
+
+  // Rows [first, first + count) of the part's tensor, one after another into `destination`.
+  void fetch(const MatrixStack::Part& part, uint32_t first, uint32_t count, std::byte* destination) {
+    const gguf::TensorInfo& tensor = *part.tensor;
+    const uint64_t stored_bytes = tensor.row_bytes();
+    const bool as_stored = tensor.type == type_;
+    if (!as_stored) stored_.resize(stored_bytes * count);
+    const auto stored = as_stored ? std::span(destination, stored_bytes * count) : std::span(stored_);
+    if (part.source_row) {
+      for (uint32_t i = 0; i < count; ++i) {
+        read_(tensor, part.source_row(first + i), 1, stored.subspan(i * stored_bytes, stored_bytes));
+      }
+    } else {
+      read_(tensor, first, count, stored);
+    }
+    const uint64_t row_bytes = values_.size() / info(type_).block_elements * info(type_).block_bytes;
+    for (uint32_t i = 0; i < count; ++i) {
+      const std::byte* row = stored.data() + i * stored_bytes;
+      if (tensor.type == gguf::TensorType::kQ8_0) {
+        check_scales_finite(path_, tensor, row);
+        if (as_stored) continue;
+      }
+      decode(tensor.type, row, values_.size(), values_.data());
+      if (tensor.type != gguf::TensorType::kQ8_0) check_finite(path_, tensor, values_);
+      if (!as_stored) encode(type_, values_.data(), values_.size(), destination + i * row_bytes);
+    }
+  }
+
+ private:
+  const std::string& path_;
+  const MatrixStack::ReadRows& read_;
+  gguf::TensorType type_;
+  std::vector<float> values_;
+  std::vector<std::byte> stored_;
+};
+
+}  // namespace
+
+gguf::TensorType tensor_type(WeightFormat format) {
+  switch (format) {
+    case kWeightF32:
+      return gguf::TensorType::kF32;
+    case kWeightF16:
+      return gguf::TensorType::kF16;
+    case kWeightBf16:
+      return gguf::TensorType::kBF16;
+    case kWeightQ8_0:
+      break;
+  }
+  return gguf::TensorType::kQ8_0;
+}
+
+WeightFormat compute_format(gguf::TensorType type) {
+  switch (type) {
+    case gguf::TensorType::kF32:
+      return kWeightF32;
+    case gguf::TensorType::kF16:
+      return kWeightF16;
+    case gguf::TensorType::kBF16:
+      return kWeightBf16;
+    default:
+      return kWeightQ8_0;
+  }
+}
+
+MatrixStack::MatrixStack(std::string path, std::vector<Part> parts, ReadRows read)
+    : path_(std::move(path)),
+      parts_(std::move(parts)),
+      read_(std::move(read)),
+      format_(common_format(parts_)),
+      cols_(static_cast<uint32_t>(parts_[0].tensor->cols())) {
+  for (const Part& part : parts_) rows_ += part.rows;
+}
+
+uint64_t MatrixStack::row_bytes() const {
+  const gguf::TensorTypeInfo& type = info(tensor_type(format_));
+  return uint64_t{cols_} / type.block_elements * type.block_bytes;
+}
+
+uint64_t MatrixStack::tiles(const LinearKernels& linear) const {
+  return ceil_div(rows_, linear.tile_rows);
+}
+
+void MatrixStack::pack_tiles(const LinearKernels& linear, uint64_t first_tile, uint64_t end_tile,
+                             std::byte* destination) const {
+  RowSource source(path_, read_, format_, cols_);
+  const uint32_t tile_rows = linear.tile_rows;
+  const size_t tile_bytes = linear.tile_bytes(cols_);
+  const auto first_row = static_cast<uint32_t>(first_tile * tile_rows);
+  const auto end_row = static_cast<uint32_t>(std::min<uint64_t>(rows_, end_tile * tile_rows));
+  std::vector<std::byte> rows((end_row - first_row) * row_bytes());
+  uint32_t part_first = 0;
+  for (const Part& part : parts_) {
+    const uint32_t part_end = part_first + part.rows;
+    const uint32_t begin = std::max(first_row, part_first);
+    const uint32_t end = std::min(end_row, part_end);
+    if (begin < end) {
+      source.fetch(part, part.first_row + begin - part_first, end - begin,
+                   rows.data() + (begin - first_row) * row_bytes());
+    }
+    part_first = part_end;
+  }
+  for (uint64_t tile = first_tile; tile < end_tile; ++tile) {
+    const auto row = static_cast<uint32_t>(tile * tile_rows);
+    linear.pack_tile(rows.data() + (row - first_row) * row_bytes(), std::min(tile_rows, rows_ - row), cols_,
+                     destination + (tile - first_tile) * tile_bytes);
+  }
+}
+
+}  // namespace stonechat

@@ -1,0 +1,76 @@
+#include "tokenizer/text_index.h"
+
+#include <bit>
+#include <cstring>
+#include <utility>
+
+namespace stonechat {
+namespace {
+
+uint64_t load(const char* bytes, size_t count) {
+  uint64_t word = 0;
+  std::memcpy(&word, bytes, count);
+  return word;
+}
+
+uint64_t mix(uint64_t a, uint64_t b) {
+  const auto product = static_cast<unsigned __int128>(a) * b;
+  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+}
+
+}  // namespace
+
+TextIndex::TextIndex(gguf::StringArray texts, size_t count)
+    : texts_(std::move(texts)),
+      slots_(std::bit_ceil(count + count / 2 + 2) * sizeof(Slot)),
+      mask_(std::bit_ceil(count + count / 2 + 2) - 1) {}
+
+// Words of 8 bytes, the last one overlapping the one before; short texts are one or two words. Products of
+// 128 bits spread every bit over the result.
+uint64_t TextIndex::hash(std::string_view text) {
+  constexpr uint64_t kFirst = 0x9e3779b97f4a7c15U;
+  constexpr uint64_t kSecond = 0xbf58476d1ce4e5b9U;
+  const char* bytes = text.data();
+  size_t left = text.size();
+  uint64_t state = kFirst ^ left;
+  for (; left > 16; left -= 8, bytes += 8) state = mix(state ^ load(bytes, 8), kSecond);
+  uint64_t first = 0;
+  uint64_t last = 0;
+  if (left >= 8) {
+    first = load(bytes, 8);
+    last = load(bytes + left - 8, 8);
+  } else if (left >= 4) {
+    first = load(bytes, 4);
+    last = load(bytes + left - 4, 4);
+  } else if (left > 0) {
+    first = load(bytes, 1) | load(bytes + left / 2, 1) << 8 | load(bytes + left - 1, 1) << 16;
+  }
+  return mix(mix(state ^ first, kSecond) ^ last, kFirst);
+}
+
+bool TextIndex::insert(int32_t id, uint64_t hash) {
+  const auto tag = static_cast<uint32_t>(hash >> 32);
+  Slot* slots = slots_.as<Slot>();
+  for (uint64_t at = hash & mask_;; at = (at + 1) & mask_) {
+    Slot& slot = slots[at];
+    if (slot.id_plus_1 == 0) {
+      slot = {tag, static_cast<uint32_t>(id) + 1};
+      return true;
+    }
+    if (slot.tag == tag && texts_[slot.id_plus_1 - 1] == texts_[static_cast<size_t>(id)]) return false;
+  }
+}
+
+int32_t TextIndex::find(std::string_view text, uint64_t hash) const {
+  if (mask_ == 0) return kNone;
+  const auto tag = static_cast<uint32_t>(hash >> 32);
+  const Slot* slots = slots_.as<Slot>();
+  for (uint64_t at = hash & mask_;; at = (at + 1) & mask_) {
+    const Slot& slot = slots[at];
+    if (slot.id_plus_1 == 0) return kNone;
+    if (slot.tag == tag && texts_[slot.id_plus_1 - 1] == text)
+      return static_cast<int32_t>(slot.id_plus_1 - 1);
+  }
+}
+
+}  // namespace stonechat

@@ -1,0 +1,39 @@
+// From texts to their numbers in an array: open addressing over the array's own memory.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "base/aligned_buffer.h"
+#include "gguf/string_array.h"
+
+namespace stonechat {
+
+class TextIndex {
+ public:
+  static constexpr int32_t kNone = -1;
+
+  TextIndex() = default;
+  // Room for `count` of the texts.
+  TextIndex(gguf::StringArray texts, size_t count);
+
+  static uint64_t hash(std::string_view text);
+  // Adds text `id`, whose hash this is. False when an equal text is there already.
+  bool insert(int32_t id, uint64_t hash);
+  // Its number, or kNone. The second form saves hashing again.
+  int32_t find(std::string_view text) const { return find(text, hash(text)); }
+  int32_t find(std::string_view text, uint64_t hash) const;
+
+ private:
+  // All zero where nothing is.
+  struct Slot {
+    uint32_t tag;  // high half of the hash
+    uint32_t id_plus_1;
+  };
+
+  gguf::StringArray texts_;
+  AlignedBuffer slots_;  // mask_ + 1 slots, at most two thirds of them full
+  uint64_t mask_ = 0;
+};
+
+}  // namespace stonechat
