@@ -1,9 +1,9 @@
 #include <curl/curl.h>
+#include <dlfcn.h>
 
 #include <algorithm>
 #include <exception>
 #include <memory>
-#include <mutex>
 
 #include "base/error.h"
 #include "hub/http.h"
@@ -11,8 +11,51 @@
 namespace stonechat {
 namespace {
 
+constexpr const char* kCurlLibrary = "libcurl.so.4";
 constexpr long kConnectSeconds = 10;
 constexpr long kStallSeconds = 60;
+
+// libcurl and the thirty libraries that it needs take longer to load than a packed model does. So they are
+// loaded when something is fetched, not at every start.
+class Curl {
+ public:
+  // Stays loaded until the program ends.
+  static const Curl& get() {
+    static const Curl curl;
+    return curl;
+  }
+
+  decltype(&::curl_easy_init) easy_init;
+  decltype(&::curl_easy_cleanup) easy_cleanup;
+  decltype(&::curl_easy_setopt) easy_setopt;
+  decltype(&::curl_easy_perform) easy_perform;
+  decltype(&::curl_easy_strerror) easy_strerror;
+  decltype(&::curl_slist_append) slist_append;
+  decltype(&::curl_slist_free_all) slist_free_all;
+
+ private:
+  Curl() : library_(::dlopen(kCurlLibrary, RTLD_NOW | RTLD_LOCAL)) {
+    if (library_ == nullptr) fail(ErrorKind::kNetwork, "cannot load {}: {}", kCurlLibrary, ::dlerror());
+    decltype(&::curl_global_init) global_init;
+    load("curl_global_init", global_init);
+    load("curl_easy_init", easy_init);
+    load("curl_easy_cleanup", easy_cleanup);
+    load("curl_easy_setopt", easy_setopt);
+    load("curl_easy_perform", easy_perform);
+    load("curl_easy_strerror", easy_strerror);
+    load("curl_slist_append", slist_append);
+    load("curl_slist_free_all", slist_free_all);
+    global_init(CURL_GLOBAL_DEFAULT);
+  }
+
+  template <typename Function>
+  void load(const char* name, Function& function) const {
+    function = reinterpret_cast<Function>(::dlsym(library_, name));
+    if (function == nullptr) fail(ErrorKind::kNetwork, "{} has no {}", kCurlLibrary, name);
+  }
+
+  void* library_;
+};
 
 struct Transfer {
   const HttpRequest* request;
@@ -72,41 +115,41 @@ int on_progress(void* user, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
 }  // namespace
 
 HttpResponse http_exchange(const HttpRequest& request) {
-  static std::once_flag once;
-  std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
-  const std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> handle(curl_easy_init(), curl_easy_cleanup);
+  const Curl& library = Curl::get();
+  const std::unique_ptr<CURL, decltype(library.easy_cleanup)> handle(library.easy_init(),
+                                                                     library.easy_cleanup);
   CURL* curl = handle.get();
   if (curl == nullptr) fail(ErrorKind::kNetwork, "cannot start libcurl");
 
   Transfer transfer{&request, {}, nullptr};
   curl_slist* list = nullptr;
-  for (const auto& header : request.headers) list = curl_slist_append(list, header.c_str());
-  const std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)> headers(list, curl_slist_free_all);
-  curl_easy_setopt(curl, CURLOPT_URL, request.url.c_str());
-  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, list);
-  curl_easy_setopt(curl, CURLOPT_USERAGENT, "stonechat");
-  curl_easy_setopt(curl, CURLOPT_NOBODY, request.head ? 1L : 0L);
-  curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
-  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, kConnectSeconds);
-  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, kStallSeconds);
-  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
-  curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
-  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
-  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
-  curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
-  curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &transfer);
-  curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+  for (const auto& header : request.headers) list = library.slist_append(list, header.c_str());
+  const std::unique_ptr<curl_slist, decltype(library.slist_free_all)> headers(list, library.slist_free_all);
+  library.easy_setopt(curl, CURLOPT_URL, request.url.c_str());
+  library.easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+  library.easy_setopt(curl, CURLOPT_HTTPHEADER, list);
+  library.easy_setopt(curl, CURLOPT_USERAGENT, "stonechat");
+  library.easy_setopt(curl, CURLOPT_NOBODY, request.head ? 1L : 0L);
+  library.easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
+  library.easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, kConnectSeconds);
+  library.easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+  library.easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, kStallSeconds);
+  library.easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  library.easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+  library.easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
+  library.easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
+  library.easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
+  library.easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+  library.easy_setopt(curl, CURLOPT_XFERINFODATA, &transfer);
+  library.easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
 
-  const CURLcode code = curl_easy_perform(curl);
+  const CURLcode code = library.easy_perform(curl);
   if (transfer.error) std::rethrow_exception(transfer.error);
   if (transfer.body_too_large) {
     fail(ErrorKind::kNetwork, "{}: expected an answer of at most {} bytes", request.url, kMostBodyBytes);
   }
   if (code == CURLE_ABORTED_BY_CALLBACK) fail(ErrorKind::kInterrupted, "interrupted");
-  if (code != CURLE_OK) fail(ErrorKind::kNetwork, "{}: {}", request.url, curl_easy_strerror(code));
+  if (code != CURLE_OK) fail(ErrorKind::kNetwork, "{}: {}", request.url, library.easy_strerror(code));
   return transfer.response;
 }
 
