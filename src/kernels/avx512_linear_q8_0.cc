@@ -15,6 +15,7 @@ struct Dot {
   static constexpr uint32_t kStepCols = 4;
   static constexpr uint32_t kGroupTokens = 6;  // 12 sums, 12 integer sums, 2 weights, 1 operand
   static constexpr uint8_t kFlip = 0x80;
+  static constexpr bool kWidens = false;
 
   static __m512i load(const uint8_t* stored) { return _mm512_load_si512(stored); }
   static __m512i broadcast(const int8_t* codes) {

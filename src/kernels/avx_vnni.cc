@@ -18,6 +18,7 @@ struct VnniDot {
   static constexpr uint32_t kStepCols = 4;
   static constexpr uint32_t kGroupTokens = 4;  // 8 integer sums, 2 weights, 1 operand
   static constexpr uint8_t kFlip = 0x80;
+  static constexpr bool kWidens = false;
 
   static __m256i load(const uint8_t* stored) {
     return _mm256_load_si256(reinterpret_cast<const __m256i*>(stored));

@@ -13,7 +13,8 @@
 //   Code                              an activation's code as stored
 //   kStepCols, kGroupTokens
 //   kFlip                             what a stored code of a weight is xored with: 0x80 adds 128 to it
-//   kSumsInRegisters                  whether float sums stay in registers from block to block
+//   kWidens                           whether codes of weights are widened once for several groups of tokens:
+//                                     then widen(32 stored codes, 64 bytes out), load_wide(widened)
 //   load(stored), broadcast(codes), add(sum, weights, operand), to_float(sum)
 //   quantize(32 values, inverse scale, codes): returns the sum of the codes
 //   largest(32 values): of their magnitudes
@@ -52,7 +53,8 @@ class SimdLinearQ8 {
   static constexpr uint32_t kTokenBytes = kCodeBytes + (kHasStarts ? 8 : 4);  // of a block of one token
 
   static constexpr uint32_t kTokensAtOnce = 96;  // whose activations stay in the second-level cache
-  static constexpr uint32_t kBlocksAtOnce = 32;  // of a tile, whose weights stay in the first-level cache
+  // Of a tile, whose weights stay in the first-level cache.
+  static constexpr uint32_t kBlocksAtOnce = Dot::kWidens ? 16 : 32;
   static constexpr uint32_t kPrefetchBytes = 3072;
   static_assert(kTokensAtOnce % kGroup == 0);
 
@@ -134,9 +136,36 @@ class SimdLinearQ8 {
     }
   }
 
+  // How add_blocks() finds codes in a block, behind its scales.
+  struct Packed {
+    static constexpr uint32_t kCodeBytes = 1;
+    static auto load(const uint8_t* codes) { return Dot::load(codes); }
+  };
+  struct Widened {
+    static constexpr uint32_t kCodeBytes = 2;
+    static auto load(const uint8_t* codes) { return Dot::load_wide(codes); }
+  };
+
+  template <typename Form>
+  static constexpr uint32_t block_bytes() {
+    return kScaleBytes + kTileRows * kBlock * Form::kCodeBytes;
+  }
+
+  static void widen_blocks(const uint8_t* packed, uint32_t blocks, uint8_t* widened) noexcept {
+    for (uint32_t block = 0; block < blocks; ++block) {
+      for (uint32_t byte = 0; byte < kBlockBytes; byte += 64)
+        __builtin_prefetch(packed + byte + kPrefetchBytes);
+      memcpy(widened, packed, kScaleBytes);
+      for (uint32_t code = 0; code < kTileRows * kBlock; code += kBlock)
+        Dot::widen(packed + kScaleBytes + code, widened + kScaleBytes + 2 * code);
+      packed += kBlockBytes;
+      widened += block_bytes<Widened>();
+    }
+  }
+
   // Adds `blocks` blocks of a tile times those of a group of kTokens to the sums: two vectors a token.
   // kFirst: there is nothing in the sums yet. kAhead: lines of weights are asked for ahead of need.
-  template <uint32_t kTokens, bool kFirst, bool kAhead>
+  template <typename Form, uint32_t kTokens, bool kFirst, bool kAhead>
   static void add_blocks(const uint8_t* weights, const uint8_t* group, uint32_t blocks,
                          float* sums) noexcept {
     Vector sum[kTokens][2];
@@ -145,7 +174,7 @@ class SimdLinearQ8 {
         sum[t][v] = kFirst ? Simd::broadcast(0) : Simd::load(sums + (2 * t + v) * kLanes);
     }
     for (uint32_t block = 0; block < blocks;
-         ++block, weights += kBlockBytes, group += kTokens * kTokenBytes) {
+         ++block, weights += block_bytes<Form>(), group += kTokens * kTokenBytes) {
       const auto* codes = reinterpret_cast<const Code*>(group);
       const auto* scales = reinterpret_cast<const float*>(group + kTokens * kCodeBytes);
       Integers dot[kTokens][2];
@@ -160,10 +189,12 @@ class SimdLinearQ8 {
         for (uint32_t byte = 0; byte < kBlockBytes; byte += 64)
           __builtin_prefetch(weights + byte + kPrefetchBytes);
       }
+#pragma GCC unroll 8
       for (uint32_t step = 0; step < kBlock / kStep; ++step) {
-        const uint8_t* stored = weights + kScaleBytes + step * kTileRows * kStep;
-        const auto low = Dot::load(stored);
-        const auto high = Dot::load(stored + kLanes * kStep);
+        constexpr uint32_t kHalfStep = kLanes * kStep * Form::kCodeBytes;
+        const uint8_t* stored = weights + kScaleBytes + step * 2 * kHalfStep;
+        const auto low = Form::load(stored);
+        const auto high = Form::load(stored + kHalfStep);
         for (uint32_t t = 0; t < kTokens; ++t) {
           const auto x = Dot::broadcast(codes + t * kBlock + step * kStep);
           dot[t][0] = Dot::add(dot[t][0], low, x);
@@ -184,7 +215,7 @@ class SimdLinearQ8 {
     }
   }
 
-  template <bool kFirst, bool kAhead>
+  template <typename Form, bool kFirst, bool kAhead>
   static void add_group(uint32_t tokens, const uint8_t* weights, const uint8_t* group, uint32_t blocks,
                         float* sums) noexcept {
     static_assert(kGroup <= 6);
@@ -192,17 +223,35 @@ class SimdLinearQ8 {
     constexpr uint32_t kSix = kGroup < 6 ? 1 : 6;
     switch (tokens) {
       case 1:
-        return add_blocks<1, kFirst, kAhead>(weights, group, blocks, sums);
+        return add_blocks<Form, 1, kFirst, kAhead>(weights, group, blocks, sums);
       case 2:
-        return add_blocks<2, kFirst, kAhead>(weights, group, blocks, sums);
+        return add_blocks<Form, 2, kFirst, kAhead>(weights, group, blocks, sums);
       case 3:
-        return add_blocks<3, kFirst, kAhead>(weights, group, blocks, sums);
+        return add_blocks<Form, 3, kFirst, kAhead>(weights, group, blocks, sums);
       case 4:
-        return add_blocks<4, kFirst, kAhead>(weights, group, blocks, sums);
+        return add_blocks<Form, 4, kFirst, kAhead>(weights, group, blocks, sums);
       case 5:
-        return add_blocks<kFive, kFirst, kAhead>(weights, group, blocks, sums);
+        return add_blocks<Form, kFive, kFirst, kAhead>(weights, group, blocks, sums);
       default:
-        return add_blocks<kSix, kFirst, kAhead>(weights, group, blocks, sums);
+        return add_blocks<Form, kSix, kFirst, kAhead>(weights, group, blocks, sums);
+    }
+  }
+
+  // Adds some blocks of a tile times those of tokens [first, end).
+  template <typename Form, bool kFirst>
+  static void add_tokens(const LinearJob* job, const uint8_t* weights, uint32_t block, uint32_t blocks,
+                         uint32_t first, uint32_t end, float* sums) noexcept {
+    for (uint32_t token = first; token < end; token += kGroup) {
+      const uint32_t tokens = end - token < kGroup ? end - token : kGroup;
+      const uint8_t* group = static_cast<const uint8_t*>(job->activations) + group_offset(token, job->cols) +
+                             size_t{block} * tokens * kTokenBytes;
+      float* group_sums = sums + (token - first) * kTileRows;
+      // The first group meets packed weights that are in no cache yet.
+      if (Form::kCodeBytes == 1 && token == first) {
+        add_group<Form, kFirst, true>(tokens, weights, group, blocks, group_sums);
+      } else {
+        add_group<Form, kFirst, false>(tokens, weights, group, blocks, group_sums);
+      }
     }
   }
 
@@ -210,25 +259,21 @@ class SimdLinearQ8 {
   static void multiply_tile(const LinearJob* job, uint32_t row, uint32_t first, uint32_t end) noexcept {
     alignas(64) float sums[kTokensAtOnce * kTileRows];
     const uint8_t* tile = static_cast<const uint8_t*>(job->weights) + row / kTileRows * tile_bytes(job->cols);
-    const uint8_t* activations = static_cast<const uint8_t*>(job->activations);
     const uint32_t blocks = job->cols / kBlock;
     for (uint32_t block = 0; block < blocks; block += kBlocksAtOnce) {
       const uint32_t count = blocks - block < kBlocksAtOnce ? blocks - block : kBlocksAtOnce;
       const uint8_t* weights = tile + size_t{block} * kBlockBytes;
-      for (uint32_t token = first; token < end; token += kGroup) {
-        const uint32_t tokens = end - token < kGroup ? end - token : kGroup;
-        const uint8_t* group =
-            activations + group_offset(token, job->cols) + size_t{block} * tokens * kTokenBytes;
-        float* group_sums = sums + (token - first) * kTileRows;
-        // The first group meets weights that are in no cache yet.
-        if (token == first) {
-          block == 0 ? add_group<true, true>(tokens, weights, group, count, group_sums)
-                     : add_group<false, true>(tokens, weights, group, count, group_sums);
-        } else {
-          block == 0 ? add_group<true, false>(tokens, weights, group, count, group_sums)
-                     : add_group<false, false>(tokens, weights, group, count, group_sums);
+      if constexpr (Dot::kWidens) {
+        if (end - first > kGroup) {
+          alignas(64) uint8_t widened[kBlocksAtOnce * block_bytes<Widened>()];
+          widen_blocks(weights, count, widened);
+          block == 0 ? add_tokens<Widened, true>(job, widened, block, count, first, end, sums)
+                     : add_tokens<Widened, false>(job, widened, block, count, first, end, sums);
+          continue;
         }
       }
+      block == 0 ? add_tokens<Packed, true>(job, weights, block, count, first, end, sums)
+                 : add_tokens<Packed, false>(job, weights, block, count, first, end, sums);
     }
     for (uint32_t token = first; token < end; ++token) {
       const float* token_sums = sums + (token - first) * kTileRows;
