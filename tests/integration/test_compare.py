@@ -126,7 +126,7 @@ def test_the_head_names_machine_model_programs_and_date(bench):
     result = bench.result()
     assert result["date"][:10] in text and result["machine"]["processor"] in text
     assert result["machine"]["processors"] == len(os.sched_getaffinity(0))
-    for words in ("model.gguf: tiny Q8_0, 3.00 M", "Stonechat: version c0ffee 7, kernels avx9, 4.00 MiB", "llama.cpp: version c0ffee 7, kernels CPU", "1 rounds"):
+    for words in ("model.gguf: tiny Q8_0, 3.00 M", "Stonechat: version c0ffee (7), kernels avx9, 4.00 MiB", "llama.cpp: version c0ffee (7), kernels CPU", "Rounds: 1, repetitions in each: 1"):
         assert words in text
     assert result["programs"]["Stonechat"]["kernels"] == "avx9"
     assert result["programs"]["llama.cpp"]["command"] == [str(peer)]
