@@ -257,6 +257,13 @@ def test_interrupting_shows_what_is_measured(bench, to_all):
     assert [len(test["ratios"]["peer"]["rounds"]) for test in result["tests"]] == [2, 1]
 
 
+def test_a_program_that_was_interrupted_has_not_failed(bench):
+    ours, peer = bench.program("ours"), bench.program("peer", 2.0, {"exit": 130})
+    done = bench.run(ours, {"peer": peer}, "-p", "16", "-n", "0", "--rounds", "3")
+    assert done.returncode == 130 and "Interrupted" in done.stdout and "failed" not in done.stdout + done.stderr
+    assert len(bench.result()["tests"][0]["ratios"]["peer"]["rounds"]) == 1
+
+
 @pytest.mark.parametrize(
     "flags, word",
     [
