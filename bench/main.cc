@@ -24,8 +24,10 @@ void register_for_tables(const std::string& name, const BenchmarkBody& body, boo
   for (const KernelTable* table : compiled_kernel_tables()) {
     const std::string table_name = table->name;
     if (!is_supported(*table) || (table_name == "scalar" && !with_scalar)) continue;
-    benchmark::RegisterBenchmark((table_name + "/" + name).c_str(),
-                                 [=](benchmark::State& state) { body(state, kernels_up_to(table_name)); });
+    // Limits are of real time too.
+    benchmark::RegisterBenchmark((table_name + "/" + name).c_str(), [=](benchmark::State& state) {
+      body(state, kernels_up_to(table_name));
+    })->UseRealTime();
   }
 }
 
