@@ -1,5 +1,8 @@
 #include "base/cpu_features.h"
 
+#include <fmt/format.h>
+#include <sched.h>
+
 #include <fstream>
 #include <string>
 
@@ -62,6 +65,22 @@ std::string cpu_name() {
     }
   }
   return "unknown CPU";
+}
+
+std::string processor_set() {
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  if (::sched_getaffinity(0, sizeof mask, &mask) != 0) return "unknown";
+  std::string ranges;
+  for (int first = 0; first < CPU_SETSIZE; ++first) {
+    if (!CPU_ISSET(first, &mask)) continue;
+    int last = first;
+    while (last + 1 < CPU_SETSIZE && CPU_ISSET(last + 1, &mask)) ++last;
+    if (!ranges.empty()) ranges += ',';
+    ranges += first == last ? std::to_string(first) : fmt::format("{}-{}", first, last);
+    first = last;
+  }
+  return ranges;
 }
 
 }  // namespace stonechat

@@ -14,4 +14,8 @@ uint32_t cpu_features();
 // "AMD EPYC 9755", "Neoverse-N2", or "unknown CPU".
 std::string cpu_name();
 
+// The processors in this process's affinity mask, as Linux lists them: "0-3,8". "unknown" where there is no
+// such mask.
+std::string processor_set();
+
 }  // namespace stonechat

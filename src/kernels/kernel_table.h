@@ -24,9 +24,6 @@ inline constexpr int kWeightFormats = 4;
 
 inline constexpr uint32_t kBlock = 32;    // weights and activations that share a scale in Q8_0
 inline constexpr uint32_t kKeyTile = 32;  // keys that lie transposed together in the cache
-// Tokens worth multiplying with some rows of a matrix at once, so that their activations stay in the
-// second-level cache; a multiple of every table's tile_tokens.
-inline constexpr uint32_t kTokenBlock = 96;
 
 // Activations of some tokens, and of some columns, to be put into the layout that a product reads.
 struct PrepareJob {

@@ -9,12 +9,18 @@
 
 namespace stonechat {
 
-Executor::Executor(const Weights& weights, const KernelTable& kernels, ThreadPool& pool, uint32_t max_batch)
+Executor::Executor(const Weights& weights, const KernelTable& kernels, ThreadPool& pool, const Tuning& tuning)
     : weights_(weights),
       kernels_(kernels),
       pool_(pool),
-      max_batch_(std::max(1U, max_batch)),
-      rope_(rope_frequencies(weights.config, weights.rope_factors)) {}
+      rope_(rope_frequencies(weights.config, weights.rope_factors)) {
+  set_tuning(tuning);
+}
+
+void Executor::set_tuning(const Tuning& tuning) {
+  stonechat::check(tuning);
+  tuning_ = tuning;
+}
 
 size_t Executor::buffer_bytes() const {
   return residual_.bytes() + normed_.bytes() + qkv_.bytes() + prepared_.bytes() + prepared_down_.bytes() +
@@ -39,6 +45,11 @@ void Executor::check(std::span<const SequenceTokens> sequences) const {
 
 void Executor::forward(std::span<const SequenceTokens> sequences) {
   check(sequences);
+  const bool decodes = std::all_of(sequences.begin(), sequences.end(), [](const SequenceTokens& sequence) {
+    return sequence.tokens.size() == 1;
+  });
+  if (const uint32_t threads = decodes ? tuning_.decode_threads : tuning_.prompt_threads; threads != 0)
+    pool_.resize(threads);
   const uint32_t width = weights_.config.width;
   uint64_t wanted_rows = 0;
   for (const auto& sequence : sequences) {
@@ -67,7 +78,7 @@ void Executor::forward(std::span<const SequenceTokens> sequences) {
   for (const auto& sequence : sequences) {
     for (size_t done = 0; done < sequence.tokens.size();) {
       if (should_stop_ && should_stop_()) fail(ErrorKind::kInterrupted, "interrupted");
-      const size_t room = max_batch_ - tokens.size();
+      const size_t room = tuning_.batch - tokens.size();
       const auto piece = sequence.tokens.subspan(done, std::min(room, sequence.tokens.size() - done));
       const auto first = static_cast<uint32_t>(tokens.size());
       const auto count = static_cast<uint32_t>(piece.size());
@@ -81,7 +92,7 @@ void Executor::forward(std::span<const SequenceTokens> sequences) {
       } else if (sequence.wanted == Wanted::kLast && done == sequence.tokens.size()) {
         wanted.push_back(first + count - 1);
       }
-      if (tokens.size() == max_batch_) flush();
+      if (tokens.size() == tuning_.batch) flush();
     }
   }
   flush();
@@ -90,9 +101,8 @@ void Executor::forward(std::span<const SequenceTokens> sequences) {
 template <typename Body>
 void Executor::for_tokens(uint32_t tokens, uint32_t multiple, Body&& body) {
   // Few tokens are done by one thread sooner than two threads have agreed to share them.
-  constexpr uint32_t kFewTokens = 8;
   const uint64_t chunk =
-      tokens <= kFewTokens ? tokens : round_up(ceil_div(tokens, pool_.threads() * 4), multiple);
+      tokens <= tuning_.few_tokens ? tokens : round_up(ceil_div(tokens, pool_.threads() * 4), multiple);
   pool_.for_each_chunk(tokens, chunk, [&](uint64_t begin, uint64_t end) {
     body(static_cast<uint32_t>(begin), static_cast<uint32_t>(end));
   });
@@ -106,7 +116,7 @@ void Executor::for_items(uint32_t items, Body&& body) {
 }
 
 size_t Executor::scratch_bytes() const {
-  const size_t of_mlp = size_t{kTokenBlock} * 3 * kMlpPiece * sizeof(float);
+  const size_t of_mlp = size_t{tuning_.token_block} * 3 * tuning_.mlp_piece * sizeof(float);
   return round_up(std::max(of_mlp, kernels_.attention->scratch_bytes(weights_.config.head_dim)), 64);
 }
 
@@ -273,16 +283,16 @@ void Executor::gate_up_and_prepare(const LayerWeights& layer_weights, uint32_t t
   const LinearKernels& down = layer_weights.down.linear();
   prepared_down_.reserve(down.prepared_bytes(tokens, mlp_width));
   // An item is a piece of the columns for a block of tokens; its gates and ups never leave the cache.
-  const auto pieces = static_cast<uint32_t>(ceil_div(mlp_width, kMlpPiece));
-  const auto token_blocks = static_cast<uint32_t>(ceil_div(tokens, kTokenBlock));
+  const auto pieces = static_cast<uint32_t>(ceil_div(mlp_width, tuning_.mlp_piece));
+  const auto token_blocks = static_cast<uint32_t>(ceil_div(tokens, tuning_.token_block));
   for_items(pieces * token_blocks, [&](uint32_t worker, uint32_t item) {
-    const uint32_t first_col = item / token_blocks * kMlpPiece;
-    const uint32_t end_col = std::min(mlp_width, first_col + kMlpPiece);
-    const uint32_t first_token = item % token_blocks * kTokenBlock;
-    const uint32_t end_token = std::min(tokens, first_token + kTokenBlock);
+    const uint32_t first_col = item / token_blocks * tuning_.mlp_piece;
+    const uint32_t end_col = std::min(mlp_width, first_col + tuning_.mlp_piece);
+    const uint32_t first_token = item % token_blocks * tuning_.token_block;
+    const uint32_t end_token = std::min(tokens, first_token + tuning_.token_block);
     const uint32_t cols = end_col - first_col;
     auto* gate_up = reinterpret_cast<float*>(scratch_.data() + worker * scratch_bytes());
-    float* activations = gate_up + size_t{kTokenBlock} * 2 * kMlpPiece;
+    float* activations = gate_up + size_t{tuning_.token_block} * 2 * tuning_.mlp_piece;
     const LinearJob product = {
         .weights = layer_weights.gate_up.pack(),
         .activations = prepared_.data(),

@@ -15,6 +15,7 @@
 #include "model/kv_cache.h"
 #include "model/profile.h"
 #include "model/rope_table.h"
+#include "model/tuning.h"
 #include "model/weights.h"
 
 namespace stonechat {
@@ -31,8 +32,11 @@ struct SequenceTokens {
 
 class Executor {
  public:
+  // Error{kUsage} when a field of the tuning is out of its range.
+  Executor(const Weights& weights, const KernelTable& kernels, ThreadPool& pool, const Tuning& tuning = {});
   // `max_batch` tokens go through the layers together; more are cut.
-  Executor(const Weights& weights, const KernelTable& kernels, ThreadPool& pool, uint32_t max_batch = 512);
+  Executor(const Weights& weights, const KernelTable& kernels, ThreadPool& pool, uint32_t max_batch)
+      : Executor(weights, kernels, pool, Tuning{.batch = max_batch}) {}
 
   // Appends the tokens to their caches. Afterwards hidden_rows() states are held, in the order of the
   // sequences and their wanted tokens. Error{kLimit} with both counts, and nothing done, when a cache has no
@@ -43,6 +47,8 @@ class Executor {
     const SequenceTokens one{&cache, tokens, wanted};
     forward(std::span(&one, 1));
   }
+  // From the next call of forward() on. Error{kUsage} as in the constructor; the old one then stays.
+  void set_tuning(const Tuning& tuning);
   void set_should_stop(std::function<bool()> should_stop) { should_stop_ = std::move(should_stop); }
 
   // Steps are recorded there from now on; it outlives its use here. Null, the default: nowhere.
@@ -69,8 +75,6 @@ class Executor {
     uint32_t tokens;
     uint32_t first_position;
   };
-
-  static constexpr uint32_t kMlpPiece = 64;  // columns of the MLP that are finished together
 
   void check(std::span<const SequenceTokens> sequences) const;
   void forward_batch(std::span<const int32_t> tokens, std::span<const Run> runs);
@@ -109,7 +113,7 @@ class Executor {
   const Weights& weights_;
   const KernelTable& kernels_;
   ThreadPool& pool_;
-  uint32_t max_batch_;
+  Tuning tuning_;
   RopeTable rope_;
   std::function<bool()> should_stop_;
   Profile* profile_ = nullptr;

@@ -217,6 +217,60 @@ TEST_P(SchedulingTest, APoolThatIsResizedBetweenTokensDoesNotChangeBits) {
   }
 }
 
+TEST_P(SchedulingTest, TuningsDoNotChangeBits) {
+  const Tokens tokens = some_tokens(75, 6);
+  const Bits expected = expected_logits(tokens);
+  // Blocks shorter than a prompt, pieces that the width of the MLP (224) isn't a multiple of, and threads
+  // that change between prompt and decode.
+  const Tuning tunings[] = {
+      {.token_block = 12, .mlp_piece = 32, .batch = 512, .few_tokens = 0},
+      {.token_block = 36, .mlp_piece = 96, .batch = 50, .few_tokens = 1},
+      {.token_block = 48,
+       .mlp_piece = 1024,
+       .batch = 7,
+       .few_tokens = 512,
+       .prompt_threads = 3,
+       .decode_threads = 1},
+      {.token_block = 768,
+       .mlp_piece = 160,
+       .batch = 61,
+       .few_tokens = 5,
+       .prompt_threads = 1,
+       .decode_threads = 4},
+      {.token_block = 60,
+       .mlp_piece = 64,
+       .batch = 65'536,
+       .few_tokens = 33,
+       .prompt_threads = 5,
+       .decode_threads = 5},
+  };
+  ThreadPool pool(2);
+  Executor switched(weights_, table_, pool);
+  for (const Tuning& tuning : tunings) {
+    SCOPED_TRACE(testing::Message() << "token_block " << tuning.token_block);
+    Executor fresh(weights_, table_, pool, tuning);
+    switched.set_tuning(tuning);
+    for (Executor* executor : {&fresh, &switched}) {
+      KvCache cache(weights_.config, kContext);
+      executor->forward(cache, std::span(tokens).first(72), Wanted::kAll);
+      if (tuning.prompt_threads != 0) {
+        ASSERT_EQ(pool.threads(), tuning.prompt_threads);
+      }
+      const Bits prompt = as_bits(executor->logits(0, 72));
+      ASSERT_TRUE(std::equal(prompt.begin(), prompt.end(), expected.begin()));
+      for (size_t i = 72; i < 75; ++i) {
+        executor->forward(cache, std::span(tokens).subspan(i, 1));
+        if (tuning.decode_threads != 0) {
+          ASSERT_EQ(pool.threads(), tuning.decode_threads);
+        }
+        ASSERT_EQ(as_bits(executor->last_logits()), row_of(expected, i));
+      }
+    }
+  }
+  EXPECT_THROW(switched.set_tuning({.token_block = 10}), Error);
+  EXPECT_THROW(Executor(weights_, table_, pool, Tuning{.mlp_piece = 0}), Error);
+}
+
 TEST_P(SchedulingTest, AnInterruptedPromptGoesOnWhereItWas) {
   const Tokens tokens = some_tokens(70, 5);
   const Bits expected = expected_logits(tokens);

@@ -1,0 +1,143 @@
+#include "model/tuning_file.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <span>
+
+#include "base/cpu_features.h"
+#include "base/error.h"
+#include "base/input_file.h"
+#include "base/sha256.h"
+#include "base/thread_pool.h"
+
+namespace stonechat {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Ours take less than one; whatever is larger isn't read.
+constexpr uint64_t kMostBytes = 16 << 10;
+
+struct KeyField {
+  const char* name;
+  std::string TuningKey::*value;
+};
+constexpr KeyField kKeyFields[] = {
+    {"cpu", &TuningKey::cpu},         {"processors", &TuningKey::processors},
+    {"kernels", &TuningKey::kernels}, {"version", &TuningKey::version},
+    {"model", &TuningKey::model},
+};
+
+const char* format_name(WeightFormat format) {
+  switch (format) {
+    case kWeightF32:
+      return "F32";
+    case kWeightF16:
+      return "F16";
+    case kWeightBf16:
+      return "BF16";
+    case kWeightQ8_0:
+      break;
+  }
+  return "Q8_0";
+}
+
+// A value as it stands in the file, cut where it gets long; never with a line's end or broken UTF-8 in it.
+std::string found(const Json& value) {
+  constexpr size_t kMostShown = 60;
+  std::string text = value.dump(-1, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace);
+  if (text.size() > kMostShown) text = text.substr(0, kMostShown) + "...";
+  return text;
+}
+
+const Json& object_in(const Json& file, const char* name, const std::string& path) {
+  const auto object = file.find(name);
+  if (object == file.end() || !object->is_object())
+    fail(ErrorKind::kBadFile, "{}: {}: expected an object, found {}", path, name,
+         object == file.end() ? "nothing" : found(*object));
+  return *object;
+}
+
+uint32_t number_in(const Json& object, const TuningField& field, const std::string& path) {
+  const auto value = object.find(field.name);
+  const bool is_number = value != object.end() && value->is_number_unsigned();
+  if (!is_number || value->get<uint64_t>() > field.most) {
+    fail(ErrorKind::kBadFile, "{}: tuning.{}: expected an integer from {} to {}, found {}", path, field.name,
+         field.least, field.most, value == object.end() ? "nothing" : found(*value));
+  }
+  return value->get<uint32_t>();
+}
+
+}  // namespace
+
+TuningKey TuningKey::of(const Weights& weights, const KernelTable& kernels, std::string version) {
+  const ModelConfig& config = weights.config;
+  return {
+      .cpu = cpu_name(),
+      .processors = fmt::format("{}, {} usable", processor_set(), usable_processors()),
+      .kernels = kernels.name,
+      .version = std::move(version),
+      .model = fmt::format("{} {}: layers {}, width {}, heads {} + {} of {}, MLP {}, vocabulary {}",
+                           config.architecture, format_name(weights.layers.at(0).gate_up.format()),
+                           config.layers, config.width, config.heads, config.kv_heads, config.head_dim,
+                           config.mlp_width, config.vocabulary),
+  };
+}
+
+std::string tuning_path(const std::string& directory, const TuningKey& key) {
+  Sha256 hash;
+  for (const KeyField& field : kKeyFields) {
+    const std::string line = fmt::format("{}={}\n", field.name, key.*field.value);
+    hash.update(std::as_bytes(std::span(line)));
+  }
+  return directory + "/tuning/" + hash.hex_digest().substr(0, 16) + ".json";
+}
+
+std::string to_json(const Tuning& tuning, const TuningKey& key) {
+  Json file;
+  for (const KeyField& field : kKeyFields) file["key"][field.name] = key.*field.value;
+  for (const TuningField& field : tuning_fields()) file["tuning"][field.name] = tuning.*field.value;
+  return file.dump(2, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace) + "\n";
+}
+
+Tuning parse_tuning(std::string_view json, const TuningKey& key, const std::string& path) {
+  const Json file = Json::parse(json, nullptr, /*allow_exceptions=*/false);
+  if (!file.is_object()) fail(ErrorKind::kBadFile, "{}: expected a JSON object, found something else", path);
+  const Json& stored_key = object_in(file, "key", path);
+  for (const KeyField& field : kKeyFields) {
+    const Json stored = stored_key.value(field.name, Json());
+    const Json expected = key.*field.value;
+    if (stored != expected) {
+      fail(ErrorKind::kBadFile, "{}: key.{}: expected {}, found {}", path, field.name, found(expected),
+           stored.is_null() ? "nothing" : found(stored));
+    }
+  }
+  const Json& stored = object_in(file, "tuning", path);
+  Tuning tuning;
+  for (const TuningField& field : tuning_fields()) tuning.*field.value = number_in(stored, field, path);
+  for (const auto& [name, value] : stored.items()) {
+    if (std::ranges::none_of(tuning_fields(), [&](const TuningField& field) { return name == field.name; }))
+      fail(ErrorKind::kBadFile, "{}: tuning.{}: no such field", path, found(name));
+  }
+  try {
+    check(tuning);
+  } catch (const Error& error) {
+    fail(ErrorKind::kBadFile, "{}: tuning.{}", path, error.what());
+  }
+  return tuning;
+}
+
+std::optional<Tuning> find_tuning(const std::string& directory, const TuningKey& key) {
+  const std::string path = tuning_path(directory, key);
+  std::error_code error;
+  if (!std::filesystem::exists(std::filesystem::symlink_status(path, error))) return std::nullopt;
+  const InputFile file(path);
+  if (file.bytes() > kMostBytes)
+    fail(ErrorKind::kBadFile, "{}: expected at most {} bytes, found {}", path, kMostBytes, file.bytes());
+  std::string text(file.bytes(), '\0');
+  file.read(0, std::as_writable_bytes(std::span(text)));
+  return parse_tuning(text, key, path);
+}
+
+}  // namespace stonechat
