@@ -1,10 +1,10 @@
 # bash completion for stonechat: source this file, or install it as /usr/share/bash-completion/completions/stonechat.
 _stonechat() {
   local word=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]} flags=
-  local commands="pull run chat inspect convert quantize pack bench eval tokenize"
+  local commands="pull run chat inspect convert quantize pack bench tune eval tokenize"
   local models="qwen2.5-coder-0.5b smollm2-135m qwen2.5-0.5b qwen2.5-0.5b-instruct"
   local sampling="--max-tokens --greedy --temperature --top-k --top-p --min-p --typical --repeat-penalty
-    --presence-penalty --frequency-penalty --repeat-last-n --seed --stop --threads --context --batch --json"
+    --presence-penalty --frequency-penalty --repeat-last-n --seed --stop --threads --context --batch --no-tune --json"
   if [[ $COMP_CWORD -eq 1 ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$commands --help --version" -- "$word")
     return
@@ -18,8 +18,9 @@ _stonechat() {
     quantize) flags="--type --dry-run --threads" ;;
     pack) flags="--isa --threads" ;;
     bench) flags="--model --n-prompt --n-gen --pg --n-depth --batch-size --ubatch-size --threads --repetitions
-      --cache-type-k --cache-type-v --output --no-warmup --parallel --roofline --profile" ;;
-    eval) flags="ppl kl --text --against --context --windows --threads --json" ;;
+      --cache-type-k --cache-type-v --output --no-warmup --parallel --roofline --profile --no-tune" ;;
+    tune) flags="--quick --json" ;;
+    eval) flags="ppl kl --text --against --context --windows --threads --no-tune --json" ;;
     tokenize) flags="--file --special --ids --json --detokenize" ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$flags --help $models" -- "$word"; compgen -f -- "$word")

@@ -1,5 +1,5 @@
 # fish completion for stonechat: put this file into ~/.config/fish/completions/.
-set -l commands pull run chat inspect convert quantize pack bench eval tokenize
+set -l commands pull run chat inspect convert quantize pack bench tune eval tokenize
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -f
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a pull -d "Fetch a model and print its path"
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a run -d "Complete a text"
@@ -10,6 +10,7 @@ complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a quantize
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a pack -d "Write a model as this processor wants it"
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a bench -d "Measure tokens per second"
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a eval -d "Measure quality"
+complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a tune -d "Measure how models run fastest here"
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a tokenize -d "Show tokens"
 complete -c stonechat -n "__fish_seen_subcommand_from $commands" -a "qwen2.5-coder-0.5b smollm2-135m"
 complete -c stonechat -n "__fish_seen_subcommand_from run chat convert quantize pack bench eval" -s t -l threads -x
@@ -28,7 +29,7 @@ complete -c stonechat -n "__fish_seen_subcommand_from run chat" -l frequency-pen
 complete -c stonechat -n "__fish_seen_subcommand_from run chat" -l repeat-last-n -x
 complete -c stonechat -n "__fish_seen_subcommand_from run chat" -s s -l seed -x
 complete -c stonechat -n "__fish_seen_subcommand_from run chat" -l stop -x
-complete -c stonechat -n "__fish_seen_subcommand_from run chat inspect eval tokenize" -l json
+complete -c stonechat -n "__fish_seen_subcommand_from run chat inspect tune eval tokenize" -l json
 complete -c stonechat -n "__fish_seen_subcommand_from run tokenize" -s f -l file -r
 complete -c stonechat -n "__fish_seen_subcommand_from run tokenize" -l special
 complete -c stonechat -n "__fish_seen_subcommand_from run" -l ignore-eos
@@ -36,6 +37,8 @@ complete -c stonechat -n "__fish_seen_subcommand_from run" -l stats
 complete -c stonechat -n "__fish_seen_subcommand_from chat" -l system -x
 complete -c stonechat -n "__fish_seen_subcommand_from chat" -l load -r
 complete -c stonechat -n "__fish_seen_subcommand_from inspect" -l tensors
+complete -c stonechat -n "__fish_seen_subcommand_from run chat bench eval" -l no-tune
+complete -c stonechat -n "__fish_seen_subcommand_from tune" -l quick
 complete -c stonechat -n "__fish_seen_subcommand_from convert" -l to -x -a "f32 f16 bf16"
 complete -c stonechat -n "__fish_seen_subcommand_from convert" -l tie-embeddings
 complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l type -x -a q8_0

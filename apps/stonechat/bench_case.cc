@@ -26,11 +26,11 @@ std::vector<int32_t> TokenSource::next(uint32_t count) {
   return tokens;
 }
 
-BenchCase::BenchCase(const Weights& weights, ThreadPool& pool, const BenchTest& test, uint32_t micro_batch)
+BenchCase::BenchCase(const Weights& weights, ThreadPool& pool, const BenchTest& test, const Tuning& tuning)
     : test_(test),
-      micro_batch_(micro_batch),
+      micro_batch_(tuning.batch),
       tokens_(weights.config.vocabulary),
-      executor_(weights, kernels(), pool, micro_batch) {
+      executor_(weights, kernels(), pool, tuning) {
   const uint32_t capacity = std::max(1U, test.depth + test.prompt + test.generate);
   for (uint32_t i = 0; i < test.parallel; ++i) caches_.emplace_back(weights.config, capacity);
 }

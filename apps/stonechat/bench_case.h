@@ -9,6 +9,7 @@
 #include "model/executor.h"
 #include "model/kv_cache.h"
 #include "model/profile.h"
+#include "model/tuning.h"
 
 namespace stonechat {
 
@@ -35,8 +36,8 @@ class TokenSource {
 
 class BenchCase {
  public:
-  // `weights` and `pool` outlive it. `micro_batch` tokens go through the layers together.
-  BenchCase(const Weights& weights, ThreadPool& pool, const BenchTest& test, uint32_t micro_batch);
+  // `weights` and `pool` outlive it.
+  BenchCase(const Weights& weights, ThreadPool& pool, const BenchTest& test, const Tuning& tuning);
 
   void warm_up();
   // Brings the caches to the test's depth.
@@ -56,7 +57,7 @@ class BenchCase {
   void generate(uint32_t count);
 
   BenchTest test_;
-  uint32_t micro_batch_;
+  uint32_t micro_batch_;  // tokens that go through the layers together
   TokenSource tokens_;
   std::vector<KvCache> caches_;
   Executor executor_;

@@ -15,6 +15,7 @@
 #include "interrupt.h"
 #include "kernels/dispatch.h"
 #include "loaded_model.h"
+#include "tuning_choice.h"
 
 namespace stonechat {
 namespace {
@@ -27,7 +28,7 @@ struct BenchOptions {
   std::vector<uint32_t> depths{0};
   std::vector<uint32_t> parallels{1};
   std::vector<uint32_t> batches{2048};
-  std::vector<uint32_t> micro_batches{512};
+  std::vector<uint32_t> micro_batches;  // empty: as tuned
   std::vector<uint32_t> threads;
   std::vector<std::string> key_types{"f16"};
   std::vector<std::string> value_types{"f16"};
@@ -36,6 +37,7 @@ struct BenchOptions {
   bool no_warmup = false;
   bool roofline = false;
   bool profile = false;
+  RunFlags run;  // its no_tune
 };
 
 constexpr uint32_t kMostTestTokens = 1U << 24;
@@ -106,17 +108,26 @@ void measure(const BenchOptions& options, BenchCase& test, ThreadPool& pool, Lim
   result.roofline = Roofline(test.prompt_cost(), test.generate_cost(), limits, result.samples_ns);
 }
 
+// `threads` 0: as tuned, else the processors that this process may use.
 void run_tests(const BenchOptions& options, const std::string& model_name, uint32_t threads,
                BenchReport& report) {
-  ThreadPool pool(threads);
+  RunFlags flags = options.run;
+  flags.threads = threads;
+  ThreadPool pool(flags.thread_count());
   // Before the model, so that what it takes is part of all that is measured of memory, and can be subtracted.
   std::optional<LimitMeter> meter;
   if (options.roofline) meter.emplace(kernels(), pool);
   const LoadedModel model(model_name, pool);
+  const ChosenTuning chosen = choose_tuning(model.weights, flags);
+  const std::vector<uint32_t> micro_batches =
+      options.micro_batches.empty() ? std::vector<uint32_t>{chosen.tuning.batch} : options.micro_batches;
   for (const uint32_t batch : options.batches) {
-    for (const uint32_t micro_batch : options.micro_batches) {
+    for (const uint32_t micro_batch : micro_batches) {
       for (const BenchTest& test : tests_of(options)) {
-        BenchCase bench_case(model.weights, pool, test, std::min(batch, micro_batch));
+        Tuning tuning = chosen.tuning;
+        tuning.batch = std::min(batch, micro_batch);
+        const uint32_t tuned_threads = test.prompt > 0 ? tuning.prompt_threads : tuning.decode_threads;
+        BenchCase bench_case(model.weights, pool, test, tuning);
         BenchResult result;
         result.test_time = utc_now();
         if (!options.no_warmup) bench_case.warm_up();
@@ -126,8 +137,9 @@ void run_tests(const BenchOptions& options, const std::string& model_name, uint3
         result.model_size = model.weights.file_bytes;
         result.model_n_params = model.weights.parameters;
         result.n_batch = batch;
-        result.n_ubatch = std::min(batch, micro_batch);
-        result.n_threads = threads;
+        result.n_ubatch = tuning.batch;
+        result.n_threads = tuned_threads != 0 ? tuned_threads : flags.thread_count();
+        result.tuned = chosen.tuned;
         result.test = test;
         result.peak_rss_bytes = peak_resident_bytes() - (meter ? meter->memory_bytes() : 0);
         report.add(result);
@@ -143,8 +155,7 @@ void bench(const BenchOptions& options) {
   tests_of(options);  // wrong flags are told before a model is loaded
   const auto report = BenchReport::create(options.output);
   catch_interrupts();
-  const std::vector<uint32_t> threads =
-      options.threads.empty() ? std::vector<uint32_t>{usable_processors()} : options.threads;
+  const std::vector<uint32_t> threads = options.threads.empty() ? std::vector<uint32_t>{0} : options.threads;
   for (const auto& model : options.models) {
     for (const uint32_t count : threads) run_tests(options, model, count, *report);
   }
@@ -188,8 +199,8 @@ void add_bench_command(CLI::App& app) {
        "Sequences computed together, each with its own cache; tokens/s are of all (default 1); also -npl", 1,
        kMostParallel);
   list("-b,--batch-size", options->batches, "Most tokens given at once (default 2048)", 1, 1U << 20);
-  list("-u,--ubatch-size", options->micro_batches, "Tokens computed together (default 512); also -ub", 1,
-       1U << 16);
+  list("-u,--ubatch-size", options->micro_batches,
+       "Tokens computed together (default: 512, or as tuned); also -ub", 1, 1U << 16);
   list("-t,--threads", options->threads, "Threads (default: the processors that this process may use)", 1,
        kMostThreads);
   command->add_option("-r,--repetitions", options->repetitions, "Repetitions of each test")
@@ -214,6 +225,7 @@ void add_bench_command(CLI::App& app) {
   command->add_flag(
       "--profile", options->profile,
       "Show where the time of each test goes, by kind of step, per repetition (md, json, jsonl)");
+  options->run.add_no_tune(*command);
   command->callback([options] { bench(*options); });
 }
 

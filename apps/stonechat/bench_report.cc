@@ -76,6 +76,7 @@ Json fields(const BenchResult& result) {
       {"samples_ns", whole(result.samples_ns)},
       {"samples_ts", speeds},
       {"peak_rss_bytes", result.peak_rss_bytes},
+      {"tuned", result.tuned},
   };
   if (result.roofline) add_roofline_fields(result, json);
   if (result.profile) add_profile_fields(result, json);

@@ -31,6 +31,7 @@ struct BenchResult {
   BenchTest test;
   std::vector<double> samples_ns;  // one a repetition, not empty
   uint64_t peak_rss_bytes = 0;     // of the process so far; ours, not llama-bench's
+  bool tuned = false;              // what `stonechat tune` stored is in use; ours too
   std::optional<Roofline> roofline;
   std::optional<ProfileTotals> profile;  // of all repetitions
 

@@ -14,6 +14,7 @@
 #include "loaded_model.h"
 #include "sampling_flags.h"
 #include "text_input.h"
+#include "tuning_choice.h"
 
 namespace stonechat {
 namespace {
@@ -164,7 +165,8 @@ void chat(const ChatOptions& options) {
   const LoadedModel model(options.model, pool);
   const ChatTemplate chat_template(model.file.metadata());
   Session session(model.weights, model.tokenizer, kernels(), pool,
-                  context_for(model.weights.config, options.run.context), options.run.batch);
+                  context_for(model.weights.config, options.run.context),
+                  choose_tuning(model.weights, options.run).tuning);
   Conversation conversation(session, model.tokenizer, chat_template, generate);
   if (!options.system.empty()) conversation.set_system(options.system);
   if (!options.load.empty()) conversation.load(options.load);
@@ -188,6 +190,7 @@ void add_chat_command(CLI::App& app) {
   command->add_option("--load", options->load, "Continue a conversation that /save wrote");
   options->run.add_threads(*command);
   options->run.add_context(*command);
+  options->run.add_no_tune(*command);
   options->sampling.add(*command);
   command->add_flag("--json", options->json, "Print one JSON object (only when the question is piped in)");
   command->callback([options] { chat(*options); });

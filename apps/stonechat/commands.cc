@@ -11,6 +11,7 @@ void add_commands(CLI::App& app) {
   add_quantize_command(app);
   add_pack_command(app);
   add_bench_command(app);
+  add_tune_command(app);
   add_eval_command(app);
   add_tokenize_command(app);
 }

@@ -11,6 +11,7 @@
 #include "loaded_model.h"
 #include "progress.h"
 #include "text_input.h"
+#include "tuning_choice.h"
 
 namespace stonechat {
 namespace {
@@ -53,7 +54,7 @@ void eval_perplexity(const EvalOptions& options) {
   const LoadedModel model(options.model, pool);
   check_window(options, model.weights.config);
   const std::vector<TokenId> tokens = tokens_of(text, model.tokenizer);
-  Executor executor(model.weights, kernels(), pool, options.run.batch);
+  Executor executor(model.weights, kernels(), pool, choose_tuning(model.weights, options.run).tuning);
   catch_interrupts();
   Progress progress("perplexity", window_count(options, tokens.size()), "windows");
   const PerplexityResult result =
@@ -114,8 +115,9 @@ void eval_kl(const EvalOptions& options) {
     fail(ErrorKind::kUsage, "{} and {}: the models cut the text into different tokens", options.model,
          options.against);
   }
-  Executor executor(model.weights, kernels(), pool, options.run.batch);
-  Executor reference_executor(reference.weights, kernels(), pool, options.run.batch);
+  Executor executor(model.weights, kernels(), pool, choose_tuning(model.weights, options.run).tuning);
+  Executor reference_executor(reference.weights, kernels(), pool,
+                              choose_tuning(reference.weights, options.run).tuning);
   catch_interrupts();
   Progress progress("KL divergence", window_count(options, tokens.size()), "windows");
   const KlResult result = kl_divergence(executor, reference_executor, model.tokenizer, tokens,
@@ -143,6 +145,7 @@ void add_common(CLI::App& command, EvalOptions& options) {
       ->capture_default_str();
   command.add_option("--windows", options.windows.max_windows, "Only this many windows (default: all)");
   options.run.add_threads(command);
+  options.run.add_no_tune(command);
   command.add_flag("--json", options.json, "Print one JSON object");
 }
 

@@ -30,9 +30,12 @@ void RunFlags::add_context(CLI::App& command) {
       .add_option("-c,--context", context,
                   "Tokens of context, prompt and answer together (default: up to 4096)")
       ->check(CLI::Range(1U, 1U << 27));
-  command.add_option("-b,--batch", batch, "Tokens of a prompt computed together")
-      ->check(CLI::Range(1U, 1U << 16))
-      ->capture_default_str();
+  command.add_option("-b,--batch", batch, "Tokens of a prompt computed together (default: 512, or as tuned)")
+      ->check(CLI::Range(1U, 1U << 16));
+}
+
+void RunFlags::add_no_tune(CLI::App& command) {
+  command.add_flag("--no-tune", no_tune, "Leave out what 'stonechat tune' stored");
 }
 
 LoadedModel::LoadedModel(const std::string& argument, ThreadPool& pool)

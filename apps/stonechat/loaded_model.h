@@ -17,10 +17,12 @@ namespace stonechat {
 struct RunFlags {
   uint32_t threads = 0;  // 0: what usable_processors() says
   uint32_t context = 0;  // 0: the default of context_for()
-  uint32_t batch = 512;  // tokens a pass of a prompt
+  uint32_t batch = 0;    // tokens a pass of a prompt; 0: what the tuning says
+  bool no_tune = false;  // leaves out what `stonechat tune` stored
 
   void add_threads(CLI::App& command);
   void add_context(CLI::App& command);
+  void add_no_tune(CLI::App& command);
   uint32_t thread_count() const { return threads != 0 ? threads : usable_processors(); }
 };
 

@@ -11,6 +11,7 @@
 #include "loaded_model.h"
 #include "sampling_flags.h"
 #include "text_input.h"
+#include "tuning_choice.h"
 
 namespace stonechat {
 namespace {
@@ -67,7 +68,8 @@ void run(const RunOptions& options, bool prompt_given) {
   ThreadPool pool(options.run.thread_count());
   const LoadedModel model(options.model, pool);
   Session session(model.weights, model.tokenizer, kernels(), pool,
-                  context_for(model.weights.config, options.run.context), options.run.batch);
+                  context_for(model.weights.config, options.run.context),
+                  choose_tuning(model.weights, options.run).tuning);
 
   using SpecialTokens = Tokenizer::SpecialTokens;
   std::vector<TokenId> prompt;
@@ -120,6 +122,7 @@ void add_run_command(CLI::App& app) {
   command->add_option("-f,--file", options->file, "Read the prompt from this file");
   options->run.add_threads(*command);
   options->run.add_context(*command);
+  options->run.add_no_tune(*command);
   options->sampling.add(*command);
   command->add_flag("--ignore-eos", options->sampling.options.ignore_end, "Go on after the end token");
   command->add_flag("--special", options->parse_special,

@@ -47,7 +47,7 @@ size_t equal_tokens(Executor& executor, KvCache& cache, const std::vector<int32_
   return greedy.size();
 }
 
-int check(const std::string& model, const std::string& golden_path, double tolerance) {
+int check_model(const std::string& model, const std::string& golden_path, double tolerance) {
   std::ifstream stream(golden_path);
   const nlohmann::json golden = nlohmann::json::parse(stream);
   const gguf::Reader file(model);
@@ -75,7 +75,7 @@ int check(const std::string& model, const std::string& golden_path, double toler
 int main(int argc, char** argv) {
   try {
     if (argc < 3) throw std::runtime_error("usage: golden_check MODEL GOLDEN.json [TOLERANCE]");
-    return stonechat::check(argv[1], argv[2], argc > 3 ? std::stod(argv[3]) : 1e-3);
+    return stonechat::check_model(argv[1], argv[2], argc > 3 ? std::stod(argv[3]) : 1e-3);
   } catch (const std::exception& error) {
     fmt::print(stderr, "golden_check: {}\n", error.what());
     return 2;

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-COMMANDS = ["inspect", "convert", "quantize", "pull", "tokenize", "run", "chat", "bench", "eval"]
+COMMANDS = ["inspect", "convert", "quantize", "pull", "tokenize", "run", "chat", "bench", "tune", "eval"]
 
 
 @pytest.mark.aarch64
