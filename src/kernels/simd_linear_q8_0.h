@@ -55,7 +55,7 @@ class SimdLinearQ8 {
   static constexpr uint32_t kTokensAtOnce = 96;  // whose activations stay in the second-level cache
   // Of a tile, whose weights stay in the first-level cache.
   static constexpr uint32_t kBlocksAtOnce = Dot::kWidens ? 16 : 32;
-  static constexpr uint32_t kPrefetchBytes = 3072;
+  static constexpr uint32_t kPrefetchBytes = 6144;
   static_assert(kTokensAtOnce % kGroup == 0);
 
   static size_t tile_bytes(uint32_t cols) noexcept {

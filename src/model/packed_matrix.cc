@@ -7,11 +7,12 @@
 
 namespace stonechat {
 
-PackedMatrix::PackedMatrix(const MatrixStack& stack, const KernelTable& kernels, ThreadPool& pool)
+PackedMatrix::PackedMatrix(const MatrixStack& stack, const KernelTable& kernels, PackArena& arena,
+                           ThreadPool& pool)
     : kernels_(&kernels), format_(stack.format()), rows_(stack.rows()), cols_(stack.cols()) {
   const size_t tile_bytes = linear().tile_bytes(cols_);
   const uint64_t tiles = stack.tiles(linear());
-  AlignedBuffer pack(tiles * tile_bytes);
+  PackArena::Piece pack = arena.take(tiles * tile_bytes);
   // About a megabyte is read at once.
   const uint64_t tiles_at_once =
       std::max<uint64_t>(1, (uint64_t{1} << 20) / (linear().tile_rows * stack.row_bytes()));
@@ -19,10 +20,10 @@ PackedMatrix::PackedMatrix(const MatrixStack& stack, const KernelTable& kernels,
     // One thread is handed all tiles as one chunk.
     for (uint64_t tile = first_tile; tile < end_tile; tile += tiles_at_once) {
       stack.pack_tiles(linear(), tile, std::min(end_tile, tile + tiles_at_once),
-                       pack.data() + tile * tile_bytes);
+                       pack.bytes + tile * tile_bytes);
     }
   });
-  pack_ = PackMemory(std::move(pack));
+  pack_ = std::move(pack.memory);
 }
 
 PackedMatrix::PackedMatrix(WeightFormat format, uint32_t rows, uint32_t cols, const KernelTable& kernels,

@@ -1,44 +1,23 @@
 // A weight matrix in the layout that the running kernels want, and its product with a batch of activations.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
-#include <utility>
 
 #include "base/aligned_buffer.h"
-#include "base/mapped_file.h"
 #include "base/thread_pool.h"
 #include "kernels/kernel_table.h"
 #include "model/matrix_stack.h"
+#include "model/pack_memory.h"
 
 namespace stonechat {
-
-// Where a pack lies: in memory of its own, or in a mapped file, which it keeps mapped.
-class PackMemory {
- public:
-  PackMemory() = default;
-  explicit PackMemory(AlignedBuffer buffer)
-      : buffer_(std::move(buffer)), data_(buffer_.data()), bytes_(buffer_.bytes()) {}
-  // Bytes [offset, offset + bytes) of the file, which has them; offset is a multiple of 64.
-  PackMemory(std::shared_ptr<const MappedFile> file, uint64_t offset, size_t bytes)
-      : file_(std::move(file)), data_(file_->data() + offset), bytes_(bytes) {}
-
-  const std::byte* data() const { return data_; }
-  size_t bytes() const { return bytes_; }
-
- private:
-  AlignedBuffer buffer_;
-  std::shared_ptr<const MappedFile> file_;
-  const std::byte* data_ = nullptr;
-  size_t bytes_ = 0;
-};
 
 class PackedMatrix {
  public:
   PackedMatrix() = default;
   // Reads and packs a stack, some tiles at a time. Error{kBadFile} on values that aren't finite.
-  PackedMatrix(const MatrixStack& stack, const KernelTable& kernels, ThreadPool& pool);
+  PackedMatrix(const MatrixStack& stack, const KernelTable& kernels, PackArena& arena, ThreadPool& pool);
   // A pack that is there already: ceil(rows / tile_rows) tiles of this table's layout for the format.
   PackedMatrix(WeightFormat format, uint32_t rows, uint32_t cols, const KernelTable& kernels,
                PackMemory pack);

@@ -26,7 +26,7 @@ class MatrixSource {
 
   PackedMatrix matrix(const StackPlan& plan) {
     if (packed_) return packed_->matrix(plan);
-    return {shelf_.stack(plan, config_.head_dim), kernels_, pool_};
+    return {shelf_.stack(plan, config_.head_dim), kernels_, arena_, pool_};
   }
 
  private:
@@ -35,6 +35,7 @@ class MatrixSource {
   TensorShelf& shelf_;
   ThreadPool& pool_;
   std::optional<PackedFile> packed_;
+  PackArena arena_;
 };
 
 std::vector<float> load_qkv_bias(TensorShelf& shelf, const ModelConfig& config, const std::string& prefix) {
