@@ -5,6 +5,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import xml.etree.ElementTree
 import time
 
 import pytest
@@ -312,3 +313,31 @@ def test_with_the_real_program_on_both_sides(bench, binary, tiny_model):
     assert all(test["ratios"]["itself"]["ratio"]["min"] > 0 for test in tests)
     kernels = subprocess.run([binary, "--version"], capture_output=True, text=True).stdout
     assert bench.result()["programs"]["itself"]["kernels"] in kernels
+
+
+def plot(*words):
+    return subprocess.run([sys.executable, ROOT / "tools/plot_compare", *words], capture_output=True, text=True)
+
+
+def test_the_plot_shows_each_program_of_each_test(bench):
+    ours, peer = bench.program("ours", 100.0, 90.0, kernels="avx9"), bench.program("peer", 50.0)
+    bench.run(ours, {"a<b": peer}, "-p", "16,32", "-n", "8", "--rounds", "2")
+    done = plot(bench.json)
+    assert done.returncode == 0 and done.stderr == ""
+    svg = xml.etree.ElementTree.fromstring(done.stdout)
+    name = "{http://www.w3.org/2000/svg}"
+    texts = [text.text for text in svg.iter(f"{name}text")]
+    assert {"pp16", "pp32", "tg8", "Stonechat", "a<b"} <= set(texts)
+    bars = [bar for bar in svg.iter(f"{name}rect") if bar.find(f"{name}title") is not None]
+    assert len(bars) == 6  # 3 tests, 2 programs
+    heights = {bar.find(f"{name}title").text: float(bar.get("height")) for bar in bars}
+    assert heights["50.0 (50.0-50.0)"] == pytest.approx(heights["95.0 (90.0-100.0)"] * 50 / 95, abs=0.2)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"programs": {}, "tests": []}'])
+def test_the_plot_refuses_what_is_no_result(tmp_path, content):
+    path = tmp_path / "result.json"
+    path.write_text(content)
+    done = plot(path)
+    assert done.returncode == 1 and str(path) in done.stderr and "Traceback" not in done.stderr
+    assert plot(tmp_path / "none").returncode == 1
