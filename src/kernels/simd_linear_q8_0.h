@@ -56,6 +56,9 @@ class SimdLinearQ8 {
   // Of a tile, whose weights stay in the first-level cache.
   static constexpr uint32_t kBlocksAtOnce = Dot::kWidens ? 16 : 32;
   static constexpr uint32_t kPrefetchBytes = 6144;
+  // The locality of __builtin_prefetch() that stops there: a core can wait for more lines in it than in the
+  // first-level cache.
+  static constexpr int kSecondLevel = 2;
   static_assert(kTokensAtOnce % kGroup == 0);
 
   static size_t tile_bytes(uint32_t cols) noexcept {
@@ -154,7 +157,7 @@ class SimdLinearQ8 {
   static void widen_blocks(const uint8_t* packed, uint32_t blocks, uint8_t* widened) noexcept {
     for (uint32_t block = 0; block < blocks; ++block) {
       for (uint32_t byte = 0; byte < kBlockBytes; byte += 64)
-        __builtin_prefetch(packed + byte + kPrefetchBytes);
+        __builtin_prefetch(packed + byte + kPrefetchBytes, 0, kSecondLevel);
       memcpy(widened, packed, kScaleBytes);
       for (uint32_t code = 0; code < kTileRows * kBlock; code += kBlock)
         Dot::widen(packed + kScaleBytes + code, widened + kScaleBytes + 2 * code);
@@ -187,7 +190,7 @@ class SimdLinearQ8 {
       }
       if constexpr (kAhead) {
         for (uint32_t byte = 0; byte < kBlockBytes; byte += 64)
-          __builtin_prefetch(weights + byte + kPrefetchBytes);
+          __builtin_prefetch(weights + byte + kPrefetchBytes, 0, kSecondLevel);
       }
 #pragma GCC unroll 8
       for (uint32_t step = 0; step < kBlock / kStep; ++step) {
