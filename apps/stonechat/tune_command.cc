@@ -105,8 +105,9 @@ void tune(const TuneOptions& options) {
   catch_interrupts();
   std::unique_ptr<Progress> progress;
   const TunerResult result = find_fastest(model.weights, kernels(), pool,
-                                          {.seconds = options.quick ? 13.0 : 80.0,
+                                          {.seconds = options.quick ? 14.0 : 92.0,
                                            .most_prompt = options.quick ? 256U : 512U,
+                                           .few_values = options.quick,
                                            .processors = processors,
                                            .should_stop = interrupted,
                                            .progress = [&](uint64_t done, uint64_t total) {

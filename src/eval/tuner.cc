@@ -22,7 +22,10 @@ constexpr uint32_t kLeastPrompt = 32;
 constexpr uint32_t kMostDecode = 6;
 constexpr uint32_t kFewPasses[] = {4, 8, 16, 32};
 constexpr uint32_t kMostRounds = 7;
-constexpr uint32_t kLeastRounds = 3;
+constexpr double kShareOfHopeful = 0.75;   // of the values, about: others are given up after one pair
+constexpr double kMostDecodeShare = 0.02;  // of the time, for one sample
+constexpr uint32_t kLeastRounds = 2;
+constexpr uint32_t kLeastCheckRounds = 4;
 constexpr uint32_t kCheckRounds = 2;  // of the final check, times those of the search
 constexpr double kSearchShare = 0.6;  // of the time; the rest is for the check
 constexpr double kHopeless = 1.05;    // a candidate that takes so much longer isn't tried again
@@ -35,11 +38,13 @@ double median(std::vector<double> values) {
   return percentiles(std::move(values), kHalf)[0];
 }
 
+using Values = std::vector<uint32_t>;
+
 // A field, the work that it matters for, and what is tried besides the default.
 struct Trial {
   const TuningField* field;
   Work work;
-  std::vector<uint32_t> values;
+  Values values;
 };
 
 class Tuner {
@@ -136,27 +141,29 @@ class Tuner {
       double round = 0;
       for (size_t i = 0; i < kWorks; ++i) {
         const auto work = static_cast<Work>(i);
-        measure(work, usual_);  // the caches of the processor, the pages of buffers
-        usual_seconds_[i] = measure(work, usual_);
+        // The first one fills the processor's caches and touches the buffers' pages.
+        const double first = measure(work, usual_);
+        usual_seconds_[i] = std::min(first, measure(work, usual_));
         for (const Trial& trial : trials_)
           if (trial.work == work) round += 2 * usual_seconds_[i] * static_cast<double>(trial.values.size());
       }
-      const double rounds = (kSearchShare * options_.seconds - elapsed()) / round;
+      const double rounds = kSearchShare * options_.seconds / (kShareOfHopeful * round);
       rounds_ = static_cast<uint32_t>(std::clamp<double>(rounds, kLeastRounds, kMostRounds));
       if (rounds >= kLeastRounds || prompts_.back() <= kLeastPrompt || prompts_.back() % 2 != 0) return;
       if (prompts_.size() > 1) {
         prompts_.pop_back();
       } else {
         prompts_[0] /= 2;
-        decode_tokens_ = std::max(1U, decode_tokens_ / 2);
       }
+      if (usual_seconds_[kDecode] > kMostDecodeShare * options_.seconds)
+        decode_tokens_ = std::max(1U, decode_tokens_ / 2);
     }
   }
 
   void make_trials() {
     trials_.clear();
     for (const TuningField& field : tuning_fields()) {
-      std::vector<uint32_t> values;
+      Values values;
       Work work = kPrompt;
       if (field.value == &Tuning::prompt_threads) {
         values = thread_candidates(options_.processors);
@@ -164,15 +171,15 @@ class Tuner {
         values = thread_candidates(options_.processors);
         work = kDecode;
       } else if (field.value == &Tuning::batch) {
-        for (const uint32_t batch : {96U, 192U, 256U, 384U}) {
-          if (batch < prompts_.back()) values.push_back(batch);  // others are no different from the default
-        }
+        values = options_.few_values ? Values{128} : Values{96, 192, 256, 384};
+        // Others are no different from the default.
+        std::erase_if(values, [&](uint32_t batch) { return batch >= prompts_.back(); });
       } else if (field.value == &Tuning::token_block) {
-        values = {24, 48, 72, 144, 192};
+        values = options_.few_values ? Values{48, 192} : Values{24, 48, 72, 144, 192};
       } else if (field.value == &Tuning::mlp_piece) {
-        values = {32, 96, 128, 256};
+        values = options_.few_values ? Values{32, 128} : Values{32, 96, 128, 256};
       } else {
-        values = {2, 4, 16, 32};
+        values = options_.few_values ? Values{4, 16} : Values{2, 4, 16, 32};
         work = kFew;
       }
       std::erase(values, usual_.*field.value);
@@ -182,6 +189,8 @@ class Tuner {
 
   void search() {
     best_ = usual_;
+    const double begin = elapsed();
+    end_ = begin + options_.seconds;
     for (const Trial& trial : trials_) total_ += trial.values.size();
     total_ += kWorks;  // the check
     for (const Trial& trial : trials_) {
@@ -189,7 +198,7 @@ class Tuner {
       for (const uint32_t value : trial.values) {
         show_progress();
         ++done_;
-        if (elapsed() > kSearchShare * options_.seconds) continue;
+        if (elapsed() > begin + kSearchShare * options_.seconds) continue;
         field.tried = true;
         Tuning candidate = best_;
         candidate.*trial.field->value = value;
@@ -212,7 +221,7 @@ class Tuner {
       if (round % 2 == 0) before_seconds.push_back(measure(work, before));
       seconds.push_back(measure(work, candidate));
       if (round % 2 != 0) before_seconds.push_back(measure(work, before));
-      if (to_the_end && round + 1 >= kLeastRounds && elapsed() > options_.seconds) break;
+      if (to_the_end && round + 1 >= kLeastCheckRounds && elapsed() > end_) break;
       if (!to_the_end && seconds[0] > kHopeless * before_seconds[0])
         return {.ratio = before_seconds[0] / seconds[0]};
     }
@@ -232,7 +241,7 @@ class Tuner {
       }
       show_progress();
       ++done_;
-      if (candidate == best_ || elapsed() > options_.seconds) continue;  // not confirmed, not used
+      if (candidate == best_ || elapsed() > end_) continue;  // not confirmed, not used
       const Gain gain = check(work, candidate);
       if (!gain.is_clear()) continue;
       std::array<double, kWorks> gains = gains_;
@@ -258,7 +267,8 @@ class Tuner {
 
   // Over the best so far, without haste, but not beyond the time.
   Gain check(Work work, const Tuning& candidate) {
-    return compare(work, best_, candidate, kCheckRounds * rounds_, /*to_the_end=*/true);
+    return compare(work, best_, candidate, std::max(kLeastCheckRounds, kCheckRounds * rounds_),
+                   /*to_the_end=*/true);
   }
 
   TunedWork work_result(Work work) const {
@@ -287,6 +297,7 @@ class Tuner {
   Tuning usual_;
   Tuning best_;
   Clock::time_point start_ = Clock::now();
+  double end_ = 0;  // seconds after start_
   std::vector<uint32_t> prompts_;
   uint32_t decode_tokens_ = 0;
   uint32_t rounds_ = kLeastRounds;

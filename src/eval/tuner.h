@@ -34,8 +34,9 @@ Gain gain_of(std::span<const double> before, std::span<const double> after);
 std::vector<uint32_t> thread_candidates(uint32_t processors);
 
 struct TunerOptions {
-  double seconds = 80;                // to be spent, about; a pass that has begun is ended
+  double seconds = 80;                // for search and check, about; a pass that has begun is ended
   uint32_t most_prompt = 512;         // tokens of the longest prompt
+  bool few_values = false;            // tries the most promising values only
   uint32_t processors = 1;            // the thread count of the defaults
   std::function<bool()> should_stop;  // may be empty
   std::function<void(uint64_t done, uint64_t total)> progress;  // comparisons; may be empty

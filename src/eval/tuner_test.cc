@@ -62,6 +62,7 @@ TEST_F(TunerTest, TriesEachFieldAndTellsWhatItChose) {
   uint64_t last_total = 0;
   const TunerOptions options{.seconds = 1,
                              .most_prompt = 64,
+                             .few_values = true,
                              .processors = 2,
                              .should_stop = {},
                              .progress = [&](uint64_t done, uint64_t total) {
@@ -103,6 +104,7 @@ TEST_F(TunerTest, StopsWhenAsked) {
   int questions = 0;
   const TunerOptions options{.seconds = 60,
                              .most_prompt = 64,
+                             .few_values = true,
                              .processors = 2,
                              .should_stop = [&] { return ++questions > 20; },
                              .progress = {}};
