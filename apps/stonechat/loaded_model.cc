@@ -41,8 +41,11 @@ void RunFlags::add_no_tune(CLI::App& command) {
 LoadedModel::LoadedModel(const std::string& argument, ThreadPool& pool)
     : path(resolve_model(argument)),
       file(path),
-      tokenizer(file.metadata(), &pool),
-      weights(Weights::load(file, kernels(), pool, print_notice)) {
+      // To map a packed file takes no longer than to build the tokenizer's tables.
+      tokenizer_to_come(std::async(pool.threads() > 1 ? std::launch::async : std::launch::deferred,
+                                   [this] { return Tokenizer(file.metadata()); })),
+      weights(Weights::load(file, kernels(), pool, print_notice)),
+      tokenizer(tokenizer_to_come.get()) {
   if (is_packed(file.metadata())) explain_bus_errors(path);
   if (tokenizer.vocabulary_size() > weights.config.vocabulary) {
     fail(ErrorKind::kBadFile,

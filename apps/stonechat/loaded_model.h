@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <future>
 #include <memory>
 #include <string>
 
@@ -32,8 +33,9 @@ inline constexpr uint32_t kMostThreads = 1024;
 struct LoadedModel {
   std::string path;
   gguf::Reader file;
-  Tokenizer tokenizer;
+  std::future<Tokenizer> tokenizer_to_come;  // only while the constructor runs
   Weights weights;
+  Tokenizer tokenizer;
 
   // Resolves the argument (path, catalog name, hf:), reads everything. Notices go to stderr.
   LoadedModel(const std::string& argument, ThreadPool& pool);

@@ -18,16 +18,9 @@ uint64_t mix(uint64_t a, uint64_t b) {
   return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
 }
 
-}  // namespace
-
-TextIndex::TextIndex(gguf::StringArray texts, size_t count)
-    : texts_(std::move(texts)),
-      slots_(std::bit_ceil(count + count / 2 + 2) * sizeof(Slot)),
-      mask_(std::bit_ceil(count + count / 2 + 2) - 1) {}
-
 // Words of 8 bytes, the last one overlapping the one before; short texts are one or two words. Products of
 // 128 bits spread every bit over the result.
-uint64_t TextIndex::hash(std::string_view text) {
+uint64_t hash_of(std::string_view text) {
   constexpr uint64_t kFirst = 0x9e3779b97f4a7c15U;
   constexpr uint64_t kSecond = 0xbf58476d1ce4e5b9U;
   const char* bytes = text.data();
@@ -48,7 +41,15 @@ uint64_t TextIndex::hash(std::string_view text) {
   return mix(mix(state ^ first, kSecond) ^ last, kFirst);
 }
 
-bool TextIndex::insert(int32_t id, uint64_t hash) {
+}  // namespace
+
+TextIndex::TextIndex(gguf::StringArray texts, size_t count)
+    : texts_(std::move(texts)),
+      slots_(std::bit_ceil(count + count / 2 + 2) * sizeof(Slot)),
+      mask_(std::bit_ceil(count + count / 2 + 2) - 1) {}
+
+bool TextIndex::insert(int32_t id) {
+  const uint64_t hash = hash_of(texts_[static_cast<size_t>(id)]);
   const auto tag = static_cast<uint32_t>(hash >> 32);
   Slot* slots = slots_.as<Slot>();
   for (uint64_t at = hash & mask_;; at = (at + 1) & mask_) {
@@ -61,8 +62,9 @@ bool TextIndex::insert(int32_t id, uint64_t hash) {
   }
 }
 
-int32_t TextIndex::find(std::string_view text, uint64_t hash) const {
+int32_t TextIndex::find(std::string_view text) const {
   if (mask_ == 0) return kNone;
+  const uint64_t hash = hash_of(text);
   const auto tag = static_cast<uint32_t>(hash >> 32);
   const Slot* slots = slots_.as<Slot>();
   for (uint64_t at = hash & mask_;; at = (at + 1) & mask_) {

@@ -17,12 +17,10 @@ class TextIndex {
   // Room for `count` of the texts.
   TextIndex(gguf::StringArray texts, size_t count);
 
-  static uint64_t hash(std::string_view text);
-  // Adds text `id`, whose hash this is. False when an equal text is there already.
-  bool insert(int32_t id, uint64_t hash);
-  // Its number, or kNone. The second form saves hashing again.
-  int32_t find(std::string_view text) const { return find(text, hash(text)); }
-  int32_t find(std::string_view text, uint64_t hash) const;
+  // Adds text `id`. False when an equal text is there already.
+  bool insert(int32_t id);
+  // Its number, or kNone.
+  int32_t find(std::string_view text) const;
 
  private:
   // All zero where nothing is.

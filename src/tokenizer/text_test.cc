@@ -141,7 +141,7 @@ RC_GTEST_PROP(TextIndexProperty, FindsWhatAMapFinds, ()) {
   std::map<std::string, int32_t> expected;
   for (size_t i = 0; i < texts.size(); ++i) {
     const bool is_new = expected.emplace(texts[i], static_cast<int32_t>(i)).second;
-    RC_ASSERT(index.insert(static_cast<int32_t>(i), TextIndex::hash(texts[i])) == is_new);
+    RC_ASSERT(index.insert(static_cast<int32_t>(i)) == is_new);
   }
   for (const auto& [known, id] : expected) RC_ASSERT(index.find(known) == id);
   const std::string other = *text;

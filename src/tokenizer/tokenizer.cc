@@ -62,12 +62,6 @@ std::string list_key(std::string_view name) {
   return fmt::format("tokenizer.ggml.{}", name);
 }
 
-template <typename Body>
-void for_each_chunk(ThreadPool* pool, uint64_t items, Body&& body) {
-  constexpr uint64_t kChunk = 1 << 13;
-  pool != nullptr ? pool->for_each_chunk(items, kChunk, body) : body(uint64_t{0}, items);
-}
-
 [[noreturn]] void refuse_merge(const gguf::Metadata& metadata, uint64_t index, std::string_view merge,
                                std::string_view left, std::string_view right) {
   const bool two_tokens = !left.empty() && !right.empty() && is_entry(left) && is_entry(right);
@@ -93,10 +87,10 @@ struct Tokenizer::State {
   std::optional<TokenId> eos;
   bool add_bos = false;
 
-  State(const gguf::Metadata& metadata, ThreadPool* pool);
+  State(const gguf::Metadata& metadata);
   void read_types(const gguf::Metadata& metadata);
-  void read_tokens(const gguf::Metadata& metadata, ThreadPool* pool);
-  void read_merges(const gguf::Metadata& metadata, ThreadPool* pool);
+  void read_tokens(const gguf::Metadata& metadata);
+  void read_merges(const gguf::Metadata& metadata);
   void read_special(const gguf::Metadata& metadata);
   std::optional<TokenId> token_id(const gguf::Metadata& metadata, std::string_view name) const;
   // The special token whose text begins at `offset`, or -1.
@@ -106,7 +100,7 @@ struct Tokenizer::State {
   void encode_words(std::string_view text, WordCache& cache, std::vector<TokenId>& out) const;
 };
 
-Tokenizer::State::State(const gguf::Metadata& metadata, ThreadPool* pool) {
+Tokenizer::State::State(const gguf::Metadata& metadata) {
   const std::string& model = metadata.get_string(list_key("model"));
   if (model != "gpt2") {
     fail(ErrorKind::kBadFile, "{}: tokenizer.ggml.model: expected gpt2 (byte-level BPE), found '{}'",
@@ -121,8 +115,8 @@ Tokenizer::State::State(const gguf::Metadata& metadata, ThreadPool* pool) {
   }
   pre_tokenizer = *pre;
   whole_words_first = pre_tokenizer == PreTokenizer::kLlamaBpe;
-  read_tokens(metadata, pool);
-  read_merges(metadata, pool);
+  read_tokens(metadata);
+  read_merges(metadata);
   read_special(metadata);
 }
 
@@ -144,31 +138,26 @@ void Tokenizer::State::read_types(const gguf::Metadata& metadata) {
   }
 }
 
-void Tokenizer::State::read_tokens(const gguf::Metadata& metadata, ThreadPool* pool) {
+void Tokenizer::State::read_tokens(const gguf::Metadata& metadata) {
   texts = metadata.get_strings(list_key("tokens"));
   if (texts.empty() || texts.size() > INT32_MAX) {
     fail(ErrorKind::kBadFile, "{}: tokenizer.ggml.tokens: expected 1 to {} tokens, found {}", metadata.file(),
          INT32_MAX, texts.size());
   }
   read_types(metadata);
-  std::vector<uint64_t> hashes(texts.size());
-  for_each_chunk(pool, texts.size(), [&](uint64_t begin, uint64_t end) {
-    for (uint64_t i = begin; i < end; ++i) {
-      if (types[i] != kNormal) continue;
-      if (texts[i].empty() || !is_entry(texts[i])) {
-        fail(ErrorKind::kBadFile,
-             "{}: tokenizer.ggml.tokens[{}]: expected characters of the byte alphabet, found '{}'",
-             metadata.file(), i, texts[i]);
-      }
-      hashes[i] = TextIndex::hash(texts[i]);
-    }
-  });
   normal = TextIndex(texts, texts.size());
   for (size_t i = 0; i < texts.size(); ++i) {
     const auto id = static_cast<TokenId>(i);
     if (types[i] != kNormal) {
       by_text.emplace(texts[i], id);
-    } else if (!normal.insert(id, hashes[i])) {
+      continue;
+    }
+    if (texts[i].empty() || !is_entry(texts[i])) {
+      fail(ErrorKind::kBadFile,
+           "{}: tokenizer.ggml.tokens[{}]: expected characters of the byte alphabet, found '{}'",
+           metadata.file(), i, texts[i]);
+    }
+    if (!normal.insert(id)) {
       fail(ErrorKind::kBadFile, "{}: tokenizer.ggml.tokens[{}]: expected each token once, found '{}' again",
            metadata.file(), i, texts[i]);
     }
@@ -180,33 +169,23 @@ void Tokenizer::State::read_tokens(const gguf::Metadata& metadata, ThreadPool* p
   }
 }
 
-void Tokenizer::State::read_merges(const gguf::Metadata& metadata, ThreadPool* pool) {
+void Tokenizer::State::read_merges(const gguf::Metadata& metadata) {
   const gguf::StringArray& merges = metadata.get_strings(list_key("merges"));
-  struct Merge {
-    TokenId left;
-    TokenId right;
-    TokenId merged;
-  };
-  std::vector<Merge> found(merges.size());
-  for_each_chunk(pool, merges.size(), [&](uint64_t begin, uint64_t end) {
-    TokenId last_merged = TextIndex::kNone;
-    for (uint64_t i = begin; i < end; ++i) {
-      // "left right"; neither side has a space, which the alphabet writes as another character.
-      const std::string_view merge = merges[i];
-      const size_t space = std::min(merge.find(' '), merge.size());
-      const std::string_view left = merge.substr(0, space);
-      const std::string_view right = merge.substr(std::min(space + 1, merge.size()));
-      found[i] = {normal.find(left), normal.find(right), merged_token(left, right, last_merged)};
-      if (found[i].left < 0 || found[i].right < 0 || found[i].merged < 0)
-        refuse_merge(metadata, i, merge, left, right);
-      last_merged = found[i].merged;
-    }
-  });
   pairs.reserve(merges.size());
-  for (size_t i = 0; i < found.size(); ++i) {
-    if (!pairs.add_merge(found[i].left, found[i].right, found[i].merged)) {
+  TokenId merged = TextIndex::kNone;
+  for (size_t i = 0; i < merges.size(); ++i) {
+    // "left right"; neither side has a space, which the alphabet writes as another character.
+    const std::string_view merge = merges[i];
+    const size_t space = std::min(merge.find(' '), merge.size());
+    const std::string_view left = merge.substr(0, space);
+    const std::string_view right = merge.substr(std::min(space + 1, merge.size()));
+    const TokenId left_id = normal.find(left);
+    const TokenId right_id = normal.find(right);
+    merged = merged_token(left, right, merged);
+    if (left_id < 0 || right_id < 0 || merged < 0) refuse_merge(metadata, i, merge, left, right);
+    if (!pairs.add_merge(left_id, right_id, merged)) {
       fail(ErrorKind::kBadFile, "{}: tokenizer.ggml.merges[{}]: expected each pair once, found '{}' again",
-           metadata.file(), i, merges[i]);
+           metadata.file(), i, merge);
     }
   }
 }
@@ -288,8 +267,7 @@ void Tokenizer::State::encode_words(std::string_view text, WordCache& cache,
   }
 }
 
-Tokenizer::Tokenizer(const gguf::Metadata& metadata, ThreadPool* pool)
-    : state_(std::make_unique<State>(metadata, pool)) {}
+Tokenizer::Tokenizer(const gguf::Metadata& metadata) : state_(std::make_unique<State>(metadata)) {}
 Tokenizer::~Tokenizer() = default;
 Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;

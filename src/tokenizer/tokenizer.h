@@ -13,7 +13,6 @@
 #include <string_view>
 #include <vector>
 
-#include "base/thread_pool.h"
 #include "gguf/metadata.h"
 
 namespace stonechat {
@@ -22,9 +21,8 @@ using TokenId = int32_t;
 
 class Tokenizer {
  public:
-  // Shares the texts with `metadata`, whose arrays may go. Builds its tables with all threads of `pool`, if
-  // any.
-  explicit Tokenizer(const gguf::Metadata& metadata, ThreadPool* pool = nullptr);
+  // Shares the texts of `metadata`, which may go.
+  explicit Tokenizer(const gguf::Metadata& metadata);
   ~Tokenizer();
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;
