@@ -184,7 +184,8 @@ void chat(const ChatOptions& options) {
 void add_chat_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("chat", "Talk with a model (or pipe one question in)");
   auto options = std::make_shared<ChatOptions>();
-  command->add_option("model", options->model, "A GGUF or packed file, a catalog name, or hf:OWNER/REPO[/FILE]")
+  command
+      ->add_option("model", options->model, "A GGUF or packed file, a catalog name, or hf:OWNER/REPO[/FILE]")
       ->required();
   command->add_option("--system", options->system, "System prompt (default: the model's own)");
   command->add_option("--load", options->load, "Continue a conversation that /save wrote");

@@ -137,7 +137,8 @@ void eval_kl(const EvalOptions& options) {
 }
 
 void add_common(CLI::App& command, EvalOptions& options) {
-  command.add_option("model", options.model, "A GGUF or packed file, a catalog name, or hf:OWNER/REPO[/FILE]")
+  command
+      .add_option("model", options.model, "A GGUF or packed file, a catalog name, or hf:OWNER/REPO[/FILE]")
       ->required();
   command.add_option("--text", options.text, "The text to measure on")->required();
   command.add_option("-c,--context", options.windows.window, "Tokens a window")

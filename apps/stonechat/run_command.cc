@@ -115,7 +115,8 @@ void run(const RunOptions& options, bool prompt_given) {
 void add_run_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("run", "Complete a text");
   auto options = std::make_shared<RunOptions>();
-  command->add_option("model", options->model, "A GGUF or packed file, a catalog name, or hf:OWNER/REPO[/FILE]")
+  command
+      ->add_option("model", options->model, "A GGUF or packed file, a catalog name, or hf:OWNER/REPO[/FILE]")
       ->required();
   CLI::Option* prompt =
       command->add_option("prompt", options->prompt, "The text to go on with; - or none: standard input");

@@ -277,7 +277,8 @@ constexpr TensorScaleKernels kTensorScale = {gemv_f32_f32_q8t};
 }  // namespace
 
 constinit const KernelTable kScalarKernels = {
-    "scalar",    0,        {&kF32Linear, &kF16Linear, &kBf16Linear, &kQ8_0Linear},
-    &kAttention, &kVector, &kTensorScale, &kScalarLimits};
+    "scalar",      0,        {&kF32Linear, &kF16Linear, &kBf16Linear, &kQ8_0Linear},
+    &kAttention,   &kVector, &kTensorScale,
+    &kScalarLimits};
 
 }  // namespace stonechat

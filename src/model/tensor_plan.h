@@ -1,7 +1,7 @@
 // Which tensors a model of some configuration has, and how its matrices are stacked from them.
 //
-// Packs hold whole stacks: Q, K and V below each other, gate and up in turns. What is stacked how is said here and
-// nowhere else, for loading, for packing, and for the fingerprint of packed files.
+// Packs hold whole stacks: Q, K and V below each other, gate and up in turns. What is stacked how is said
+// here and nowhere else, for loading, for packing, and for the fingerprint of packed files.
 #pragma once
 
 #include <cstdint>
