@@ -282,35 +282,40 @@ void Executor::gate_up_and_prepare(const LayerWeights& layer_weights, uint32_t t
   const uint32_t mlp_width = weights_.config.mlp_width;
   const LinearKernels& down = layer_weights.down.linear();
   prepared_down_.reserve(down.prepared_bytes(tokens, mlp_width));
-  // An item is a piece of the columns for a block of tokens; its gates and ups never leave the cache.
+  // An item is a piece of the columns for a block of tokens; its gates and ups never leave the cache. A few
+  // tokens take as many pieces at once as the scratch has room for.
   const auto pieces = static_cast<uint32_t>(ceil_div(mlp_width, tuning_.mlp_piece));
   const auto token_blocks = static_cast<uint32_t>(ceil_div(tokens, tuning_.token_block));
-  for_items(pieces * token_blocks, [&](uint32_t worker, uint32_t item) {
-    const uint32_t first_col = item / token_blocks * tuning_.mlp_piece;
-    const uint32_t end_col = std::min(mlp_width, first_col + tuning_.mlp_piece);
-    const uint32_t first_token = item % token_blocks * tuning_.token_block;
-    const uint32_t end_token = std::min(tokens, first_token + tuning_.token_block);
-    const uint32_t cols = end_col - first_col;
-    auto* gate_up = reinterpret_cast<float*>(scratch_.data() + worker * scratch_bytes());
-    float* activations = gate_up + size_t{tuning_.token_block} * 2 * tuning_.mlp_piece;
-    const LinearJob product = {
-        .weights = layer_weights.gate_up.pack(),
-        .activations = prepared_.data(),
-        .cols = layer_weights.gate_up.cols(),
-        .first_row = 2 * first_col,
-        .end_row = 2 * end_col,
-        .first_token = first_token,
-        .end_token = end_token,
-        .bias = nullptr,
-        .out = gate_up,
-        .out_stride = size_t{2} * cols,
-        .add_to_out = false,
-    };
-    layer_weights.gate_up.linear().multiply(&product);
-    kernels_.vector->silu_multiply(gate_up, (end_token - first_token) * cols, activations);
-    const PrepareJob preparation = {activations, cols,        mlp_width, first_col,
-                                    end_col,     first_token, end_token, prepared_down_.data()};
-    down.prepare(&preparation);
+  const uint32_t at_once = token_blocks == 1 ? tuning_.token_block / tokens : 1;
+  pool_.for_each_part(pieces * token_blocks, 1, [&](uint64_t begin, uint64_t end, uint32_t worker) {
+    for (auto item = static_cast<uint32_t>(begin); item < end; item += at_once) {
+      const uint32_t item_pieces = std::min(at_once, static_cast<uint32_t>(end) - item);
+      const uint32_t first_col = item / token_blocks * tuning_.mlp_piece;
+      const uint32_t end_col = std::min(mlp_width, first_col + item_pieces * tuning_.mlp_piece);
+      const uint32_t first_token = item % token_blocks * tuning_.token_block;
+      const uint32_t end_token = std::min(tokens, first_token + tuning_.token_block);
+      const uint32_t cols = end_col - first_col;
+      auto* gate_up = reinterpret_cast<float*>(scratch_.data() + worker * scratch_bytes());
+      float* activations = gate_up + size_t{tuning_.token_block} * 2 * tuning_.mlp_piece;
+      const LinearJob product = {
+          .weights = layer_weights.gate_up.pack(),
+          .activations = prepared_.data(),
+          .cols = layer_weights.gate_up.cols(),
+          .first_row = 2 * first_col,
+          .end_row = 2 * end_col,
+          .first_token = first_token,
+          .end_token = end_token,
+          .bias = nullptr,
+          .out = gate_up,
+          .out_stride = size_t{2} * cols,
+          .add_to_out = false,
+      };
+      layer_weights.gate_up.linear().multiply(&product);
+      kernels_.vector->silu_multiply(gate_up, (end_token - first_token) * cols, activations);
+      const PrepareJob preparation = {activations, cols,        mlp_width, first_col,
+                                      end_col,     first_token, end_token, prepared_down_.data()};
+      down.prepare(&preparation);
+    }
   });
 }
 
