@@ -97,12 +97,12 @@ void print_json(const TunerResult& result, const std::string& model, const Tunin
 void tune(const TuneOptions& options) {
   const std::string name = options.model.empty() ? cached_reference() : options.model;
   const uint32_t processors = usable_processors();
+  catch_interrupts();
   ThreadPool pool(processors);
   const LoadedModel model(name, pool);
   const TuningKey key = tuning_key(model.weights);
   const std::string path = tuning_path(HubEnvironment::read().own_cache, key);
   const auto output = open_output(path);
-  catch_interrupts();
   std::unique_ptr<Progress> progress;
   const TunerResult result = find_fastest(model.weights, kernels(), pool,
                                           {.seconds = options.quick ? 14.0 : 92.0,
