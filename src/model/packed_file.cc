@@ -81,6 +81,40 @@ void hash_text(Sha256& hash, const std::string& text) {
   hash.update(std::as_bytes(std::span(text)));
 }
 
+// Tiles of a pack of made-up weights, `cols` wide.
+class MadeUpPack {
+ public:
+  MadeUpPack(const StackPlan& plan, uint32_t cols, WeightFormat format, uint32_t head_dim,
+             const LinearKernels& linear)
+      : linear_(linear),
+        tensors_(tensors_of(plan, cols, format)),
+        stack_("(layout)", stack_parts(plan, head_dim, pointers_to(tensors_)), made_up_rows) {}
+
+  uint64_t tiles() const { return stack_.tiles(linear_); }
+  void hash_tiles(Sha256& hash, uint64_t first, uint64_t end) const {
+    AlignedBuffer packed((end - first) * linear_.tile_bytes(stack_.cols()));
+    stack_.pack_tiles(linear_, first, end, packed.data());
+    hash.update(std::span(packed.data(), packed.bytes()));
+  }
+
+ private:
+  static std::vector<gguf::TensorInfo> tensors_of(const StackPlan& plan, uint32_t cols, WeightFormat format) {
+    std::vector<gguf::TensorInfo> tensors;
+    for (const auto& part : plan.parts)
+      tensors.push_back({part.tensor, tensor_type(format), {cols, part.rows}});
+    return tensors;
+  }
+  static std::vector<const gguf::TensorInfo*> pointers_to(const std::vector<gguf::TensorInfo>& tensors) {
+    std::vector<const gguf::TensorInfo*> pointers;
+    for (const auto& tensor : tensors) pointers.push_back(&tensor);
+    return pointers;
+  }
+
+  const LinearKernels& linear_;
+  std::vector<gguf::TensorInfo> tensors_;
+  MatrixStack stack_;
+};
+
 }  // namespace
 
 std::string layout_fingerprint(std::span<const StackPlan> plans, std::span<const WeightFormat> formats,
@@ -90,21 +124,16 @@ std::string layout_fingerprint(std::span<const StackPlan> plans, std::span<const
   for (size_t i = 0; i < plans.size(); ++i) {
     const StackPlan& plan = plans[i];
     if (!seen.emplace(std::pair(std::string(kind_of(plan.name)), formats[i]), true).second) continue;
-    std::vector<gguf::TensorInfo> tensors;
-    for (const auto& part : plan.parts)
-      tensors.push_back({part.tensor, tensor_type(formats[i]), {plan.cols, part.rows}});
-    std::vector<const gguf::TensorInfo*> pointers;
-    for (const auto& tensor : tensors) pointers.push_back(&tensor);
-    const MatrixStack stack("(layout)", stack_parts(plan, head_dim, pointers), made_up_rows);
     const LinearKernels& linear = *kernels.linear[formats[i]];
-    const size_t tile_bytes = linear.tile_bytes(stack.cols());
     hash_text(hash, fmt::format("{} {} {} {} {} {}\n", kind_of(plan.name), static_cast<int>(formats[i]),
-                                stack.rows(), stack.cols(), linear.tile_rows, tile_bytes));
-    AlignedBuffer tile(tile_bytes);
-    for (const uint64_t index : {uint64_t{0}, stack.tiles(linear) - 1}) {
-      stack.pack_tiles(linear, index, index + 1, tile.data());
-      hash.update(std::span(tile.data(), tile_bytes));
-    }
+                                plan.rows(), plan.cols, linear.tile_rows, linear.tile_bytes(plan.cols)));
+    const MadeUpPack pack(plan, plan.cols, formats[i], head_dim, linear);
+    pack.hash_tiles(hash, 0, 1);
+    pack.hash_tiles(hash, pack.tiles() - 1, pack.tiles());
+    if (plan.parts.size() == 1) continue;
+    // Rows of several tensors may lie in any order: all of them, one block wide.
+    const MadeUpPack narrow(plan, kBlock, formats[i], head_dim, linear);
+    narrow.hash_tiles(hash, 0, narrow.tiles());
   }
   return hash.hex_digest();
 }

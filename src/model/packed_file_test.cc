@@ -124,6 +124,12 @@ TEST(PackedFile, FingerprintChangesWithTheLayout) {
   auto exchanged = plans;
   for (auto& plan : exchanged) std::reverse(plan.parts.begin(), plan.parts.end());
   EXPECT_NE(layout_fingerprint(exchanged, formats, config.head_dim, table), fingerprint);
+  // Taking turns changes neither the first nor the last tile, whatever their rows.
+  auto in_turns = plans;
+  for (auto& plan : in_turns) {
+    if (plan.parts.size() == 2) plan.turn_rows = plan.turn_rows == 0 ? 32 : 0;
+  }
+  EXPECT_NE(layout_fingerprint(in_turns, formats, config.head_dim, table), fingerprint);
   const std::vector<WeightFormat> halves(plans.size(), kWeightF16);
   EXPECT_NE(layout_fingerprint(plans, halves, config.head_dim, table), fingerprint);
 }
