@@ -15,7 +15,7 @@ constexpr uint32_t kMagic = 0x46554747;  // "GGUF", little endian
 constexpr uint32_t kVersion = 3;
 constexpr uint32_t kDefaultAlignment = 32;
 // Pieces this large, at multiples of their size: Linux then caches the file in huge pages where the
-// filesystem has them, and mapping a packed file takes a tenth of the time.
+// filesystem has them, and mapping a packed file takes a fifth of the time.
 constexpr size_t kWriteBytes = 4 << 20;
 
 // The header's bytes, in memory: vocabularies make it some megabytes.
