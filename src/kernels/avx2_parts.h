@@ -39,7 +39,6 @@ struct Simd {
   }
   static void store(float* p, Vector v) { _mm256_storeu_ps(p, v); }
   static Vector broadcast(float value) { return _mm256_set1_ps(value); }
-  static float first(Vector v) { return _mm256_cvtss_f32(v); }
 
   // Makes the compiler hold a vector in a register that it would rather load again for each use.
   static void keep(Vector& v) { asm("" : "+x"(v)); }

@@ -9,7 +9,7 @@
 // integer sums start.
 //
 // `Dot` gives:
-//   Simd, Integers, Weights, Operand  vectors of floats (simd_attention.h), of sums, of codes, of a step of x
+//   Simd, Integers                    vectors of floats (simd_attention.h), of integer sums
 //   Code                              an activation's code as stored
 //   kStepCols, kGroupTokens
 //   kFlip                             what a stored code of a weight is xored with: 0x80 adds 128 to it
