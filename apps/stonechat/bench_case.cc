@@ -32,7 +32,7 @@ BenchCase::BenchCase(const Weights& weights, ThreadPool& pool, const BenchTest& 
       tokens_(weights.config.vocabulary),
       executor_(weights, kernels(), pool, tuning) {
   const uint32_t capacity = std::max(1U, test.depth + test.prompt + test.generate);
-  for (uint32_t i = 0; i < test.parallel; ++i) caches_.emplace_back(weights.config, capacity);
+  for (uint32_t i = 0; i < test.parallel; ++i) caches_.emplace_back(weights, capacity, test.cache);
 }
 
 void BenchCase::warm_up() {
@@ -89,7 +89,7 @@ Cost BenchCase::prompt_cost() const {
   cost.bytes *= static_cast<double>(ceil_div(tokens, micro_batch_));  // the weights are read once a batch
   for (uint32_t done = 0; done < test_.prompt; done += micro_batch_) {
     const uint32_t count = std::min(micro_batch_, test_.prompt - done);
-    const Cost attention = attention_cost(weights.config, uint64_t{test_.depth} + done, count);
+    const Cost attention = attention_cost(weights.config, test_.cache, uint64_t{test_.depth} + done, count);
     cost += double{1} * test_.parallel * weights.config.layers * attention;
   }
   return cost;
@@ -104,7 +104,8 @@ Cost BenchCase::generate_cost() const {
   Cost cost = double{1} * test_.generate * (layers + product_cost(weights.head_matrix(), test_.parallel));
   for (uint32_t done = 0; done < test_.generate; ++done) {
     const uint64_t position = uint64_t{test_.depth} + test_.prompt + done;
-    cost += double{1} * test_.parallel * weights.config.layers * attention_cost(weights.config, position, 1);
+    cost += double{1} * test_.parallel * weights.config.layers *
+            attention_cost(weights.config, test_.cache, position, 1);
   }
   return cost;
 }

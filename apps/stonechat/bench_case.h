@@ -19,6 +19,7 @@ struct BenchTest {
   uint32_t generate = 0;  // tokens of each sequence
   uint32_t depth = 0;     // tokens that each sequence's cache holds before
   uint32_t parallel = 1;  // sequences computed together
+  CacheFormats cache = {};
 
   uint64_t tokens() const { return uint64_t{parallel} * (uint64_t{prompt} + generate); }  // of all sequences
 };

@@ -1,7 +1,6 @@
 // `stonechat bench`: tokens per second, with llama-bench's flags, columns and JSON fields.
 #include <cstdio>
 #include <ctime>
-#include <map>
 #include <memory>
 #include <optional>
 #include <sstream>
@@ -10,6 +9,7 @@
 #include "base/error.h"
 #include "bench_case.h"
 #include "bench_report.h"
+#include "cache_flags.h"
 #include "commands.h"
 #include "eval/peak_memory.h"
 #include "interrupt.h"
@@ -57,8 +57,14 @@ BenchTest parse_pair(const std::string& text) {
 
 std::vector<BenchTest> tests_of(const BenchOptions& options) {
   std::vector<BenchTest> tests;
+  std::vector<CacheFormats> caches;
+  for (const auto& keys : options.key_types) {
+    for (const auto& values : options.value_types)
+      caches.push_back({parse_cache_format("-ctk", keys), parse_cache_format("-ctv", values)});
+  }
   const auto add = [&](uint32_t prompt, uint32_t generate, uint32_t depth, uint32_t parallel) {
-    if (prompt + generate > 0) tests.push_back({prompt, generate, depth, parallel});
+    if (prompt + generate == 0) return;
+    for (const CacheFormats cache : caches) tests.push_back({prompt, generate, depth, parallel, cache});
   };
   for (const uint32_t depth : options.depths) {
     for (const uint32_t parallel : options.parallels) {
@@ -72,16 +78,6 @@ std::vector<BenchTest> tests_of(const BenchOptions& options) {
   }
   if (tests.empty()) fail(ErrorKind::kUsage, "bench: nothing to measure: -p, -n and -pg are all 0");
   return tests;
-}
-
-void check_cache_types(const BenchOptions& options) {
-  for (const auto* types : {&options.key_types, &options.value_types}) {
-    for (const auto& type : *types) {
-      if (type != "f16")
-        fail(ErrorKind::kUsage, "{}: expected f16, got '{}'", types == &options.key_types ? "-ctk" : "-ctv",
-             type);
-    }
-  }
 }
 
 std::string utc_now() {
@@ -149,7 +145,6 @@ void run_tests(const BenchOptions& options, const std::string& model_name, uint3
 }
 
 void bench(const BenchOptions& options) {
-  check_cache_types(options);
   if (options.profile && options.output == "csv")
     fail(ErrorKind::kUsage, "--profile: csv has no place for it, expected -o md, json or jsonl");
   tests_of(options);  // wrong flags are told before a model is loaded
@@ -163,18 +158,6 @@ void bench(const BenchOptions& options) {
 }
 
 }  // namespace
-
-void spell_out_bench_flags(std::vector<std::string>& arguments) {
-  if (arguments.empty() || arguments[0] != "bench") return;
-  const std::map<std::string, std::string> long_forms = {{"-pg", "--pg"},
-                                                         {"-ub", "--ubatch-size"},
-                                                         {"-npl", "--parallel"},
-                                                         {"-ctk", "--cache-type-k"},
-                                                         {"-ctv", "--cache-type-v"}};
-  for (auto& argument : arguments) {
-    if (const auto found = long_forms.find(argument); found != long_forms.end()) argument = found->second;
-  }
-}
 
 void add_bench_command(CLI::App& app) {
   CLI::App* command =
@@ -206,9 +189,11 @@ void add_bench_command(CLI::App& app) {
   command->add_option("-r,--repetitions", options->repetitions, "Repetitions of each test")
       ->check(CLI::Range(1U, 100'000U))
       ->capture_default_str();
-  command->add_option("--cache-type-k", options->key_types, "Type of cached keys: f16; also -ctk")
+  command
+      ->add_option("--cache-type-k", options->key_types,
+                   "Types of cached keys: f32, f16 (default), q8_0; also -ctk")
       ->delimiter(',');
-  command->add_option("--cache-type-v", options->value_types, "Type of cached values: f16; also -ctv")
+  command->add_option("--cache-type-v", options->value_types, "Types of cached values; also -ctv")
       ->delimiter(',');
   command->add_option("-o,--output", options->output, "md, json, jsonl or csv")
       ->check(CLI::IsMember({"md", "json", "jsonl", "csv"}))

@@ -13,7 +13,11 @@ std::string test_name(const BenchTest& test) {
                      : test.prompt == 0 ? fmt::format("tg{}", test.generate)
                                         : fmt::format("pp{}+tg{}", test.prompt, test.generate);
   if (test.parallel > 1) name += fmt::format(" x{}", test.parallel);
-  return test.depth == 0 ? name : fmt::format("{} @ d{}", name, test.depth);
+  if (test.depth != 0) name += fmt::format(" @ d{}", test.depth);
+  if (test.cache != CacheFormats{})
+    name +=
+        fmt::format(", cache {}/{}", stonechat::name(test.cache.keys), stonechat::name(test.cache.values));
+  return name;
 }
 
 // "461 Gmac/s" of the limit that binds.

@@ -166,7 +166,7 @@ void chat(const ChatOptions& options) {
   const ChatTemplate chat_template(model.file.metadata());
   Session session(model.weights, model.tokenizer, kernels(), pool,
                   context_for(model.weights.config, options.run.context),
-                  choose_tuning(model.weights, options.run).tuning);
+                  choose_tuning(model.weights, options.run).tuning, options.run.cache);
   Conversation conversation(session, model.tokenizer, chat_template, generate);
   if (!options.system.empty()) conversation.set_system(options.system);
   if (!options.load.empty()) conversation.load(options.load);

@@ -1,5 +1,7 @@
 #include "commands.h"
 
+#include <map>
+
 namespace stonechat {
 
 void add_commands(CLI::App& app) {
@@ -14,6 +16,17 @@ void add_commands(CLI::App& app) {
   add_tune_command(app);
   add_eval_command(app);
   add_tokenize_command(app);
+}
+
+void spell_out_flags(std::vector<std::string>& arguments) {
+  std::map<std::string, std::string> long_forms = {{"-ctk", "--cache-type-k"}, {"-ctv", "--cache-type-v"}};
+  if (!arguments.empty() && arguments[0] == "bench")
+    long_forms.merge(std::map<std::string, std::string>{
+        {"-pg", "--pg"}, {"-ub", "--ubatch-size"}, {"-npl", "--parallel"}});
+  for (auto& argument : arguments) {
+    if (argument == "--") return;
+    if (const auto found = long_forms.find(argument); found != long_forms.end()) argument = found->second;
+  }
 }
 
 }  // namespace stonechat

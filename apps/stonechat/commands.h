@@ -23,9 +23,9 @@ void add_tune_command(CLI::App& app);
 // All of them, in the order that --help shows (commands.cc).
 void add_commands(CLI::App& app);
 
-// llama-bench's flags of several letters after one dash (-pg, -ub, -ctk, -ctv), which the parser doesn't
-// know, become their long forms where the arguments are those of `bench`.
-void spell_out_bench_flags(std::vector<std::string>& arguments);
+// Flags of several letters after one dash, which the parser doesn't know, become their long forms: -ctk and
+// -ctv, and llama-bench's others (-pg, -ub, -npl) where the arguments are those of `bench`.
+void spell_out_flags(std::vector<std::string>& arguments);
 
 // Version, compiler, and the kernel tables that this machine runs.
 std::string version_text();

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "cache_flags.h"
 #include "commands.h"
 #include "eval/perplexity.h"
 #include "interrupt.h"
@@ -145,6 +146,7 @@ void add_common(CLI::App& command, EvalOptions& options) {
       ->check(CLI::Range(4U, 1U << 27))
       ->capture_default_str();
   command.add_option("--windows", options.windows.max_windows, "Only this many windows (default: all)");
+  add_cache_flags(command, options.windows.cache);
   options.run.add_threads(command);
   options.run.add_no_tune(command);
   command.add_flag("--json", options.json, "Print one JSON object");
@@ -165,6 +167,7 @@ void add_eval_command(CLI::App& app) {
   auto kl_options = std::make_shared<EvalOptions>();
   add_common(*kl, *kl_options);
   kl->add_option("--against", kl_options->against, "The reference model")->required();
+  add_cache_flags(*kl, kl_options->windows.reference_cache, "against-", " of the reference");
   kl->callback([kl_options] { eval_kl(*kl_options); });
 }
 

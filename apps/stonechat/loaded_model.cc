@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "bus_error.h"
+#include "cache_flags.h"
 #include "kernels/dispatch.h"
 #include "model/packed_file.h"
 #include "model_argument.h"
@@ -32,6 +33,7 @@ void RunFlags::add_context(CLI::App& command) {
       ->check(CLI::Range(1U, 1U << 27));
   command.add_option("-b,--batch", batch, "Tokens of a prompt computed together (default: 512, or as tuned)")
       ->check(CLI::Range(1U, 1U << 16));
+  add_cache_flags(command, cache);
 }
 
 void RunFlags::add_no_tune(CLI::App& command) {

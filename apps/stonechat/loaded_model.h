@@ -9,6 +9,7 @@
 
 #include "base/thread_pool.h"
 #include "gguf/reader.h"
+#include "model/kv_cache.h"
 #include "model/weights.h"
 #include "tokenizer/tokenizer.h"
 
@@ -19,6 +20,7 @@ struct RunFlags {
   uint32_t threads = 0;  // 0: what usable_processors() says
   uint32_t context = 0;  // 0: the default of context_for()
   uint32_t batch = 0;    // tokens a pass of a prompt; 0: what the tuning says
+  CacheFormats cache;    // of keys and values
   bool no_tune = false;  // leaves out what `stonechat tune` stored
 
   void add_threads(CLI::App& command);

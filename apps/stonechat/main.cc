@@ -45,7 +45,7 @@ int main(int argc, char** argv) {
       stonechat::fail(stonechat::ErrorKind::kUsage, "no command '{}'; stonechat --help lists them",
                       arguments[0]);
     }
-    stonechat::spell_out_bench_flags(arguments);
+    stonechat::spell_out_flags(arguments);
     std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
     app.parse(std::move(arguments));
     return 0;

@@ -69,7 +69,7 @@ void run(const RunOptions& options, bool prompt_given) {
   const LoadedModel model(options.model, pool);
   Session session(model.weights, model.tokenizer, kernels(), pool,
                   context_for(model.weights.config, options.run.context),
-                  choose_tuning(model.weights, options.run).tuning);
+                  choose_tuning(model.weights, options.run).tuning, options.run.cache);
 
   using SpecialTokens = Tokenizer::SpecialTokens;
   std::vector<TokenId> prompt;

@@ -32,8 +32,8 @@ std::string_view name(EndReason reason) {
 }
 
 Session::Session(const Weights& weights, const Tokenizer& tokenizer, const KernelTable& kernels,
-                 ThreadPool& pool, uint32_t context, const Tuning& tuning)
-    : tokenizer_(tokenizer), cache_(weights.config, context), executor_(weights, kernels, pool, tuning) {}
+                 ThreadPool& pool, uint32_t context, const Tuning& tuning, CacheFormats cache)
+    : tokenizer_(tokenizer), cache_(weights, context, cache), executor_(weights, kernels, pool, tuning) {}
 
 uint32_t Session::prefill(std::span<const TokenId> prompt) {
   // The last token must run, for its logits.

@@ -42,7 +42,7 @@ class Session {
  public:
   // `context` tokens of room, prompt and answer together.
   Session(const Weights& weights, const Tokenizer& tokenizer, const KernelTable& kernels, ThreadPool& pool,
-          uint32_t context, const Tuning& tuning = {});
+          uint32_t context, const Tuning& tuning = {}, CacheFormats cache = {});
 
   uint32_t context() const { return cache_.capacity(); }
   // The tokens in the cache.

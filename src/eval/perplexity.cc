@@ -57,7 +57,7 @@ void after_window(const WindowCallback& on_window, uint64_t done, uint64_t total
 PerplexityResult perplexity(Executor& executor, const Tokenizer& tokenizer, std::span<const TokenId> tokens,
                             const WindowOptions& options, const WindowCallback& on_window) {
   const Windows windows(tokenizer, tokens, options);
-  KvCache cache(executor.weights().config, options.window);
+  KvCache cache(executor.weights(), options.window, options.cache);
   std::vector<double> losses(windows.count() * windows.scored());
   for (uint64_t index = 0; index < windows.count(); ++index) {
     const std::vector<TokenId> window = windows.tokens(index);
@@ -87,8 +87,8 @@ KlResult kl_divergence(Executor& executor, Executor& reference, const Tokenizer&
          reference.weights().config.vocabulary);
   }
   const Windows windows(tokenizer, tokens, options);
-  KvCache cache(executor.weights().config, options.window);
-  KvCache reference_cache(reference.weights().config, options.window);
+  KvCache cache(executor.weights(), options.window, options.cache);
+  KvCache reference_cache(reference.weights(), options.window, options.reference_cache);
   const uint64_t scored = windows.count() * windows.scored();
   std::vector<double> kl(scored), same_top(scored), losses(scored), reference_losses(scored);
   for (uint64_t index = 0; index < windows.count(); ++index) {

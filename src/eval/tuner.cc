@@ -52,7 +52,7 @@ class Tuner {
   Tuner(const Weights& weights, const KernelTable& kernels, ThreadPool& pool, const TunerOptions& options)
       : options_(options),
         vocabulary_(weights.config.vocabulary),
-        cache_(weights.config,
+        cache_(weights,
                std::min(std::max(options.most_prompt, kFewPasses[3]), weights.config.context_length)),
         executor_(weights, kernels, pool),
         usual_{.prompt_threads = options.processors, .decode_threads = options.processors} {

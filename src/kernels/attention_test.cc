@@ -1,6 +1,7 @@
 // Attention of every table: the scalar table against softmax in double, all others against the scalar one's
 // bits.
 #include <cmath>
+#include <span>
 
 #include "base/half.h"
 #include "kernels/test_support.h"
@@ -13,31 +14,75 @@ struct Problem {
   uint32_t group_heads;
   uint32_t tokens;
   uint32_t first_position;
+  CacheFormat key_format;
+  CacheFormat value_format;
   std::vector<float> queries;                   // (tokens, group_heads, head_dim)
-  std::vector<uint16_t> keys, values;           // as AttentionJob wants them
-  std::vector<float> plain_keys, plain_values;  // (keys, head_dim)
+  std::vector<std::byte> keys, values;          // as CachedHead wants them
+  std::vector<float> key_scales, value_scales;  // of codes
+  std::vector<float> shifts;                    // (256 keys each, head_dim)
+  std::vector<float> plain_keys, plain_values;  // (keys, head_dim), what is cached means; keys with shifts
 
   uint32_t key_count() const { return first_position + tokens; }
 };
 
+// Puts `row`, of head_dim, into a cache of any format; it becomes what the cache then means.
+void put(CacheFormat format, std::vector<std::byte>& data, std::vector<float>& scales, size_t float_index,
+         size_t float_step, size_t code_index, size_t code_step, size_t code_group, std::span<float> row) {
+  if (format == kCacheQ8) {
+    float largest = 0;
+    for (const float value : row) largest = std::max(largest, std::fabs(value));
+    scales.push_back(largest / 127);
+    for (size_t d = 0; d < row.size(); ++d) {
+      const auto code = static_cast<int8_t>(std::lround(row[d] / scales.back()));
+      const size_t index = code_index + d / code_group * code_step + d % code_group;
+      data[index] = static_cast<std::byte>(code);
+      row[d] = static_cast<float>(code) * scales.back();
+    }
+    return;
+  }
+  for (size_t d = 0; d < row.size(); ++d) {
+    const size_t index = float_index + d * float_step;
+    if (format == kCacheF32) {
+      std::memcpy(&data[index * 4], &row[d], 4);
+    } else {
+      const uint16_t half = float_to_half(row[d]);
+      std::memcpy(&data[index * 2], &half, 2);
+      row[d] = half_to_float(half);
+    }
+  }
+}
+
 Problem make_problem(uint32_t head_dim, uint32_t group_heads, uint32_t tokens, uint32_t first_position,
-                     float query_magnitude, Random& random) {
-  Problem problem{head_dim, group_heads, tokens, first_position, {}, {}, {}, {}, {}};
+                     float query_magnitude, Random& random, CacheFormat key_format = kCacheF16,
+                     CacheFormat value_format = kCacheF16, float shift_magnitude = 0) {
+  Problem problem{};
+  problem.head_dim = head_dim;
+  problem.group_heads = group_heads;
+  problem.tokens = tokens;
+  problem.first_position = first_position;
+  problem.key_format = key_format;
+  problem.value_format = value_format;
   problem.queries = random.floats(size_t{tokens} * group_heads * head_dim, query_magnitude);
   const uint32_t padded = (problem.key_count() + 31) / 32 * 32;
-  problem.keys.resize(size_t{padded} * head_dim);
-  problem.values.resize(size_t{padded} * head_dim);
+  problem.keys.resize(size_t{padded} * head_dim * 4);
+  problem.values.resize(size_t{padded} * head_dim * 4);
+  if (shift_magnitude > 0) {
+    problem.shifts = random.floats(size_t{padded / kKeyShift + 1} * head_dim, shift_magnitude);
+    std::fill_n(problem.shifts.begin(), head_dim, 0.0F);
+  }
   for (uint32_t j = 0; j < padded; ++j) {
-    for (uint32_t d = 0; d < head_dim; ++d) {
-      // Keys beyond the visible ones hold large numbers: using them would show.
-      const float magnitude = j < problem.key_count() ? 1.0F : 1000.0F;
-      const uint16_t key = float_to_half(random.uniform(-magnitude, magnitude));
-      const uint16_t value = float_to_half(random.uniform(-magnitude, magnitude));
-      problem.keys[(size_t{j / 32} * head_dim + d) * 32 + j % 32] = key;
-      problem.values[size_t{j} * head_dim + d] = value;
-      problem.plain_keys.push_back(half_to_float(key));
-      problem.plain_values.push_back(half_to_float(value));
-    }
+    // Keys beyond the visible ones hold large numbers: using them would show.
+    const float magnitude = j < problem.key_count() ? 1.0F : 1000.0F;
+    std::vector<float> key = random.floats(head_dim, magnitude);
+    std::vector<float> value = random.floats(head_dim, magnitude);
+    const size_t tile = size_t{j / 32} * 32 * head_dim;
+    put(key_format, problem.keys, problem.key_scales, tile + j % 32, 32, tile + j % 32 * 4, 128, 4, key);
+    put(value_format, problem.values, problem.value_scales, size_t{j} * head_dim, 1,
+        size_t{j / 4 * 4} * head_dim + j % 4, 4, 1, value);
+    for (uint32_t d = 0; d < head_dim && !problem.shifts.empty(); ++d)
+      key[d] += problem.shifts[size_t{j / kKeyShift} * head_dim + d];
+    problem.plain_keys.insert(problem.plain_keys.end(), key.begin(), key.end());
+    problem.plain_values.insert(problem.plain_values.end(), value.begin(), value.end());
   }
   return problem;
 }
@@ -47,19 +92,22 @@ std::vector<float> attend(const KernelTable& table, const Problem& problem, uint
   std::vector<float> out(problem.tokens * stride, NAN);
   AlignedBuffer scratch(table.attention->scratch_bytes(problem.head_dim));
   for (uint32_t token = 0; token < problem.tokens; token += tokens_per_call) {
-    const AttentionJob job = {problem.queries.data(),
-                              stride,
-                              problem.group_heads,
-                              problem.head_dim,
-                              token,
-                              std::min(problem.tokens, token + tokens_per_call),
-                              problem.first_position,
-                              problem.keys.data(),
-                              problem.values.data(),
-                              1.0F / std::sqrt(static_cast<float>(problem.head_dim)),
-                              out.data(),
-                              stride,
-                              scratch.as<float>()};
+    const AttentionJob job = {
+        .queries = problem.queries.data(),
+        .query_stride = stride,
+        .group_heads = problem.group_heads,
+        .head_dim = problem.head_dim,
+        .first_token = token,
+        .end_token = std::min(problem.tokens, token + tokens_per_call),
+        .first_position = problem.first_position,
+        .keys = {problem.key_format, problem.keys.data(), problem.key_scales.data()},
+        .values = {problem.value_format, problem.values.data(), problem.value_scales.data()},
+        .shifts = problem.shifts.empty() ? nullptr : problem.shifts.data(),
+        .scale = 1.0F / std::sqrt(static_cast<float>(problem.head_dim)),
+        .out = out.data(),
+        .out_stride = stride,
+        .scratch = scratch.as<float>(),
+    };
     table.attention->attend(&job);
   }
   return out;
@@ -101,45 +149,79 @@ class AttentionTest : public testing::TestWithParam<std::string> {
   const KernelTable table_ = kernels_up_to(GetParam());
 };
 
+constexpr CacheFormat kFormats[] = {kCacheF32, kCacheF16, kCacheQ8};
+
+void expect_equal_bits(std::span<const float> out, std::span<const float> expected) {
+  for (size_t i = 0; i < out.size(); ++i) ASSERT_EQ(bits_of(out[i]), bits_of(expected[i])) << "element " << i;
+}
+
 TEST_P(AttentionTest, EqualsTheScalarTable) {
   const KernelTable scalar = kernels_up_to("scalar");
   Random random(11);
-  for (const uint32_t head_dim : {32U, 64U, 96U, 128U}) {
+  int combination = 0;  // of formats: each shape takes the next one
+  for (const uint32_t head_dim : {16U, 32U, 64U, 80U, 96U, 128U}) {
     for (const uint32_t group_heads : {1U, 3U, 7U}) {
       for (const uint32_t first_position : {0U, 1U, 30U, 31U, 32U, 33U, 100U}) {
         for (const uint32_t tokens : {1U, 2U, 5U, 40U}) {
+          const CacheFormat keys = kFormats[combination % 3];
+          const CacheFormat values = kFormats[combination / 3 % 3];
+          ++combination;
           SCOPED_TRACE(testing::Message() << "head_dim " << head_dim << ", heads " << group_heads
-                                          << ", position " << first_position << ", tokens " << tokens);
-          const Problem problem = make_problem(head_dim, group_heads, tokens, first_position, 4.0F, random);
+                                          << ", position " << first_position << ", tokens " << tokens
+                                          << ", formats " << keys << " and " << values);
+          const Problem problem =
+              make_problem(head_dim, group_heads, tokens, first_position, 4.0F, random, keys, values);
           const std::vector<float> expected = attend(scalar, problem, tokens);
-          for (const uint32_t tokens_per_call : {tokens, 3U}) {
-            const std::vector<float> out = attend(table_, problem, tokens_per_call);
-            for (size_t i = 0; i < out.size(); ++i)
-              ASSERT_EQ(bits_of(out[i]), bits_of(expected[i])) << "element " << i;
-          }
+          for (const uint32_t tokens_per_call : {tokens, 3U})
+            expect_equal_bits(attend(table_, problem, tokens_per_call), expected);
         }
       }
     }
   }
 }
 
+TEST_P(AttentionTest, EqualsTheScalarTableWithShifts) {
+  const KernelTable scalar = kernels_up_to("scalar");
+  Random random(14);
+  for (const CacheFormat keys : kFormats) {
+    for (const CacheFormat values : kFormats) {
+      SCOPED_TRACE(testing::Message() << "formats " << keys << " and " << values);
+      const Problem problem = make_problem(64, 7, 9, 508, 4.0F, random, keys, values, 3.0F);
+      expect_equal_bits(attend(table_, problem, 9), attend(scalar, problem, 9));
+    }
+  }
+}
+
 TEST_P(AttentionTest, IsSoftmaxOfScores) {
   Random random(12);
-  for (const float magnitude : {0.0F, 1.0F, 30.0F}) {
-    const Problem problem = make_problem(64, 7, 9, 70, magnitude, random);
-    const std::vector<float> out = attend(table_, problem, problem.tokens);
-    const std::vector<double> expected = exact_attention(problem);
-    // A score is a sum of 64 products of at most `magnitude`, over 8: it rounds by up to 64 x 8 x magnitude x
-    // 2^-24, which is the relative error of a weight; 79 weights and values below 1 are summed after that.
-    const double tolerance = (2 * 64 * 8 * magnitude + 4 * 79) * 0x1p-24;
-    for (size_t i = 0; i < out.size(); ++i) ASSERT_NEAR(out[i], expected[i], tolerance) << "element " << i;
+  for (const CacheFormat keys : kFormats) {
+    for (const CacheFormat values : kFormats) {
+      for (const float magnitude : {0.0F, 1.0F, 30.0F}) {
+        SCOPED_TRACE(testing::Message()
+                     << "formats " << keys << " and " << values << ", queries up to " << magnitude);
+        const Problem problem = make_problem(64, 7, 9, 300, magnitude, random, keys, values, 2.0F);
+        const std::vector<float> out = attend(table_, problem, problem.tokens);
+        const std::vector<double> expected = exact_attention(problem);
+        // A score is a sum of 64 products of at most 3 x magnitude, over 8: it rounds by up to 64 x 24 x
+        // magnitude x 2^-24, which is the relative error of a weight; 309 weights and values below 1 are
+        // summed after that. Codes of queries are off by half a step, magnitude / 32512, in each of 64
+        // products; those of weights by 1 / 32512 of the tile's largest weight.
+        double tolerance = (2 * 64 * 24 * magnitude + 4 * 309) * 0x1p-24;
+        if (keys == kCacheQ8) tolerance += 2 * 64 / 8.0 * magnitude / 32512;
+        if (values == kCacheQ8) tolerance += 309 / 32512.0;
+        for (size_t i = 0; i < out.size(); ++i)
+          ASSERT_NEAR(out[i], expected[i], tolerance) << "element " << i;
+      }
+    }
   }
 }
 
 TEST_P(AttentionTest, HugeScoresStayFinite) {
   Random random(13);
-  const Problem problem = make_problem(64, 2, 4, 40, 1e4F, random);
-  for (const float value : attend(table_, problem, problem.tokens)) ASSERT_TRUE(std::isfinite(value));
+  for (const CacheFormat format : kFormats) {
+    const Problem problem = make_problem(64, 2, 4, 40, 1e4F, random, format, format);
+    for (const float value : attend(table_, problem, problem.tokens)) ASSERT_TRUE(std::isfinite(value));
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Tables, AttentionTest, testing::ValuesIn(supported_tables()), table_test_name);

@@ -48,6 +48,7 @@ struct Simd {
   static Vector multiply(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
   static Vector divide(Vector a, Vector b) { return _mm256_div_ps(a, b); }
   static Vector larger(Vector a, Vector b) { return _mm256_max_ps(a, b); }
+  static Vector magnitude(Vector a) { return _mm256_andnot_ps(broadcast(-0.0F), a); }
   static Vector negate(Vector a) { return _mm256_xor_ps(a, broadcast(-0.0F)); }
   static Vector fma(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
 

@@ -5,12 +5,61 @@
 #include "kernels/simd_vector.h"
 
 namespace stonechat::avx2 {
+namespace {
+
+// Wide codes as 16 bits, multiplied by VPMADDWD with keys and values that are widened to as many: two sums an
+// output, four outputs a vector.
+struct Dots {
+  using Simd = avx2::Simd;
+  static constexpr uint32_t kRows = 3;  // 12 sums
+  struct Sum {
+    __m256i first, second;
+  };
+  struct Keys {
+    __m256i first, second;
+  };
+  using Values = Keys;
+
+  static int32_t put_query(__m256 scaled, uint8_t* row, uint32_t depth, uint32_t first) {
+    put_weight(scaled, row, depth, first);
+    return 0;
+  }
+  static void put_weight(__m256 scaled, uint8_t* row, uint32_t, uint32_t first) {
+    const __m256i code = _mm256_cvtps_epi32(scaled);
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(code), _mm256_extracti128_si256(code, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(row + size_t{2} * first), words);
+  }
+  static Keys load_keys(const int8_t* p) { return {widen(p), widen(p + 16)}; }
+  static Values load_values(const int8_t* p) { return load_keys(p); }
+  static __m256i query(const uint8_t* row, uint32_t, uint32_t first) {
+    int64_t four;
+    memcpy(&four, row + size_t{2} * first, sizeof four);
+    return _mm256_set1_epi64x(four);
+  }
+  static __m256i weight(const uint8_t* row, uint32_t depth, uint32_t first) {
+    return query(row, depth, first);
+  }
+  static void add(Sum& sum, const Keys& keys, __m256i codes) {
+    sum.first = _mm256_add_epi32(sum.first, _mm256_madd_epi16(keys.first, codes));
+    sum.second = _mm256_add_epi32(sum.second, _mm256_madd_epi16(keys.second, codes));
+  }
+  static __m256 to_float(const Sum& sum, int32_t = 0) {
+    const __m256i mixed = _mm256_hadd_epi32(sum.first, sum.second);  // outputs 0 1 4 5 2 3 6 7
+    return _mm256_cvtepi32_ps(_mm256_permute4x64_epi64(mixed, 0b11'01'10'00));
+  }
+
+ private:
+  static __m256i widen(const int8_t* p) {
+    return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+};
+
+}  // namespace
 
 constinit const LinearKernels kF32Linear = SimdLinearFloat<Simd, FormatF32<Simd>>::kernels();
 constinit const LinearKernels kF16Linear = SimdLinearFloat<Simd, FormatF16<Simd>>::kernels();
 constinit const LinearKernels kBf16Linear = SimdLinearFloat<Simd, FormatBf16<Simd>>::kernels();
-constinit const AttentionKernels kAttention = {SimdAttention<Simd>::scratch_bytes,
-                                               SimdAttention<Simd>::attend};
+constinit const AttentionKernels kAttention = SimdAttention<Dots>::kernels();
 constinit const VectorKernels kVector = {SimdVector<Simd>::rms_norm, SimdVector<Simd>::rope,
                                          SimdVector<Simd>::silu_multiply, SimdVector<Simd>::to_half};
 

@@ -77,6 +77,25 @@ struct LinearKernels {
   void (*multiply)(const LinearJob* job) noexcept;
 };
 
+// How the keys or the values of a head are cached: as floats, or as codes of 8 bits with one scale a
+// position.
+enum CacheFormat { kCacheF32, kCacheF16, kCacheQ8 };
+
+// One head's keys or values. Memory up to the next multiple of 32 positions is readable and finite. With D =
+// head_dim, key j's dimension d is at
+//   floats   [(j / 32 * D + d) * 32 + j % 32]
+//   codes    [(j / 32 * D + d / 4 * 4) * 32 + j % 32 * 4 + d % 4]
+// and value j's dimension d at
+//   floats   [j * D + d]
+//   codes    [(j / 4 * D + d) * 4 + j % 4]
+struct CachedHead {
+  CacheFormat format;
+  const void* data;
+  const float* scales;  // of codes: the number is code * scales[j]; null for floats
+};
+
+inline constexpr uint32_t kKeyShift = 256;  // keys that share a shift
+
 // Causal attention of some tokens' query heads that share one key/value head.
 struct AttentionJob {
   // Query of token t, head h of the group: queries + t * query_stride + h * head_dim; outputs likewise.
@@ -87,10 +106,10 @@ struct AttentionJob {
   uint32_t first_token;  // tokens [first_token, end_token) of the batch
   uint32_t end_token;
   uint32_t first_position;  // token t sees the keys 0 .. first_position + t
-  // Cache of this head, binary16. Key j, dimension d: keys[(j / 32 * head_dim + d) * 32 + j % 32]. Value j,
-  // dimension d: values[j * head_dim + d]. Memory up to the next multiple of 32 keys is readable and finite.
-  const uint16_t* keys;
-  const uint16_t* values;
+  CachedHead keys;
+  CachedHead values;
+  // What key j lacks, shifts[j / 256 * head_dim + d], as far as it differs from what key 0 lacks; or null.
+  const float* shifts;
   float scale;
   float* out;
   size_t out_stride;
@@ -98,16 +117,27 @@ struct AttentionJob {
 };
 
 // For each query q, with m = -infinity, l = 0, acc[] = 0, for each tile of 32 keys that has a visible one:
-//   s[j] = (for d = 0, 1, ...: dot = fma(q[d], key[j][d], dot)) * scale, -infinity where j isn't visible
-//   m' = max(m, max s); c = exp(m - m') (0 in the first tile); p[j] = exp(s[j] - m'), exactly 0 where not
-//   visible l = fma(l, c, tree(p)) with tree() of 32 values: halves added until one is left, p[i] + p[i +
-//   16], then 8, 4, 2, 1 acc[d] = acc[d] * c; for j = 0, 1, ... while visible: acc[d] = fma(p[j],
-//   value[j][d], acc[d]);  m = m'
-// and out[d] = acc[d] / l. exp() is that of VectorKernels.
+//   s[j] = fma(dot[j], f[j], c), -infinity where j isn't visible
+//   m' = max(m, max s); r = exp(m - m') (0 in the first tile); p[j] = exp(s[j] - m'), exactly 0 where not
+//   visible; l = fma(l, r, tree(p)), m = m'
+//   acc[d] = acc[d] * r, then the tile's values are added
+// and out[d] = acc[d] / l. exp() is that of VectorKernels. tree() of 32 values: halves added until one is
+// left, p[i] + p[i + 16], then 8, 4, 2, 1.
+//   Keys as floats: f[j] = scale; for d = 0, 1, ...: dot = fma(q[d], key[j][d], dot).
+//   Keys as codes: dot[j] = float(exact sum of code_q[d] * code[j][d]); f[j] = (d_q * scale) * scales[j].
+//   With a = max |q|: d_q = a / 16256; code_q = to-nearest-even(q * (16256 / a)); a <= 1e-30 gives 0 for all.
+//   c = tree() of 16 sums t[d % 16] = fma(q[d], shift[d], t[d % 16]), times scale; 0 without shifts.
+//   Values as floats: for j = 0, 1, ... while visible: acc[d] = fma(p[j], value[j][d], acc[d]).
+//   Values as codes: b = exp(max s - m') * max scales[j], over the tile's visible keys; code_p =
+//   to-nearest-even((p[j] * scales[j]) * (16256 / b)); acc[d] = fma(float(exact sum of code_p[j] *
+//   code[j][d]), b / 16256, acc[d]); b <= 1e-30 adds nothing.
+// 16256 = 127 * 128: a code is two digits of 7 bits, each for a product of 8-bit integers.
 struct AttentionKernels {
   size_t (*scratch_bytes)(uint32_t head_dim) noexcept;
   void (*attend)(const AttentionJob* job) noexcept;
 };
+
+inline constexpr float kFineCodes = 16256;  // largest code of queries and of softmax's weights
 
 // Element-wise and row-wise steps. `count` and `cols` are multiples of 16.
 //

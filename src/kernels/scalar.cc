@@ -163,33 +163,119 @@ size_t attention_scratch_bytes(uint32_t head_dim) noexcept {
   return round_up_64(head_dim * sizeof(float));
 }
 
-void attend_one(const AttentionJob* job, const float* query, uint32_t visible, float* out) noexcept {
+float key_at(const CachedHead& keys, uint32_t head_dim, uint32_t j, uint32_t d) noexcept {
+  const size_t index = (size_t{j} / kKeyTile * head_dim + d) * kKeyTile + j % kKeyTile;
+  return keys.format == kCacheF32 ? static_cast<const float*>(keys.data)[index]
+                                  : half_to_float(static_cast<const uint16_t*>(keys.data)[index]);
+}
+
+float value_at(const CachedHead& values, uint32_t head_dim, uint32_t j, uint32_t d) noexcept {
+  const size_t index = size_t{j} * head_dim + d;
+  return values.format == kCacheF32 ? static_cast<const float*>(values.data)[index]
+                                    : half_to_float(static_cast<const uint16_t*>(values.data)[index]);
+}
+
+int32_t key_code(const CachedHead& keys, uint32_t head_dim, uint32_t j, uint32_t d) noexcept {
+  const size_t tile = (size_t{j} / kKeyTile * head_dim + d / 4 * 4) * kKeyTile;
+  return static_cast<const int8_t*>(keys.data)[tile + j % kKeyTile * 4 + d % 4];
+}
+
+int32_t value_code(const CachedHead& values, uint32_t head_dim, uint32_t j, uint32_t d) noexcept {
+  return static_cast<const int8_t*>(values.data)[(size_t{j} / 4 * head_dim + d) * 4 + j % 4];
+}
+
+constexpr uint32_t kMostHeadDim = 256;
+
+// A query and its codes, where keys are codes.
+struct Query {
+  const float* values;
+  int32_t codes[kMostHeadDim];
+  float scale;  // of the codes
+};
+
+Query make_query(const AttentionJob* job, const float* values) noexcept {
+  Query query = {values, {}, 0};
+  if (job->keys.format != kCacheQ8) return query;
+  float largest = 0;
+  for (uint32_t d = 0; d < job->head_dim; ++d) largest = fmaxf(largest, fabsf(values[d]));
+  if (largest <= 1e-30F) return query;
+  query.scale = largest / kFineCodes;
+  const float inverse = kFineCodes / largest;
+  for (uint32_t d = 0; d < job->head_dim; ++d)
+    query.codes[d] = static_cast<int32_t>(rintf(values[d] * inverse));
+  return query;
+}
+
+// c of AttentionKernels for the keys from `key` on.
+float shift_of(const AttentionJob* job, const float* query, uint32_t key) noexcept {
+  if (job->shifts == nullptr) return 0;
+  const float* shift = job->shifts + size_t{key} / kKeyShift * job->head_dim;
+  float sums[kLanes] = {};
+  for (uint32_t d = 0; d < job->head_dim; ++d) sums[d % kLanes] = fmaf(query[d], shift[d], sums[d % kLanes]);
+  return tree_sum(sums, kLanes) * job->scale;
+}
+
+float score(const AttentionJob* job, const Query& query, uint32_t j, float shift) noexcept {
+  if (job->keys.format == kCacheQ8) {
+    int32_t dot = 0;
+    for (uint32_t d = 0; d < job->head_dim; ++d)
+      dot += query.codes[d] * key_code(job->keys, job->head_dim, j, d);
+    return fmaf(static_cast<float>(dot), (query.scale * job->scale) * job->keys.scales[j], shift);
+  }
+  float dot = 0;
+  for (uint32_t d = 0; d < job->head_dim; ++d)
+    dot = fmaf(query.values[d], key_at(job->keys, job->head_dim, j, d), dot);
+  return fmaf(dot, job->scale, shift);
+}
+
+// Adds the values of keys [first, first + keys) with their weights; `most` is what no weight exceeds.
+void add_values(const AttentionJob* job, uint32_t first, uint32_t keys, const float* weights, float most,
+                float* sums) noexcept {
+  if (job->values.format != kCacheQ8) {
+    for (uint32_t d = 0; d < job->head_dim; ++d) {
+      for (uint32_t j = 0; j < keys; ++j)
+        sums[d] = fmaf(weights[j], value_at(job->values, job->head_dim, first + j, d), sums[d]);
+    }
+    return;
+  }
+  float largest_scale = 0;
+  for (uint32_t j = 0; j < keys; ++j) largest_scale = fmaxf(largest_scale, job->values.scales[first + j]);
+  const float bound = most * largest_scale;
+  if (bound <= 1e-30F) return;
+  int32_t codes[kKeyTile];
+  for (uint32_t j = 0; j < keys; ++j) {
+    codes[j] =
+        static_cast<int32_t>(rintf((weights[j] * job->values.scales[first + j]) * (kFineCodes / bound)));
+  }
+  for (uint32_t d = 0; d < job->head_dim; ++d) {
+    int32_t sum = 0;
+    for (uint32_t j = 0; j < keys; ++j)
+      sum += codes[j] * value_code(job->values, job->head_dim, first + j, d);
+    sums[d] = fmaf(static_cast<float>(sum), bound / kFineCodes, sums[d]);
+  }
+}
+
+void attend_one(const AttentionJob* job, const float* values, uint32_t visible, float* out) noexcept {
   const uint32_t head_dim = job->head_dim;
+  const Query query = make_query(job, values);
   float* sums = job->scratch;
   for (uint32_t d = 0; d < head_dim; ++d) sums[d] = 0;
   float largest = -INFINITY;
   float total = 0;
   for (uint32_t first = 0; first < visible; first += kKeyTile) {
     const uint32_t keys = visible - first < kKeyTile ? visible - first : kKeyTile;
-    const uint16_t* tile = job->keys + size_t{first} * head_dim;
+    const float shift = shift_of(job, values, first);
     float scores[kKeyTile];
-    float new_largest = largest;
+    float tile_largest = -INFINITY;
     for (uint32_t j = 0; j < keys; ++j) {
-      float dot = 0;
-      for (uint32_t d = 0; d < head_dim; ++d)
-        dot = fmaf(query[d], half_to_float(tile[d * kKeyTile + j]), dot);
-      scores[j] = dot * job->scale;
-      new_largest = scores[j] > new_largest ? scores[j] : new_largest;
+      scores[j] = score(job, query, first + j, shift);
+      tile_largest = scores[j] > tile_largest ? scores[j] : tile_largest;
     }
+    const float new_largest = tile_largest > largest ? tile_largest : largest;
     const float correction = exp_shared(largest - new_largest);
     for (uint32_t j = 0; j < kKeyTile; ++j) scores[j] = j < keys ? exp_shared(scores[j] - new_largest) : 0.0F;
-    for (uint32_t d = 0; d < head_dim; ++d) {
-      float sum = sums[d] * correction;
-      for (uint32_t j = 0; j < keys; ++j) {
-        sum = fmaf(scores[j], half_to_float(job->values[size_t{first + j} * head_dim + d]), sum);
-      }
-      sums[d] = sum;
-    }
+    for (uint32_t d = 0; d < head_dim; ++d) sums[d] = sums[d] * correction;
+    add_values(job, first, keys, scores, exp_shared(tile_largest - new_largest), sums);
     total = fmaf(total, correction, tree_sum(scores, kKeyTile));
     largest = new_largest;
   }

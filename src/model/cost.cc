@@ -36,13 +36,14 @@ Cost layers_cost(const Weights& weights, uint64_t tokens) {
   return cost;
 }
 
-Cost attention_cost(const ModelConfig& config, uint64_t position, uint64_t tokens) {
+Cost attention_cost(const ModelConfig& config, CacheFormats formats, uint64_t position, uint64_t tokens) {
   const auto before = static_cast<double>(position);
   const auto count = static_cast<double>(tokens);
   const double visible = count * before + count * (count + 1) / 2;  // keys, all tokens together
   Cost cost;
   cost.attention_macs = 2 * visible * config.query_width();
-  cost.bytes = (before + count) * 2 * config.kv_width() * sizeof(uint16_t);
+  cost.bytes =
+      (before + count) * static_cast<double>(KvCache::token_bytes(config, 0, formats)) / config.layers;
   return cost;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "model/kv_cache.h"
 #include "model/weights.h"
 
 namespace stonechat {
@@ -11,7 +12,7 @@ namespace stonechat {
 struct Cost {
   double integer_macs = 0;    // multiply-adds with Q8_0 weights, in 8 bits
   double float_macs = 0;      // with F32, F16 and BF16 weights, in FP32
-  double attention_macs = 0;  // of scores and of weighted values, in FP32
+  double attention_macs = 0;  // of scores and of weighted values
   double bytes = 0;           // of packed weights, of cached keys and values; activations where said
 
   double weight_macs() const { return integer_macs + float_macs; }
@@ -29,6 +30,6 @@ Cost layers_cost(const Weights& weights, uint64_t tokens);
 
 // The attention of `tokens` tokens of one sequence behind `position` others, in one layer; the cache is read
 // once.
-Cost attention_cost(const ModelConfig& config, uint64_t position, uint64_t tokens);
+Cost attention_cost(const ModelConfig& config, CacheFormats formats, uint64_t position, uint64_t tokens);
 
 }  // namespace stonechat

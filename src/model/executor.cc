@@ -13,7 +13,8 @@ Executor::Executor(const Weights& weights, const KernelTable& kernels, ThreadPoo
     : weights_(weights),
       kernels_(kernels),
       pool_(pool),
-      rope_(rope_frequencies(weights.config, weights.rope_factors)) {
+      rope_(rope_frequencies(weights.config, weights.rope_factors)),
+      key_shifts_(weights, rope_frequencies(weights.config, weights.rope_factors)) {
   set_tuning(tuning);
 }
 
@@ -24,7 +25,7 @@ void Executor::set_tuning(const Tuning& tuning) {
 
 size_t Executor::buffer_bytes() const {
   return residual_.bytes() + normed_.bytes() + qkv_.bytes() + prepared_.bytes() + prepared_down_.bytes() +
-         half_.bytes() + scratch_.bytes() + hidden_.bytes() + logits_.bytes();
+         scratch_.bytes() + hidden_.bytes() + logits_.bytes();
 }
 
 void Executor::check(std::span<const SequenceTokens> sequences) const {
@@ -155,9 +156,11 @@ void Executor::forward_batch(std::span<const int32_t> tokens, std::span<const Ru
   residual_.reserve(size_t{count} * config.width * sizeof(float));
   normed_.reserve(size_t{count} * std::max(config.width, config.query_width()) * sizeof(float));
   qkv_.reserve(size_t{count} * (config.query_width() + 2 * config.kv_width()) * sizeof(float));
-  half_.reserve(size_t{count} * 2 * config.kv_width() * sizeof(uint16_t));
   scratch_.reserve(pool_.threads() * scratch_bytes());
-  for (const Run& run : runs) rope_.reserve(run.first_position + run.tokens);
+  for (const Run& run : runs) {
+    rope_.reserve(run.first_position + run.tokens);
+    key_shifts_.reserve(run.first_position + run.tokens);
+  }
 
   if (profile_ != nullptr) profile_->start();
   for (uint32_t token = 0; token < count; ++token) {
@@ -186,7 +189,8 @@ void Executor::attention(uint32_t layer, uint32_t tokens, std::span<const Run> r
   attend(layer, runs);
   lap(Step::kAttention, [&] {
     Cost cost;
-    for (const Run& run : runs) cost += attention_cost(config, run.first_position, run.tokens);
+    for (const Run& run : runs)
+      cost += attention_cost(config, run.cache->formats(), run.first_position, run.tokens);
     return cost;
   });
   prepare(normed_.as<float>(), layer_weights.attention_out, tokens);
@@ -199,7 +203,6 @@ void Executor::attention(uint32_t layer, uint32_t tokens, std::span<const Run> r
 void Executor::rotate_and_store(uint32_t layer, uint32_t tokens, std::span<const Run> runs) {
   const ModelConfig& config = weights_.config;
   const uint32_t qkv_width = config.query_width() + 2 * config.kv_width();
-  const std::vector<float>& key_offset = weights_.layers[layer].key_offset;
   const uint32_t rotated_heads = config.heads + config.kv_heads;  // queries and keys lie side by side
   for_tokens(tokens, 1, [&](uint32_t begin, uint32_t end) {
     for (const Run& run : runs) {
@@ -210,10 +213,10 @@ void Executor::rotate_and_store(uint32_t layer, uint32_t tokens, std::span<const
         kernels_.vector->rope(row, rotated_heads, config.head_dim, rope_.cosine(position),
                               rope_.sine(position));
         float* keys = row + config.query_width();
-        for (size_t i = 0; i < key_offset.size(); ++i) keys[i] -= key_offset[i];
-        uint16_t* half = half_.as<uint16_t>() + size_t{token} * 2 * config.kv_width();
-        kernels_.vector->to_half(keys, 2 * config.kv_width(), half);
-        run.cache->store(layer, position, half, half + config.kv_width());
+        if (const float* left_out = key_shifts_.left_out(layer, position); left_out != nullptr) {
+          for (uint32_t i = 0; i < config.kv_width(); ++i) keys[i] -= left_out[i];
+        }
+        run.cache->store(*kernels_.vector, layer, position, keys, keys + config.kv_width());
       }
     }
   });
@@ -257,6 +260,7 @@ void Executor::attend(uint32_t layer, std::span<const Run> runs) {
         .first_position = run.first_position,
         .keys = run.cache->keys(layer, item.kv_head),
         .values = run.cache->values(layer, item.kv_head),
+        .shifts = key_shifts_.shifts(layer, item.kv_head),
         .scale = 1.0F / std::sqrt(static_cast<float>(config.head_dim)),
         .out = normed_.as<float>() + size_t{run.first_token} * config.query_width() +
                size_t{item.kv_head} * group_heads * config.head_dim,

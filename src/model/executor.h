@@ -12,6 +12,7 @@
 #include "base/aligned_buffer.h"
 #include "base/thread_pool.h"
 #include "kernels/kernel_table.h"
+#include "model/key_shift.h"
 #include "model/kv_cache.h"
 #include "model/profile.h"
 #include "model/rope_table.h"
@@ -115,6 +116,7 @@ class Executor {
   ThreadPool& pool_;
   Tuning tuning_;
   RopeTable rope_;
+  KeyShiftTable key_shifts_;
   std::function<bool()> should_stop_;
   Profile* profile_ = nullptr;
 
@@ -124,7 +126,6 @@ class Executor {
   AlignedBuffer qkv_;       // (tokens, query_width + 2 kv_width)
   AlignedBuffer prepared_;  // of the layer's width
   AlignedBuffer prepared_down_;
-  AlignedBuffer half_;     // (tokens, 2 kv_width) binary16
   AlignedBuffer scratch_;  // one piece a thread
   AlignedBuffer hidden_;   // (hidden_rows, width), after the last norm
   AlignedBuffer logits_;

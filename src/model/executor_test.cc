@@ -185,7 +185,7 @@ TEST_F(ExecutorTest, EqualsPlainLoops) {
         model.make(5);
         const Weights weights = load(model);
         Executor executor(weights, kernels(), pool_);
-        KvCache cache(weights.config, 100);
+        KvCache cache(weights, 100);
         const auto tokens = some_tokens(70);
         executor.forward(cache, tokens);
         const auto logits = executor.last_logits();
@@ -205,7 +205,7 @@ TEST_F(ExecutorTest, TruncatedCachesGoOnAsIfNothingHadBeen) {
   const Weights weights = load(model);
   Executor executor(weights, kernels(), pool_);
   const auto tokens = some_tokens(40);
-  KvCache cache(weights.config, 40);
+  KvCache cache(weights, 40);
   executor.forward(cache, tokens);
   const auto expected = copy(executor.last_logits());
   cache.truncate(33);
@@ -218,7 +218,7 @@ TEST_F(ExecutorTest, RefusesWhatDoesNotFitAndDoesNothing) {
   model.make(9);
   const Weights weights = load(model);
   Executor executor(weights, kernels(), pool_);
-  KvCache cache(weights.config, 8);
+  KvCache cache(weights, 8);
   const auto message = [&](std::vector<int32_t> tokens) -> std::string {
     try {
       executor.forward(cache, tokens);

@@ -1,24 +1,116 @@
 #include "model/kv_cache.h"
 
 #include <cassert>
+#include <cmath>
 #include <cstring>
 
 #include "base/checked.h"
-#include "kernels/kernel_table.h"
 
 namespace stonechat {
+namespace {
 
-uint64_t KvCache::bytes_for(const ModelConfig& config, uint32_t capacity) {
-  return 2 * round_up(capacity, kKeyTile) * config.layers * config.kv_width() * sizeof(uint16_t);
+constexpr uint32_t kMostHeadDim = 256;
+
+size_t element_bytes(CacheFormat format) {
+  if (format == kCacheF32) return sizeof(float);
+  return format == kCacheF16 ? sizeof(uint16_t) : sizeof(int8_t);
 }
 
-KvCache::KvCache(const ModelConfig& config, uint32_t capacity)
-    : kv_heads_(config.kv_heads),
-      head_dim_(config.head_dim),
+// Of one head's position.
+size_t head_bytes(CacheFormat format, uint32_t head_dim) {
+  return head_dim * element_bytes(format) + (format == kCacheQ8 ? sizeof(float) : 0);
+}
+
+float quantize(const float* x, uint32_t count, int8_t* codes) {
+  // Numbers below 2^22 that are added to it are rounded to the nearest even integer.
+  constexpr float kRounder = 0x1.8p23F;
+  float largest = 0;
+  for (uint32_t i = 0; i < count; ++i) largest = std::fabs(x[i]) > largest ? std::fabs(x[i]) : largest;
+  const bool is_zero = largest <= 1e-30F;
+  const float inverse = is_zero ? 0.0F : 127.0F / largest;
+  for (uint32_t i = 0; i < count; ++i)
+    codes[i] = static_cast<int8_t>(static_cast<int32_t>((x[i] * inverse + kRounder) - kRounder));
+  return is_zero ? 0.0F : largest / 127.0F;
+}
+
+// Where element d of a position's row goes: `first` + d / `group` * `step` + d % `group`.
+template <typename T>
+struct Row {
+  size_t first;
+  size_t group;
+  size_t step;
+
+  void put(const T* from, uint32_t count, void* data) const {
+    T* to = static_cast<T*>(data) + first;
+    for (uint32_t d = 0; d < count; d += static_cast<uint32_t>(group), to += step)
+      std::memcpy(to, from + d, group * sizeof(T));
+  }
+};
+
+template <typename T>
+Row<T> key_row(uint32_t position, uint32_t head_dim) {
+  const size_t tile = size_t{position / kKeyTile} * kKeyTile * head_dim;
+  if constexpr (sizeof(T) == 1) return {tile + position % kKeyTile * 4, 4, 4 * kKeyTile};
+  return {tile + position % kKeyTile, 1, kKeyTile};
+}
+
+template <typename T>
+Row<T> value_row(uint32_t position, uint32_t head_dim) {
+  if constexpr (sizeof(T) == 1) return {size_t{position / 4 * 4} * head_dim + position % 4, 1, 4};
+  return {size_t{position} * head_dim, head_dim, head_dim};
+}
+
+}  // namespace
+
+std::string_view name(CacheFormat format) {
+  if (format == kCacheF32) return "f32";
+  return format == kCacheF16 ? "f16" : "q8_0";
+}
+
+std::optional<CacheFormat> cache_format_from_name(std::string_view text) {
+  for (const CacheFormat format : {kCacheF32, kCacheF16, kCacheQ8}) {
+    if (name(format) == text) return format;
+  }
+  return std::nullopt;
+}
+
+uint64_t KvCache::token_bytes(const ModelConfig& config, uint32_t wide_heads, CacheFormats formats) {
+  const uint32_t heads = config.layers * config.kv_heads;
+  const CacheFormat wide = formats.keys == kCacheQ8 ? kCacheF16 : formats.keys;
+  return heads * head_bytes(formats.values, config.head_dim) +
+         (heads - wide_heads) * head_bytes(formats.keys, config.head_dim) +
+         wide_heads * head_bytes(wide, config.head_dim);
+}
+
+KvCache::Store KvCache::make_store(CacheFormat format, const std::vector<bool>& wide_heads) const {
+  Store store;
+  size_t data = 0;
+  size_t scales = 0;
+  for (const bool is_wide : wide_heads) {
+    const CacheFormat of_head = is_wide && format == kCacheQ8 ? kCacheF16 : format;
+    store.heads.push_back({of_head, data, scales});
+    data += size_t{padded_capacity_} * head_dim_ * element_bytes(of_head);
+    if (of_head == kCacheQ8) scales += padded_capacity_;
+  }
+  store.data = AlignedBuffer(data, AlignedBuffer::Pages::kSmall);
+  store.scales = AlignedBuffer(scales * sizeof(float), AlignedBuffer::Pages::kSmall);
+  return store;
+}
+
+KvCache::KvCache(const Weights& weights, uint32_t capacity, CacheFormats formats)
+    : formats_(formats),
+      kv_heads_(weights.config.kv_heads),
+      head_dim_(weights.config.head_dim),
       capacity_(capacity),
       padded_capacity_(static_cast<uint32_t>(round_up(capacity, kKeyTile))),
-      keys_(bytes_for(config, capacity) / 2, AlignedBuffer::Pages::kSmall),
-      values_(bytes_for(config, capacity) / 2, AlignedBuffer::Pages::kSmall) {}
+      keys_(make_store(formats.keys, weights.wide_key_heads)),
+      values_(make_store(formats.values, std::vector<bool>(weights.wide_key_heads.size()))) {
+  assert(head_dim_ <= kMostHeadDim);
+}
+
+size_t KvCache::bytes() const {
+  return keys_.data.bytes() + keys_.scales.bytes() + values_.data.bytes() + values_.scales.bytes();
+}
 
 void KvCache::truncate(uint32_t length) {
   assert(length <= length_);
@@ -30,28 +122,45 @@ void KvCache::extend(uint32_t tokens) {
   length_ += tokens;
 }
 
-size_t KvCache::head_offset(uint32_t layer, uint32_t kv_head) const {
-  return (size_t{layer} * kv_heads_ + kv_head) * padded_capacity_ * head_dim_;
+CachedHead KvCache::head_of(const Store& store, size_t head) {
+  const Store::Head& of_head = store.heads[head];
+  return {of_head.format, store.data.data() + of_head.data,
+          of_head.format == kCacheQ8 ? store.scales.as<float>() + of_head.scales : nullptr};
 }
 
-void KvCache::store(uint32_t layer, uint32_t position, const uint16_t* keys, const uint16_t* values) {
+CachedHead KvCache::keys(uint32_t layer, uint32_t kv_head) const {
+  return head_of(keys_, head_index(layer, kv_head));
+}
+
+CachedHead KvCache::values(uint32_t layer, uint32_t kv_head) const {
+  return head_of(values_, head_index(layer, kv_head));
+}
+
+void KvCache::store(const VectorKernels& kernels, uint32_t layer, uint32_t position, const float* keys,
+                    const float* values) {
   assert(position < capacity_);
+  const auto put = [&](Store& store, size_t head, const float* x, auto row_of) {
+    const Store::Head& of_head = store.heads[head];
+    std::byte* data = store.data.data() + of_head.data;
+    if (of_head.format == kCacheF32) {
+      row_of(float{}).put(x, head_dim_, data);
+    } else if (of_head.format == kCacheF16) {
+      uint16_t halves[kMostHeadDim];
+      kernels.to_half(x, head_dim_, halves);
+      row_of(uint16_t{}).put(halves, head_dim_, data);
+    } else {
+      int8_t codes[kMostHeadDim];
+      store.scales.as<float>()[of_head.scales + position] = quantize(x, head_dim_, codes);
+      row_of(int8_t{}).put(codes, head_dim_, data);
+    }
+  };
   for (uint32_t head = 0; head < kv_heads_; ++head) {
-    const size_t offset = head_offset(layer, head);
-    uint16_t* tile = keys_.as<uint16_t>() + offset + size_t{position / kKeyTile} * kKeyTile * head_dim_;
-    for (uint32_t d = 0; d < head_dim_; ++d)
-      tile[d * kKeyTile + position % kKeyTile] = keys[head * head_dim_ + d];
-    std::memcpy(values_.as<uint16_t>() + offset + size_t{position} * head_dim_, values + head * head_dim_,
-                head_dim_ * sizeof(uint16_t));
+    const size_t index = head_index(layer, head);
+    put(keys_, index, keys + head * head_dim_,
+        [&]<typename T>(T) { return key_row<T>(position, head_dim_); });
+    put(values_, index, values + head * head_dim_,
+        [&]<typename T>(T) { return value_row<T>(position, head_dim_); });
   }
-}
-
-const uint16_t* KvCache::keys(uint32_t layer, uint32_t kv_head) const {
-  return keys_.as<uint16_t>() + head_offset(layer, kv_head);
-}
-
-const uint16_t* KvCache::values(uint32_t layer, uint32_t kv_head) const {
-  return values_.as<uint16_t>() + head_offset(layer, kv_head);
 }
 
 }  // namespace stonechat

@@ -1,49 +1,86 @@
-// The keys and values of one sequence, in binary16, in the layout that the attention kernels read.
+// The keys and values of one sequence in the layout that the attention kernels read: as floats, or as codes
+// of 8 bits with one scale a head and position (docs/kv-cache.md).
 //
 // Owns its memory, which the system hands out as it is first written. Not thread safe, but store() for
 // different positions may run at once.
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
 
 #include "base/aligned_buffer.h"
+#include "kernels/kernel_table.h"
 #include "model/config.h"
+#include "model/weights.h"
 
 namespace stonechat {
 
+// How keys and values are held; they may differ. Keys of Weights::wide_key_heads are never codes, but
+// binary16.
+struct CacheFormats {
+  CacheFormat keys = kCacheF16;
+  CacheFormat values = kCacheF16;
+
+  bool operator==(const CacheFormats&) const = default;
+};
+
+std::string_view name(CacheFormat format);  // "f32", "f16", "q8_0"
+std::optional<CacheFormat> cache_format_from_name(std::string_view name);
+
 class KvCache {
  public:
-  // Room for `capacity` tokens, at least 1. Error{kLimit} when the system has no memory for it.
-  KvCache(const ModelConfig& config, uint32_t capacity);
+  // Room for `capacity` tokens of this model, at least 1. Error{kLimit} when the system has no memory for it.
+  KvCache(const Weights& weights, uint32_t capacity, CacheFormats formats = {});
 
   uint32_t capacity() const { return capacity_; }
   uint32_t length() const { return length_; }  // tokens stored
-  size_t bytes() const { return keys_.bytes() + values_.bytes(); }
+  CacheFormats formats() const { return formats_; }
+  size_t bytes() const;
 
   // Forgets all tokens from position `length` on; appends positions that store() has filled.
   void truncate(uint32_t length);
   void extend(uint32_t tokens);
 
-  // Stores one token's keys and values of a layer, kv_heads x head_dim binary16 each.
-  void store(uint32_t layer, uint32_t position, const uint16_t* keys, const uint16_t* values);
+  // Stores one token's keys and values of a layer, kv_heads x head_dim each. As codes: with a = max |x| of a
+  // head, scale = a / 127 and code = to-nearest-even(x * (127 / a)); a <= 1e-30 gives 0.
+  void store(const VectorKernels& kernels, uint32_t layer, uint32_t position, const float* keys,
+             const float* values);
 
   // As AttentionJob wants them.
-  const uint16_t* keys(uint32_t layer, uint32_t kv_head) const;
-  const uint16_t* values(uint32_t layer, uint32_t kv_head) const;
+  CachedHead keys(uint32_t layer, uint32_t kv_head) const;
+  CachedHead values(uint32_t layer, uint32_t kv_head) const;
 
-  // Bytes that a cache of this capacity takes.
-  static uint64_t bytes_for(const ModelConfig& config, uint32_t capacity);
+  // Bytes that a token adds to a cache; of its heads, `wide_heads` are of those in Weights::wide_key_heads.
+  static uint64_t token_bytes(const ModelConfig& config, uint32_t wide_heads, CacheFormats formats);
 
  private:
-  size_t head_offset(uint32_t layer, uint32_t kv_head) const;
+  // Keys, or values, of all layers and heads.
+  struct Store {
+    // One layer's head: where its part of both buffers begins.
+    struct Head {
+      CacheFormat format;
+      size_t data;
+      size_t scales;
+    };
+    std::vector<Head> heads;  // (layers, kv_heads)
+    AlignedBuffer data;       // of each head padded_capacity * head_dim
+    AlignedBuffer scales;     // of each head padded_capacity, where it has codes
+  };
 
+  Store make_store(CacheFormat format, const std::vector<bool>& wide_heads) const;
+  size_t head_index(uint32_t layer, uint32_t kv_head) const { return size_t{layer} * kv_heads_ + kv_head; }
+  static CachedHead head_of(const Store& store, size_t head);
+
+  CacheFormats formats_;
   uint32_t kv_heads_;
   uint32_t head_dim_;
   uint32_t capacity_;
   uint32_t padded_capacity_;  // a multiple of kKeyTile
   uint32_t length_ = 0;
-  AlignedBuffer keys_;    // (layers, kv_heads, padded_capacity / 32, head_dim, 32)
-  AlignedBuffer values_;  // (layers, kv_heads, padded_capacity, head_dim)
+  Store keys_;
+  Store values_;
 };
 
 }  // namespace stonechat

@@ -1,8 +1,13 @@
 #include "model/memory_estimate.h"
 
 #include <algorithm>
+#include <span>
+#include <vector>
 
-#include "model/kv_cache.h"
+#include "base/checked.h"
+#include "base/error.h"
+#include "model/key_shift.h"
+#include "model/rope_table.h"
 
 namespace stonechat {
 namespace {
@@ -14,18 +19,36 @@ uint64_t packed_bytes(const gguf::TensorInfo& tensor) {
   return tensor.elements() / q8_0.block_elements * q8_0.block_bytes;
 }
 
+// How many heads Weights::wide_key_heads will tell; 0 where the biases can't be read as they are.
+uint32_t wide_key_heads(const gguf::Reader& file, const ModelConfig& config) {
+  const std::vector<double> frequencies = rope_frequencies(config, {});
+  uint32_t heads = 0;
+  std::vector<float> bias(config.kv_width());
+  for (uint32_t layer = 0; layer < config.layers; ++layer) {
+    const gguf::TensorInfo* tensor = file.find_tensor(fmt::format("blk.{}.attn_k.bias", layer));
+    if (tensor == nullptr || tensor->type != gguf::TensorType::kF32 || tensor->elements() != bias.size())
+      return 0;
+    file.read_rows(*tensor, 0, 1, std::as_writable_bytes(std::span(bias)));
+    for (uint32_t head = 0; head < config.kv_heads; ++head) {
+      const auto of_head = std::span(bias).subspan(size_t{head} * config.head_dim, config.head_dim);
+      heads += has_fast_bias(of_head, frequencies) ? 1 : 0;
+    }
+  }
+  return heads;
+}
+
 }  // namespace
 
 MemoryEstimate estimate_memory(const gguf::Reader& file, const ModelConfig& config, uint32_t context,
-                               uint32_t batch) {
+                               uint32_t batch, CacheFormats formats) {
   MemoryEstimate estimate;
   for (const auto& tensor : file.tensors()) estimate.weights_bytes += packed_bytes(tensor);
-  estimate.cache_bytes = KvCache::bytes_for(config, context);
+  estimate.cache_bytes =
+      round_up(context, kKeyTile) * KvCache::token_bytes(config, wide_key_heads(file, config), formats);
   const uint64_t widest = std::max(config.query_width(), config.width);
-  // Residual, normed, Q K V, gate and up, prepared activations (at most as large as floats), binary16 keys
-  // and values.
+  // Residual, normed, Q K V, gate and up, prepared activations (at most as large as floats).
   const uint64_t token_bytes = 4 * (uint64_t{config.width} + widest + config.query_width() +
-                                    3 * config.kv_width() + 3 * uint64_t{config.mlp_width});
+                                    2 * config.kv_width() + 3 * uint64_t{config.mlp_width});
   estimate.activation_bytes = std::min(batch, context) * token_bytes + 4 * uint64_t{config.vocabulary};
   return estimate;
 }

@@ -5,6 +5,7 @@
 
 #include "gguf/reader.h"
 #include "model/config.h"
+#include "model/kv_cache.h"
 
 namespace stonechat {
 
@@ -16,6 +17,6 @@ struct MemoryEstimate {
 };
 
 MemoryEstimate estimate_memory(const gguf::Reader& file, const ModelConfig& config, uint32_t context,
-                               uint32_t batch);
+                               uint32_t batch, CacheFormats formats = {});
 
 }  // namespace stonechat

@@ -42,7 +42,7 @@ class GoodFile {
     try {
       const Weights weights = Weights::load(gguf::Reader(path), kernels(), pool, {});
       Executor executor(weights, kernels(), pool);
-      KvCache cache(weights.config, 4);
+      KvCache cache(weights, 4);
       const std::vector<int32_t> tokens = {0, 1};
       executor.forward(cache, tokens);
       executor.last_logits();

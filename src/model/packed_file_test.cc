@@ -51,7 +51,7 @@ void pack(const std::string& in, const std::string& out, const KernelTable& tabl
 
 std::vector<float> logits_of(const Weights& weights, const KernelTable& table, ThreadPool& pool) {
   Executor executor(weights, table, pool);
-  KvCache cache(weights.config, 32);
+  KvCache cache(weights, 32);
   const std::vector<int32_t> tokens = {3, 1, 4, 1, 5, 9, 2, 6};
   executor.forward(cache, tokens);
   const auto logits = executor.last_logits();

@@ -49,17 +49,23 @@ TEST_F(ProfileTest, AttentionSeesAllKeysUpToItsOwn) {
   for (const auto& [position, tokens] : {std::pair{0U, 1U}, {0U, 5U}, {10U, 1U}, {100U, 33U}}) {
     double visible = 0;
     for (uint32_t token = 0; token < tokens; ++token) visible += position + token + 1;
-    const Cost cost = attention_cost(weights.config, position, tokens);
-    EXPECT_EQ(cost.attention_macs, visible * model_.heads * model_.head_dim * 2);
-    EXPECT_EQ(cost.bytes, (position + tokens) * model_.kv_heads * model_.head_dim * 2.0 * 2);
-    EXPECT_EQ(cost.weight_macs(), 0);
+    const auto bytes = [&](CacheFormats formats) {
+      const Cost cost = attention_cost(weights.config, formats, position, tokens);
+      EXPECT_EQ(cost.attention_macs, visible * model_.heads * model_.head_dim * 2);
+      EXPECT_EQ(cost.weight_macs(), 0);
+      return cost.bytes;
+    };
+    const double heads = (position + tokens) * model_.kv_heads;
+    EXPECT_EQ(bytes({kCacheF16, kCacheF16}), heads * model_.head_dim * (2.0 + 2));
+    EXPECT_EQ(bytes({kCacheF32, kCacheF16}), heads * model_.head_dim * (4.0 + 2));
+    EXPECT_EQ(bytes({kCacheQ8, kCacheQ8}), heads * 2 * (model_.head_dim + 4.0));
   }
 }
 
 TEST_F(ProfileTest, CountsTheStepsOfAForwardPass) {
   const Weights weights = load(gguf::TensorType::kQ8_0);
   Executor executor(weights, kernels(), pool_, /*max_batch=*/4);
-  KvCache cache(weights.config, 100);
+  KvCache cache(weights, 100);
   const std::vector<int32_t> tokens = {1, 2, 3, 4, 5, 6};
   executor.forward(cache, tokens);  // not recorded
 

@@ -64,7 +64,7 @@ class SchedulingTest : public testing::TestWithParam<std::tuple<std::string, ggu
   Bits expected_logits(const Tokens& tokens) {
     ThreadPool pool(1);
     Executor executor(plain_weights_, plain_table_, pool);
-    KvCache cache(plain_weights_.config, kContext);
+    KvCache cache(plain_weights_, kContext);
     executor.forward(cache, tokens, Wanted::kAll);
     return as_bits(executor.logits(0, executor.hidden_rows()));
   }
@@ -90,7 +90,7 @@ TEST_P(SchedulingTest, ThreadsAndBatchesDoNotChangeBits) {
     SCOPED_TRACE(testing::Message() << threads << " threads, batches of " << batch);
     ThreadPool pool(threads);
     Executor executor(weights_, table_, pool, batch);
-    KvCache cache(weights_.config, kContext);
+    KvCache cache(weights_, kContext);
     executor.forward(cache, tokens, Wanted::kAll);
     ASSERT_EQ(as_bits(executor.logits(0, executor.hidden_rows())), expected);
     // One row's logits alone are those among others.
@@ -104,7 +104,7 @@ TEST_P(SchedulingTest, CallsOfAnyLengthDoNotChangeBits) {
   ThreadPool pool(3);
   Executor executor(weights_, table_, pool, 16);
   for (const auto& lengths : {std::vector<size_t>{10, 65}, {1, 1, 33, 1, 39}, {31, 32, 11, 1}, {74, 1}}) {
-    KvCache cache(weights_.config, kContext);
+    KvCache cache(weights_, kContext);
     size_t done = 0;
     for (const size_t length : lengths) {
       executor.forward(cache, std::span(tokens).subspan(done, length));
@@ -130,7 +130,7 @@ TEST_P(SchedulingTest, SequencesDecodedTogetherAreSequencesAlone) {
       Executor executor(weights_, table_, pool, batch);
       std::vector<KvCache> caches;
       for (const size_t prompt : prompts) {
-        caches.emplace_back(weights_.config, kContext);
+        caches.emplace_back(weights_, kContext);
         executor.forward(caches.back(), std::span(tokens[caches.size() - 1]).first(prompt), Wanted::kNone);
         ASSERT_EQ(executor.hidden_rows(), 0U);
       }
@@ -171,7 +171,7 @@ TEST_P(SchedulingTest, PromptChunksAndDecodeTokensInOneCall) {
       Executor executor(weights_, table_, pool, batch);
       std::vector<KvCache> caches;
       for (size_t i = 0; i < sequences.size(); ++i) {
-        caches.emplace_back(weights_.config, kContext);
+        caches.emplace_back(weights_, kContext);
         if (sequences[i].before > 0)
           executor.forward(caches[i], std::span(tokens[i]).first(sequences[i].before), Wanted::kNone);
       }
@@ -206,7 +206,7 @@ TEST_P(SchedulingTest, APoolThatIsResizedBetweenTokensDoesNotChangeBits) {
   const Bits expected = expected_logits(tokens);
   ThreadPool pool(1);
   Executor executor(weights_, table_, pool);
-  KvCache cache(weights_.config, kContext);
+  KvCache cache(weights_, kContext);
   size_t done = 0;
   for (const auto& [threads, length] :
        {std::pair{1U, 20U}, {4U, 20U}, {2U, 1U}, {5U, 1U}, {1U, 1U}, {3U, 17U}}) {
@@ -251,7 +251,7 @@ TEST_P(SchedulingTest, TuningsDoNotChangeBits) {
     Executor fresh(weights_, table_, pool, tuning);
     switched.set_tuning(tuning);
     for (Executor* executor : {&fresh, &switched}) {
-      KvCache cache(weights_.config, kContext);
+      KvCache cache(weights_, kContext);
       executor->forward(cache, std::span(tokens).first(72), Wanted::kAll);
       if (tuning.prompt_threads != 0) {
         ASSERT_EQ(pool.threads(), tuning.prompt_threads);
@@ -276,7 +276,7 @@ TEST_P(SchedulingTest, AnInterruptedPromptGoesOnWhereItWas) {
   const Bits expected = expected_logits(tokens);
   ThreadPool pool(2);
   Executor executor(weights_, table_, pool, 16);
-  KvCache cache(weights_.config, kContext);
+  KvCache cache(weights_, kContext);
   int questions = 0;
   executor.set_should_stop([&] { return ++questions == 3; });
   try {

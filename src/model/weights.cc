@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "model/key_shift.h"
 #include "model/packed_file.h"
 #include "model/rope_table.h"
 #include "model/tensor_counts.h"
@@ -57,30 +58,13 @@ std::vector<float> load_qkv_bias(TensorShelf& shelf, const ModelConfig& config, 
   return bias;
 }
 
-// Some heads add biases of up to 211 to keys, which leaves binary16 no bits for the rest of such a dimension.
-// A vector that all keys of a head have in common changes no attention: it adds the same to all scores of a
-// query, and softmax takes that out again. Rotated biases differ by position, but in slow pairs, where the
-// large ones are, hardly: so there we cache keys without them (docs/decisions/0004-key-offset.md).
-std::vector<float> key_offset_of(const ModelConfig& config, const std::vector<float>& qkv_bias,
-                                 const std::vector<double>& frequencies) {
-  constexpr double kSlow = 1e-4;  // radians a position: 0.4 over 4,096 tokens
-  if (qkv_bias.empty()) return {};
-  std::vector<float> offset(config.kv_width());
-  for (uint32_t i = 0; i < config.kv_width(); ++i) {
-    const uint32_t pair = i % config.head_dim % (config.head_dim / 2);
-    offset[i] = frequencies[pair] <= kSlow ? qkv_bias[config.query_width() + i] : 0.0F;
-  }
-  return offset;
-}
-
 LayerWeights load_layer(TensorShelf& shelf, MatrixSource& matrices, const ModelConfig& config,
-                        const std::vector<double>& frequencies, uint32_t index) {
+                        uint32_t index) {
   const std::string prefix = fmt::format("blk.{}.", index);
   LayerWeights layer;
   layer.attention_norm = shelf.vector(prefix + "attn_norm.weight", config.width);
   layer.qkv = matrices.matrix(qkv_plan(config, index));
   layer.qkv_bias = load_qkv_bias(shelf, config, prefix);
-  layer.key_offset = key_offset_of(config, layer.qkv_bias, frequencies);
   layer.attention_out = matrices.matrix(attention_out_plan(config, index));
   layer.mlp_norm = shelf.vector(prefix + "ffn_norm.weight", config.width);
   layer.gate_up = matrices.matrix(gate_up_plan(config, index));
@@ -127,7 +111,9 @@ Weights Weights::load(const gguf::Reader& file, const KernelTable& kernels, Thre
   }
   const std::vector<double> frequencies = rope_frequencies(config, weights.rope_factors);
   for (uint32_t layer = 0; layer < config.layers; ++layer) {
-    weights.layers.push_back(load_layer(shelf, matrices, config, frequencies, layer));
+    weights.layers.push_back(load_layer(shelf, matrices, config, layer));
+    for (uint32_t head = 0; head < config.kv_heads; ++head)
+      weights.wide_key_heads.push_back(has_fast_bias(key_bias(weights, layer, head), frequencies));
   }
   shelf.check_all_taken();
 

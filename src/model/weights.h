@@ -20,7 +20,6 @@ struct LayerWeights {
   std::vector<float> attention_norm;  // (w)
   PackedMatrix qkv;                   // (q + k + k, w): query, key and value rows below each other
   std::vector<float> qkv_bias;        // (q + k + k), or empty
-  std::vector<float> key_offset;      // (k) subtracted from rotated keys before they are cached, or empty
   PackedMatrix attention_out;         // (w, q)
   std::vector<float> mlp_norm;        // (w)
   PackedMatrix gate_up;               // (m + m, w): 32 gate rows, their 32 up rows, and so on
@@ -32,7 +31,9 @@ struct Weights {
   PackedMatrix embedding;            // (v, w), also the head when `head` is empty
   std::optional<PackedMatrix> head;  // (v, w)
   std::vector<LayerWeights> layers;
-  std::vector<float> output_norm;   // (w)
+  std::vector<float> output_norm;  // (w)
+  // (layers, kv_heads) heads whose keys need more than 8 bits: see has_fast_bias().
+  std::vector<bool> wide_key_heads;
   std::vector<float> rope_factors;  // (head_dim / 2) divisors of the frequencies, or empty
 
   uint64_t file_bytes = 0;    // of the tensors as stored in the GGUF file

@@ -1,0 +1,26 @@
+#include "cache_flags.h"
+
+#include "base/error.h"
+
+namespace stonechat {
+
+CacheFormat parse_cache_format(const std::string& flag, const std::string& text) {
+  const auto format = cache_format_from_name(text);
+  if (!format) fail(ErrorKind::kUsage, "{}: expected f32, f16 or q8_0, got '{}'", flag, text);
+  return *format;
+}
+
+void add_cache_flags(CLI::App& command, CacheFormats& formats, const std::string& prefix,
+                     const std::string& what) {
+  const auto add = [&](const std::string& letter, const std::string& kind, CacheFormat& format) {
+    const std::string flag = "--" + prefix + "cache-type-" + letter;
+    const std::string short_form = prefix.empty() ? "; also -ct" + letter : "";
+    command.add_option_function<std::string>(
+        flag, [flag, &format](const std::string& text) { format = parse_cache_format(flag, text); },
+        "Type of cached " + kind + what + ": f32, f16 (default) or q8_0" + short_form);
+  };
+  add("k", "keys", formats.keys);
+  add("v", "values", formats.values);
+}
+
+}  // namespace stonechat

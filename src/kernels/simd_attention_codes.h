@@ -1,0 +1,147 @@
+// Scores with keys, and sums of values, that are codes of 8 bits: the steps of simd_attention.h for one tile
+// of 32 keys.
+//
+// `Dots` is an instruction set's way to multiply the wide codes of queries and softmax's weights (up to
+// 16256 in magnitude) with codes of 8 bits:
+//   Simd, kRows         rows multiplied together; kLanes outputs are summed in one Dots::Sum
+//   put_query, put_weight   store kLanes codes of a row of `depth`; a row takes 2 * depth bytes
+//   load_keys, load_values  kLanes outputs times 4 of the depth
+//   query, weight           4 codes of a row, for all lanes
+//   add(sum, operand, codes), to_float(sum), and for keys to_float(sum, sum of the row's codes)
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/kernel_table.h"
+
+namespace stonechat {
+
+template <typename Dots>
+class SimdAttentionCodes {
+ public:
+  using Simd = typename Dots::Simd;
+  static constexpr uint32_t kLanes = Simd::kLanes;
+
+  static constexpr size_t query_bytes(uint32_t head_dim) { return 2 * size_t{head_dim}; }
+  static constexpr size_t kWeightBytes = size_t{2} * kKeyTile;
+
+  // A query as codes (query_bytes). Returns their unit times `scale`; *sum becomes their sum.
+  static float put_query(const float* query, uint32_t head_dim, float scale, uint8_t* codes,
+                         int32_t* sum) noexcept {
+    Vector most = Simd::broadcast(0);
+    for (uint32_t d = 0; d < head_dim; d += kLanes)
+      most = Simd::larger(most, Simd::magnitude(Simd::load(query + d)));
+    const float largest = Simd::largest(most);
+    const bool is_zero = largest <= 1e-30F;
+    const Vector inverse = Simd::broadcast(is_zero ? 0.0F : kFineCodes / largest);
+    *sum = 0;
+    for (uint32_t d = 0; d < head_dim; d += kLanes)
+      *sum += Dots::put_query(Simd::multiply(Simd::load(query + d), inverse), codes, head_dim, d);
+    return is_zero ? 0.0F : (largest / kFineCodes) * scale;
+  }
+
+  // The weights of 32 keys times their values' scales times `inverse`, as codes (kWeightBytes).
+  static void put_weights(const float* weights, const float* scales, float inverse, uint8_t* codes) noexcept {
+    for (uint32_t j = 0; j < kKeyTile; j += kLanes) {
+      const Vector scaled = Simd::multiply(Simd::load(weights + j), Simd::load(scales + j));
+      Dots::put_weight(Simd::multiply(scaled, Simd::broadcast(inverse)), codes, kKeyTile, j);
+    }
+  }
+
+  // scores[row][key] = fma(query x key, factor * scales[key], shift) for rows [0, count) and all 32 keys.
+  template <typename Row>
+  static void score(const Row* rows, uint32_t count, const int8_t* keys, const float* scales,
+                    uint32_t head_dim, const uint8_t* queries, float* scores) noexcept {
+    for (uint32_t row = 0; row < count; row += Dots::kRows) {
+      score_up_to<Dots::kRows>(count - row, rows + row, keys, scales, head_dim,
+                               queries + row * query_bytes(head_dim), scores + row * kKeyTile);
+    }
+  }
+
+  // sums[row][d] = fma(weights x values, units[row], sums[row][d] * factors[row]), for rows [0, rows).
+  static void add_values(uint32_t rows, const int8_t* values, uint32_t head_dim, const uint8_t* weights,
+                         const float* units, const float* factors, float* sums) noexcept {
+    for (uint32_t row = 0; row < rows; row += Dots::kRows) {
+      add_up_to<Dots::kRows>(rows - row, values, head_dim, weights + row * kWeightBytes, units + row,
+                             factors + row, sums + size_t{row} * head_dim);
+    }
+  }
+
+ private:
+  using Vector = typename Simd::Vector;
+  using Sum = typename Dots::Sum;
+  static constexpr uint32_t kVectors = 2;  // of outputs, summed together
+
+  template <uint32_t kRows, typename Row>
+  static void score_rows(const Row* rows, const int8_t* keys, const float* scales, uint32_t head_dim,
+                         const uint8_t* queries, float* scores) noexcept {
+    for (uint32_t key = 0; key < kKeyTile; key += kVectors * kLanes) {
+      Sum sum[kRows][kVectors] = {};
+      for (uint32_t d = 0; d < head_dim; d += 4) {
+        typename Dots::Keys operand[kVectors];
+        for (uint32_t v = 0; v < kVectors; ++v)
+          operand[v] = Dots::load_keys(keys + (size_t{d} * kKeyTile + 4 * (key + v * kLanes)));
+        for (uint32_t r = 0; r < kRows; ++r) {
+          const auto codes = Dots::query(queries + r * query_bytes(head_dim), head_dim, d);
+          for (uint32_t v = 0; v < kVectors; ++v) Dots::add(sum[r][v], operand[v], codes);
+        }
+      }
+      for (uint32_t r = 0; r < kRows; ++r) {
+        for (uint32_t v = 0; v < kVectors; ++v) {
+          const uint32_t first = key + v * kLanes;
+          const Vector factor = Simd::multiply(Simd::broadcast(rows[r].factor), Simd::load(scales + first));
+          const Vector dot = Dots::to_float(sum[r][v], rows[r].query_sum);
+          Simd::store(scores + r * kKeyTile + first, Simd::fma(dot, factor, Simd::broadcast(rows[r].shift)));
+        }
+      }
+    }
+  }
+
+  // The first kRows of `count` rows, or all where they are fewer.
+  template <uint32_t kRows, typename Row>
+  static void score_up_to(uint32_t count, const Row* rows, const int8_t* keys, const float* scales,
+                          uint32_t head_dim, const uint8_t* queries, float* scores) noexcept {
+    if constexpr (kRows > 1) {
+      if (count < kRows) return score_up_to<kRows - 1>(count, rows, keys, scales, head_dim, queries, scores);
+    }
+    score_rows<kRows>(rows, keys, scales, head_dim, queries, scores);
+  }
+
+  template <uint32_t kRows, uint32_t kOutputs>
+  static void add_some(const int8_t* values, uint32_t head_dim, const uint8_t* weights, const float* units,
+                       const float* factors, float* sums) noexcept {
+    Sum sum[kRows][kOutputs] = {};
+    for (uint32_t j = 0; j < kKeyTile; j += 4) {
+      typename Dots::Values operand[kOutputs];
+      for (uint32_t v = 0; v < kOutputs; ++v)
+        operand[v] = Dots::load_values(values + size_t{j} * head_dim + size_t{4} * v * kLanes);
+      for (uint32_t r = 0; r < kRows; ++r) {
+        const auto codes = Dots::weight(weights + r * kWeightBytes, kKeyTile, j);
+        for (uint32_t v = 0; v < kOutputs; ++v) Dots::add(sum[r][v], operand[v], codes);
+      }
+    }
+    for (uint32_t r = 0; r < kRows; ++r) {
+      for (uint32_t v = 0; v < kOutputs; ++v) {
+        float* out = sums + size_t{r} * head_dim + v * kLanes;
+        const Vector before = Simd::multiply(Simd::load(out), Simd::broadcast(factors[r]));
+        Simd::store(out, Simd::fma(Dots::to_float(sum[r][v]), Simd::broadcast(units[r]), before));
+      }
+    }
+  }
+
+  template <uint32_t kRows>
+  static void add_up_to(uint32_t count, const int8_t* values, uint32_t head_dim, const uint8_t* weights,
+                        const float* units, const float* factors, float* sums) noexcept {
+    if constexpr (kRows > 1) {
+      if (count < kRows) return add_up_to<kRows - 1>(count, values, head_dim, weights, units, factors, sums);
+    }
+    uint32_t d = 0;
+    for (; d + kVectors * kLanes <= head_dim; d += kVectors * kLanes)
+      add_some<kRows, kVectors>(values + size_t{4} * d, head_dim, weights, units, factors, sums + d);
+    for (; d < head_dim; d += kLanes)
+      add_some<kRows, 1>(values + size_t{4} * d, head_dim, weights, units, factors, sums + d);
+  }
+};
+
+}  // namespace stonechat

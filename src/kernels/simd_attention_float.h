@@ -1,0 +1,121 @@
+// Scores with keys, and sums of values, that are floats: the steps of simd_attention.h for one tile of 32
+// keys.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/kernel_table.h"
+
+namespace stonechat {
+
+template <typename Simd>
+class SimdAttentionFloat {
+ public:
+  static constexpr uint32_t kLanes = Simd::kLanes;
+
+  // A tile's keys or values in FP32, in the cache's order: where they lie, or widened into `out`.
+  static const float* floats(const CachedHead& head, size_t first, uint32_t count, float* out) noexcept {
+    if (head.format == kCacheF32) return static_cast<const float*>(head.data) + first;
+    const uint16_t* halves = static_cast<const uint16_t*>(head.data) + first;
+    for (uint32_t i = 0; i < count; i += kLanes) Simd::store(out + i, Simd::widen_half(halves + i));
+    return out;
+  }
+
+  // scores[row][key] = fma(query x key, scale, shift) for rows [0, rows) and all 32 keys.
+  template <typename Row>
+  static void score(const Row* rows, uint32_t count, const float* keys, uint32_t head_dim, float scale,
+                    float* scores) noexcept {
+    for (uint32_t row = 0; row < count; row += Simd::kScoreRows)
+      score_up_to<Simd::kScoreRows>(count - row, rows + row, keys, head_dim, scale, scores + row * kKeyTile);
+  }
+
+  // sums[row][d] = sums[row][d] * factors[row], then += weights[row][key] * values[key][d] in the order of
+  // the `keys` keys, for rows [0, rows).
+  static void add_values(uint32_t rows, const float* values, uint32_t head_dim, uint32_t keys,
+                         const float* weights, const float* factors, float* sums) noexcept {
+    for (uint32_t row = 0; row < rows; row += Simd::kValueRows) {
+      add_up_to<Simd::kValueRows>(rows - row, values, head_dim, keys, weights + row * kKeyTile, factors + row,
+                                  sums + size_t{row} * head_dim);
+    }
+  }
+
+ private:
+  using Vector = typename Simd::Vector;
+  static constexpr uint32_t kKeyVectors = kKeyTile / kLanes;
+  static constexpr uint32_t kValueVectors = 4;  // vectors of a row's values summed together
+
+  template <uint32_t kRows, typename Row>
+  static void score_rows(const Row* rows, const float* keys, uint32_t head_dim, float scale,
+                         float* scores) noexcept {
+    Vector sum[kRows][kKeyVectors];
+    for (uint32_t r = 0; r < kRows; ++r) {
+      for (uint32_t v = 0; v < kKeyVectors; ++v) sum[r][v] = Simd::broadcast(0);
+    }
+    for (uint32_t d = 0; d < head_dim; ++d) {
+      for (uint32_t r = 0; r < kRows; ++r) {
+        const Vector query = Simd::broadcast(rows[r].query[d]);
+        for (uint32_t v = 0; v < kKeyVectors; ++v)
+          sum[r][v] = Simd::fma(query, Simd::load(keys + d * kKeyTile + v * kLanes), sum[r][v]);
+      }
+    }
+    for (uint32_t r = 0; r < kRows; ++r) {
+      const Vector shift = Simd::broadcast(rows[r].shift);
+      for (uint32_t v = 0; v < kKeyVectors; ++v) {
+        Simd::store(scores + r * kKeyTile + v * kLanes, Simd::fma(sum[r][v], Simd::broadcast(scale), shift));
+      }
+    }
+  }
+
+  // The first kRows of `count` rows, or all where they are fewer.
+  template <uint32_t kRows, typename Row>
+  static void score_up_to(uint32_t count, const Row* rows, const float* keys, uint32_t head_dim, float scale,
+                          float* scores) noexcept {
+    if constexpr (kRows > 1) {
+      if (count < kRows) return score_up_to<kRows - 1>(count, rows, keys, head_dim, scale, scores);
+    }
+    score_rows<kRows>(rows, keys, head_dim, scale, scores);
+  }
+
+  template <uint32_t kRows, uint32_t kVectors>
+  static void add_some(const float* values, uint32_t head_dim, uint32_t keys, const float* weights,
+                       const float* factors, float* sums) noexcept {
+    Vector sum[kRows][kVectors];
+    for (uint32_t r = 0; r < kRows; ++r) {
+      for (uint32_t v = 0; v < kVectors; ++v) {
+        const Vector before = Simd::load(sums + size_t{r} * head_dim + v * kLanes);
+        sum[r][v] = Simd::multiply(before, Simd::broadcast(factors[r]));
+      }
+    }
+    for (uint32_t j = 0; j < keys; ++j) {
+      Vector value[kVectors];
+      for (uint32_t v = 0; v < kVectors; ++v) {
+        value[v] = Simd::load(values + size_t{j} * head_dim + v * kLanes);
+        if (kRows > 1) Simd::keep(value[v]);
+      }
+      for (uint32_t r = 0; r < kRows; ++r) {
+        const Vector weight = Simd::broadcast(weights[r * kKeyTile + j]);
+        for (uint32_t v = 0; v < kVectors; ++v) sum[r][v] = Simd::fma(weight, value[v], sum[r][v]);
+      }
+    }
+    for (uint32_t r = 0; r < kRows; ++r) {
+      for (uint32_t v = 0; v < kVectors; ++v)
+        Simd::store(sums + size_t{r} * head_dim + v * kLanes, sum[r][v]);
+    }
+  }
+
+  template <uint32_t kRows>
+  static void add_up_to(uint32_t count, const float* values, uint32_t head_dim, uint32_t keys,
+                        const float* weights, const float* factors, float* sums) noexcept {
+    if constexpr (kRows > 1) {
+      if (count < kRows) return add_up_to<kRows - 1>(count, values, head_dim, keys, weights, factors, sums);
+    }
+    uint32_t d = 0;
+    for (; d + kValueVectors * kLanes <= head_dim; d += kValueVectors * kLanes)
+      add_some<kRows, kValueVectors>(values + d, head_dim, keys, weights, factors, sums + d);
+    for (; d < head_dim; d += kLanes)
+      add_some<kRows, 1>(values + d, head_dim, keys, weights, factors, sums + d);
+  }
+};
+
+}  // namespace stonechat
