@@ -20,6 +20,7 @@ struct Dots {
   };
   using Values = Keys;
 
+  static Sum zero() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
   static int32_t put_query(__m256 scaled, uint8_t* row, uint32_t depth, uint32_t first) {
     put_weight(scaled, row, depth, first);
     return 0;

@@ -22,12 +22,14 @@ struct Dots {
     __m512i codes;
   };
   struct Query {
-    __m512i high, low;
+    const uint8_t* high;
+    const uint8_t* low;
   };
   struct Weight {
     __m512i high, low;
   };
 
+  static Sum zero() { return {_mm512_setzero_si512(), _mm512_setzero_si512()}; }
   static int32_t put_query(__m512 scaled, uint8_t* row, uint32_t depth, uint32_t first) {
     const __m512i code = _mm512_cvtps_epi32(scaled);
     const __m512i high = _mm512_srai_epi32(_mm512_add_epi32(code, _mm512_set1_epi32(64)), 7);
@@ -43,18 +45,18 @@ struct Dots {
   }
   static Values load_values(const int8_t* p) { return {_mm512_loadu_si512(p)}; }
   static Query query(const uint8_t* row, uint32_t depth, uint32_t first) {
-    return {four(row + first), four(row + depth + first)};
+    return {row + first, row + depth + first};
   }
   static Weight weight(const uint8_t* row, uint32_t depth, uint32_t first) {
     return {four(row + first), four(row + depth + first)};
   }
   static void add(Sum& sum, const Keys& keys, const Query& query) {
-    sum.high = _mm512_dpbusd_epi32(sum.high, keys.codes, query.high);
-    sum.low = _mm512_dpbusd_epi32(sum.low, keys.codes, query.low);
+    add_broadcast(sum.high, keys.codes, query.high);
+    add_broadcast(sum.low, keys.codes, query.low);
   }
   static void add(Sum& sum, const Values& values, const Weight& weight) {
-    sum.high = _mm512_dpbusd_epi32(sum.high, weight.high, values.codes);
-    sum.low = _mm512_dpbusd_epi32(sum.low, weight.low, values.codes);
+    add_product(sum.high, weight.high, values.codes);
+    add_product(sum.low, weight.low, values.codes);
   }
   static __m512 to_float(const Sum& sum) { return _mm512_cvtepi32_ps(whole(sum)); }
   static __m512 to_float(const Sum& sum, int32_t query_sum) {
@@ -62,6 +64,15 @@ struct Dots {
   }
 
  private:
+  // By hand, as GCC copies a sum for each of these instructions.
+  static void add_product(__m512i& sum, __m512i a, __m512i b) {
+    asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+  }
+  static void add_broadcast(__m512i& sum, __m512i a, const uint8_t* four_codes) {
+    asm("vpdpbusd %2%{1to16%}, %1, %0"
+        : "+v"(sum)
+        : "v"(a), "m"(*reinterpret_cast<const uint8_t(*)[4]>(four_codes)));
+  }
   static void put_digits(__m512i high, __m512i low, uint8_t* row, uint32_t depth, uint32_t first) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(row + first), _mm512_cvtepi32_epi8(high));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(row + depth + first), _mm512_cvtepi32_epi8(low));

@@ -75,6 +75,7 @@ struct VnniWideDots {
     __m256i high, low;
   };
 
+  static Sum zero() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
   static int32_t put_query(__m256 scaled, uint8_t* row, uint32_t depth, uint32_t first) {
     const __m256i code = _mm256_cvtps_epi32(scaled);
     const __m256i high = _mm256_srai_epi32(_mm256_add_epi32(code, _mm256_set1_epi32(64)), 7);

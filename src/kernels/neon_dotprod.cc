@@ -1,5 +1,6 @@
-// The table for Arm with SDOT: Q8_0 products; the rest is that of neon.
+// The table for Arm with SDOT: Q8_0 products and those of cached codes; the rest is that of neon.
 #include "base/cpu_feature_bits.h"
+#include "kernels/neon_attention.h"
 #include "kernels/neon_limits.h"
 #include "kernels/neon_q8_0.h"
 #include "kernels/tables.h"
@@ -114,6 +115,89 @@ struct Kernel {
 
 constinit const LinearKernels kQ8_0LinearDotprod = Q8Linear<Kernel>::kernels();
 
+// Attention's wide codes as two digits of 8 bits, each multiplied by SDOT.
+struct AttentionDots {
+  static constexpr uint32_t kRows = 2;  // 16 sums, 4 operands, 4 of digits
+  static constexpr uint32_t kOutputs = 16;
+
+  static void put(uint8_t* codes, uint32_t depth, uint32_t i, int32x4_t four) {
+    const int32x4_t high = vshrq_n_s32(vaddq_s32(four, vdupq_n_s32(64)), 7);
+    put_digits(codes + i, high);
+    put_digits(codes + depth + i, vsubq_s32(four, vshlq_n_s32(high, 7)));
+  }
+  static const void* operand(const int8_t* tile, uint32_t, uint32_t, void*) { return tile; }
+
+  template <int kLane, uint32_t kCount>
+  [[gnu::always_inline]] static void add_four(const int8_t* operand, const int8x16_t (&high)[kCount],
+                                              const int8x16_t (&low)[kCount],
+                                              int32x4_t (&sum)[kCount][2][4]) {
+#pragma GCC unroll 4
+    for (uint32_t v = 0; v < 4; ++v) {
+      const int8x16_t four = vld1q_s8(operand + size_t{v} * 16);
+#pragma GCC unroll 2
+      for (uint32_t r = 0; r < kCount; ++r) {
+        sum[r][0][v] = vdotq_laneq_s32(sum[r][0][v], four, high[r], kLane);
+        sum[r][1][v] = vdotq_laneq_s32(sum[r][1][v], four, low[r], kLane);
+      }
+    }
+  }
+
+  template <uint32_t kCount>
+  static void multiply_rows(const int8_t* operand, uint32_t outputs, uint32_t depth, const int8_t* codes,
+                            int32_t* out) {
+    for (uint32_t output = 0; output < outputs; output += kOutputs) {
+      int32x4_t sum[kCount][2][4];
+#pragma GCC unroll 2
+      for (uint32_t r = 0; r < kCount; ++r) {
+#pragma GCC unroll 4
+        for (uint32_t v = 0; v < 4; ++v) sum[r][0][v] = sum[r][1][v] = vdupq_n_s32(0);
+      }
+      const int8_t* from = operand + size_t{4} * output;
+      const size_t step = size_t{4} * outputs;
+      for (uint32_t k = 0; k < depth; k += 16, from += 4 * step) {
+        int8x16_t high[kCount];
+        int8x16_t low[kCount];
+#pragma GCC unroll 2
+        for (uint32_t r = 0; r < kCount; ++r) {
+          high[r] = vld1q_s8(codes + size_t{2} * r * depth + k);
+          low[r] = vld1q_s8(codes + size_t{2} * r * depth + depth + k);
+        }
+        add_four<0>(from, high, low, sum);
+        add_four<1>(from + step, high, low, sum);
+        add_four<2>(from + 2 * step, high, low, sum);
+        add_four<3>(from + 3 * step, high, low, sum);
+      }
+#pragma GCC unroll 2
+      for (uint32_t r = 0; r < kCount; ++r) {
+#pragma GCC unroll 4
+        for (uint32_t v = 0; v < 4; ++v) {
+          vst1q_s32(out + size_t{r} * outputs + output + v * kLanes,
+                    vaddq_s32(vshlq_n_s32(sum[r][0][v], 7), sum[r][1][v]));
+        }
+      }
+    }
+  }
+
+  static void multiply(const void* operand, uint32_t outputs, uint32_t depth, uint32_t rows,
+                       const uint8_t* codes, int32_t* out) noexcept {
+    const auto* tile = static_cast<const int8_t*>(operand);
+    const auto* digits = reinterpret_cast<const int8_t*>(codes);
+    for (; rows >= kRows; rows -= kRows, digits += size_t{2} * kRows * depth, out += size_t{kRows} * outputs)
+      multiply_rows<kRows>(tile, outputs, depth, digits, out);
+    if (rows == 1) multiply_rows<1>(tile, outputs, depth, digits, out);
+  }
+
+ private:
+  static void put_digits(uint8_t* out, int32x4_t four) {
+    const int16x4_t words = vmovn_s32(four);
+    const int8x8_t bytes = vmovn_s16(vcombine_s16(words, words));
+    const uint32_t bits = vget_lane_u32(vreinterpret_u32_s8(bytes), 0);
+    memcpy(out, &bits, sizeof bits);
+  }
+};
+
+constinit const AttentionKernels kAttentionDotprod = NeonAttention<AttentionDots>::kernels();
+
 struct Operations : LimitOperations {
   static constexpr uint32_t kProducts = 16;
   static int32x4_t add_products(int32x4_t sum, int8x16_t a, int8x16_t b) { return vdotq_s32(sum, a, b); }
@@ -128,7 +212,7 @@ constinit const KernelTable kNeonDotprodKernels = {
     "neon_dotprod",
     kCpuNeon | kCpuNeonDotprod,
     {nullptr, nullptr, nullptr, &neon::kQ8_0LinearDotprod},
-    nullptr,
+    &neon::kAttentionDotprod,
     nullptr,
     nullptr,
     &neon::kLimitsDotprod,

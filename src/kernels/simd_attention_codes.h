@@ -7,7 +7,7 @@
 //   put_query, put_weight   store kLanes codes of a row of `depth`; a row takes 2 * depth bytes
 //   load_keys, load_values  kLanes outputs times 4 of the depth
 //   query, weight           4 codes of a row, for all lanes
-//   add(sum, operand, codes), to_float(sum), and for keys to_float(sum, sum of the row's codes)
+//   zero(), add(sum, operand, codes), to_float(sum), and for keys to_float(sum, sum of the row's codes)
 #pragma once
 
 #include <stddef.h>
@@ -73,21 +73,36 @@ class SimdAttentionCodes {
   using Sum = typename Dots::Sum;
   static constexpr uint32_t kVectors = 2;  // of outputs, summed together
 
+  // GCC keeps sums in memory unless it unrolls all loops over them early.
+  template <uint32_t kRows, uint32_t kOutputs>
+  [[gnu::always_inline]] static void clear(Sum (&sum)[kRows][kOutputs]) noexcept {
+#pragma GCC unroll 8
+    for (uint32_t r = 0; r < kRows; ++r) {
+#pragma GCC unroll 2
+      for (uint32_t v = 0; v < kOutputs; ++v) sum[r][v] = Dots::zero();
+    }
+  }
+
   template <uint32_t kRows, typename Row>
   static void score_rows(const Row* rows, const int8_t* keys, const float* scales, uint32_t head_dim,
                          const uint8_t* queries, float* scores) noexcept {
     for (uint32_t key = 0; key < kKeyTile; key += kVectors * kLanes) {
-      Sum sum[kRows][kVectors] = {};
+      Sum sum[kRows][kVectors];
+      clear(sum);
       for (uint32_t d = 0; d < head_dim; d += 4) {
         typename Dots::Keys operand[kVectors];
         for (uint32_t v = 0; v < kVectors; ++v)
           operand[v] = Dots::load_keys(keys + (size_t{d} * kKeyTile + 4 * (key + v * kLanes)));
+#pragma GCC unroll 8
         for (uint32_t r = 0; r < kRows; ++r) {
           const auto codes = Dots::query(queries + r * query_bytes(head_dim), head_dim, d);
+#pragma GCC unroll 2
           for (uint32_t v = 0; v < kVectors; ++v) Dots::add(sum[r][v], operand[v], codes);
         }
       }
+#pragma GCC unroll 8
       for (uint32_t r = 0; r < kRows; ++r) {
+#pragma GCC unroll 2
         for (uint32_t v = 0; v < kVectors; ++v) {
           const uint32_t first = key + v * kLanes;
           const Vector factor = Simd::multiply(Simd::broadcast(rows[r].factor), Simd::load(scales + first));
@@ -111,17 +126,22 @@ class SimdAttentionCodes {
   template <uint32_t kRows, uint32_t kOutputs>
   static void add_some(const int8_t* values, uint32_t head_dim, const uint8_t* weights, const float* units,
                        const float* factors, float* sums) noexcept {
-    Sum sum[kRows][kOutputs] = {};
+    Sum sum[kRows][kOutputs];
+    clear(sum);
     for (uint32_t j = 0; j < kKeyTile; j += 4) {
       typename Dots::Values operand[kOutputs];
       for (uint32_t v = 0; v < kOutputs; ++v)
         operand[v] = Dots::load_values(values + size_t{j} * head_dim + size_t{4} * v * kLanes);
+#pragma GCC unroll 8
       for (uint32_t r = 0; r < kRows; ++r) {
         const auto codes = Dots::weight(weights + r * kWeightBytes, kKeyTile, j);
+#pragma GCC unroll 2
         for (uint32_t v = 0; v < kOutputs; ++v) Dots::add(sum[r][v], operand[v], codes);
       }
     }
+#pragma GCC unroll 8
     for (uint32_t r = 0; r < kRows; ++r) {
+#pragma GCC unroll 2
       for (uint32_t v = 0; v < kOutputs; ++v) {
         float* out = sums + size_t{r} * head_dim + v * kLanes;
         const Vector before = Simd::multiply(Simd::load(out), Simd::broadcast(factors[r]));

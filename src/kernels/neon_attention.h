@@ -1,0 +1,321 @@
+// Attention by tiles of 32 keys with a running maximum, for an Arm instruction set's way to multiply codes.
+//
+// Included by neon*.cc only. The rows (token, head) of a job go through in groups, which share each tile of
+// keys and values: binary16 is widened to FP32 once for all of them.
+//
+// `Dots` multiplies the wide codes of queries and softmax's weights (up to 16256 in magnitude) with a tile's
+// codes of 8 bits, which lie as [depth / 4][output][4]:
+//   put(codes, depth, i, four)     stores codes i .. i + 3 of a row, which takes 2 * depth bytes
+//   operand(tile, outputs, depth, area)   the tile as multiply() wants it, in 2 * outputs * depth bytes of
+//   area multiply(operand, outputs, depth, rows, codes, out)   out[row][output], exact sums; outputs is a
+//   multiple
+//                                  of 16
+#pragma once
+
+#include <math.h>
+
+#include "kernels/neon_product.h"
+
+namespace stonechat::neon {
+
+template <typename Dots>
+class NeonAttention {
+ public:
+  static constexpr AttentionKernels kernels() { return {scratch_bytes, attend}; }
+
+ private:
+  static constexpr uint32_t kGroupRows = 64;  // rows that share a tile
+  static constexpr uint32_t kTileVectors = kKeyTile / kLanes;
+
+  // One row of the group: what its softmax has come to.
+  struct Row {
+    float* out;
+    uint32_t visible;  // keys that it sees
+    float largest;
+    float total;
+    float shift;   // of the scores of these keys
+    float factor;  // of products with the query's codes
+  };
+
+  // Of a row, for one tile.
+  struct Factors {
+    float before;  // for what was summed before
+    float most;    // the largest weight
+  };
+
+  // The parts of a job's scratch.
+  struct Scratch {
+    float* keys;            // (head_dim, 32), or codes as multiply() wants them
+    float* values;          // (32, head_dim), or codes as multiply() wants them
+    float* queries;         // (rows, head_dim)
+    float* sums;            // (rows, head_dim)
+    float* scores;          // (rows, 32), later softmax's weights
+    int32_t* dots;          // (rows, the larger of head_dim and 32)
+    uint8_t* query_codes;   // (rows, 2 * head_dim)
+    uint8_t* weight_codes;  // (rows, 2 * 32)
+  };
+
+  static uint32_t most_outputs(uint32_t head_dim) noexcept {
+    return head_dim > kKeyTile ? head_dim : kKeyTile;
+  }
+
+  static size_t scratch_bytes(uint32_t head_dim) noexcept {
+    const size_t floats = (2 * size_t{kKeyTile} + 2 * kGroupRows) * head_dim + kGroupRows * kKeyTile;
+    const size_t dots = size_t{kGroupRows} * most_outputs(head_dim);
+    return (floats + dots) * sizeof(float) + size_t{2} * kGroupRows * (head_dim + kKeyTile);
+  }
+
+  static Scratch scratch_of(const AttentionJob* job) noexcept {
+    const size_t tile = size_t{kKeyTile} * job->head_dim;
+    const size_t rows = size_t{kGroupRows} * job->head_dim;
+    Scratch scratch;
+    scratch.keys = job->scratch;
+    scratch.values = scratch.keys + tile;
+    scratch.queries = scratch.values + tile;
+    scratch.sums = scratch.queries + rows;
+    scratch.scores = scratch.sums + rows;
+    scratch.dots = reinterpret_cast<int32_t*>(scratch.scores + size_t{kGroupRows} * kKeyTile);
+    scratch.query_codes =
+        reinterpret_cast<uint8_t*>(scratch.dots + size_t{kGroupRows} * most_outputs(job->head_dim));
+    scratch.weight_codes = scratch.query_codes + 2 * rows;
+    return scratch;
+  }
+
+  // A tile's keys or values in FP32, in the cache's order: where they lie, or widened into `out`.
+  static const float* floats(const CachedHead& head, size_t first, uint32_t count, float* out) noexcept {
+    if (head.format == kCacheF32) return static_cast<const float*>(head.data) + first;
+    widen_halves(static_cast<const uint16_t*>(head.data) + first, count, out);
+    return out;
+  }
+
+  // Turns a row's products with the keys of one tile into weights; returns the factor for what was summed
+  // before, and the largest weight.
+  static Factors soften(Row& row, uint32_t keys, float* scores) noexcept {
+    float32x4_t score[kTileVectors];
+#pragma GCC unroll 8
+    for (uint32_t v = 0; v < kTileVectors; ++v) score[v] = vld1q_f32(scores + v * kLanes);
+    if (keys < kKeyTile) {
+      constexpr uint32_t kIndices[kLanes] = {0, 1, 2, 3};
+      const uint32x4_t first = vld1q_u32(kIndices);
+#pragma GCC unroll 8
+      for (uint32_t v = 0; v < kTileVectors; ++v) {
+        const uint32x4_t is_visible = vcltq_u32(vaddq_u32(first, vdupq_n_u32(v * kLanes)), vdupq_n_u32(keys));
+        score[v] = vbslq_f32(is_visible, score[v], vdupq_n_f32(-INFINITY));
+      }
+    }
+    float32x4_t most = score[0];
+#pragma GCC unroll 8
+    for (uint32_t v = 1; v < kTileVectors; ++v) most = vmaxq_f32(most, score[v]);
+    const float tile_largest = vmaxvq_f32(most);
+    const float largest = tile_largest > row.largest ? tile_largest : row.largest;
+    float32x4_t factor[1] = {vsetq_lane_f32(tile_largest - largest, vdupq_n_f32(row.largest - largest), 1)};
+    exp_shared(factor);
+    float32x4_t sums[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
+#pragma GCC unroll 2
+    for (uint32_t half = 0; half < kTileVectors; half += 4) {
+      float32x4_t weights[4];
+#pragma GCC unroll 4
+      for (uint32_t v = 0; v < 4; ++v) weights[v] = vsubq_f32(score[half + v], vdupq_n_f32(largest));
+      exp_shared(weights);
+#pragma GCC unroll 4
+      for (uint32_t v = 0; v < 4; ++v) {
+        vst1q_f32(scores + (half + v) * kLanes, weights[v]);
+        sums[v] = half == 0 ? weights[v] : vaddq_f32(sums[v], weights[v]);
+      }
+    }
+    const float sum = tree_sum(sums[0], sums[1], sums[2], sums[3]);
+    row.total = fmaf(row.total, vgetq_lane_f32(factor[0], 0), sum);
+    row.largest = largest;
+    return {vgetq_lane_f32(factor[0], 0), vgetq_lane_f32(factor[0], 1)};
+  }
+
+  static uint32_t keys_seen(const Row& row, uint32_t first_key) noexcept {
+    if (row.visible <= first_key) return 0;
+    return row.visible - first_key < kKeyTile ? row.visible - first_key : kKeyTile;
+  }
+
+  // A query as codes; returns their unit times `scale`.
+  static float put_query(const float* query, uint32_t head_dim, float scale, uint8_t* codes) noexcept {
+    float32x4_t most = vdupq_n_f32(0);
+    for (uint32_t d = 0; d < head_dim; d += kLanes) most = vmaxq_f32(most, vabsq_f32(vld1q_f32(query + d)));
+    const float largest = vmaxvq_f32(most);
+    const bool is_zero = largest <= 1e-30F;
+    const float inverse = is_zero ? 0.0F : kFineCodes / largest;
+    for (uint32_t d = 0; d < head_dim; d += kLanes)
+      Dots::put(codes, head_dim, d, vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(query + d), inverse)));
+    return is_zero ? 0.0F : (largest / kFineCodes) * scale;
+  }
+
+  static void score_float(const AttentionJob* job, const Scratch& scratch, const Row* rows, uint32_t begin,
+                          uint32_t end, uint32_t first_key) noexcept {
+    const uint32_t head_dim = job->head_dim;
+    const float* keys = floats(job->keys, size_t{first_key} * head_dim, kKeyTile * head_dim, scratch.keys);
+    float* scores = scratch.scores + size_t{begin} * kKeyTile;
+    memset(scores, 0, size_t{end - begin} * kKeyTile * sizeof(float));
+    for (uint32_t key = 0; key < keys_seen(rows[end - 1], first_key); key += kProductRows) {
+      add_products(end - begin, keys + key, kKeyTile, scratch.queries + size_t{begin} * head_dim, head_dim,
+                   head_dim, scores + key, kKeyTile);
+    }
+    const float32x4_t scale = vdupq_n_f32(job->scale);
+    for (uint32_t row = begin; row < end; ++row, scores += kKeyTile) {
+      const float32x4_t shift = vdupq_n_f32(rows[row].shift);
+      for (uint32_t v = 0; v < kKeyTile; v += kLanes)
+        vst1q_f32(scores + v, vfmaq_f32(shift, vld1q_f32(scores + v), scale));
+    }
+  }
+
+  static void score_codes(const AttentionJob* job, const Scratch& scratch, const Row* rows, uint32_t begin,
+                          uint32_t end, uint32_t first_key) noexcept {
+    const uint32_t head_dim = job->head_dim;
+    const auto* tile = static_cast<const int8_t*>(job->keys.data) + size_t{first_key} * head_dim;
+    Dots::multiply(Dots::operand(tile, kKeyTile, head_dim, scratch.keys), kKeyTile, head_dim, end - begin,
+                   scratch.query_codes + size_t{2} * begin * head_dim, scratch.dots);
+    const float* scales = job->keys.scales + first_key;
+    const int32_t* dots = scratch.dots;
+    for (uint32_t row = begin; row < end; ++row, dots += kKeyTile) {
+      float* scores = scratch.scores + size_t{row} * kKeyTile;
+      for (uint32_t v = 0; v < kKeyTile; v += kLanes) {
+        const float32x4_t factor = vmulq_n_f32(vld1q_f32(scales + v), rows[row].factor);
+        const float32x4_t dot = vcvtq_f32_s32(vld1q_s32(dots + v));
+        vst1q_f32(scores + v, vfmaq_f32(vdupq_n_f32(rows[row].shift), dot, factor));
+      }
+    }
+  }
+
+  static void add_float_values(const AttentionJob* job, const Scratch& scratch, const Row* rows,
+                               uint32_t begin, uint32_t end, uint32_t first_key,
+                               const Factors* factors) noexcept {
+    const uint32_t head_dim = job->head_dim;
+    for (uint32_t row = begin; row < end; ++row) {
+      if (factors[row].before == 1.0F) continue;
+      float* sums = scratch.sums + size_t{row} * head_dim;
+      for (uint32_t d = 0; d < head_dim; d += kLanes)
+        vst1q_f32(sums + d, vmulq_n_f32(vld1q_f32(sums + d), factors[row].before));
+    }
+    const float* values =
+        floats(job->values, size_t{first_key} * head_dim, kKeyTile * head_dim, scratch.values);
+    for (uint32_t row = begin; row < end;) {
+      // Rows that see the same number of keys go together: all of a token's, or all that see the whole tile.
+      const uint32_t keys = keys_seen(rows[row], first_key);
+      uint32_t end_row = row + 1;
+      while (end_row < end && keys_seen(rows[end_row], first_key) == keys) ++end_row;
+      for (uint32_t d = 0; d < head_dim; d += kProductRows) {
+        add_products(end_row - row, values + d, head_dim, scratch.scores + size_t{row} * kKeyTile, kKeyTile,
+                     keys, scratch.sums + size_t{row} * head_dim + d, head_dim);
+      }
+      row = end_row;
+    }
+  }
+
+  static void add_code_values(const AttentionJob* job, const Scratch& scratch, const Row* rows,
+                              uint32_t begin, uint32_t end, uint32_t first_key,
+                              const Factors* factors) noexcept {
+    const uint32_t head_dim = job->head_dim;
+    const float* scales = job->values.scales + first_key;
+    float largest_scale[kKeyTile];  // of the keys up to this one
+    largest_scale[0] = scales[0];
+    for (uint32_t j = 1; j < kKeyTile; ++j)
+      largest_scale[j] = scales[j] > largest_scale[j - 1] ? scales[j] : largest_scale[j - 1];
+    float units[kGroupRows];
+    for (uint32_t row = begin; row < end; ++row) {
+      const float bound = factors[row].most * largest_scale[keys_seen(rows[row], first_key) - 1];
+      const bool is_zero = bound <= 1e-30F;
+      units[row] = is_zero ? 0.0F : bound / kFineCodes;
+      const float inverse = is_zero ? 0.0F : kFineCodes / bound;
+      const float* weights = scratch.scores + size_t{row} * kKeyTile;
+      for (uint32_t j = 0; j < kKeyTile; j += kLanes) {
+        const float32x4_t scaled = vmulq_f32(vld1q_f32(weights + j), vld1q_f32(scales + j));
+        Dots::put(scratch.weight_codes + size_t{2} * row * kKeyTile, kKeyTile, j,
+                  vcvtnq_s32_f32(vmulq_n_f32(scaled, inverse)));
+      }
+    }
+    const auto* tile = static_cast<const int8_t*>(job->values.data) + size_t{first_key} * head_dim;
+    Dots::multiply(Dots::operand(tile, head_dim, kKeyTile, scratch.values), head_dim, kKeyTile, end - begin,
+                   scratch.weight_codes + size_t{2} * begin * kKeyTile, scratch.dots);
+    const int32_t* dots = scratch.dots;
+    for (uint32_t row = begin; row < end; ++row, dots += head_dim) {
+      float* sums = scratch.sums + size_t{row} * head_dim;
+      for (uint32_t d = 0; d < head_dim; d += kLanes) {
+        const float32x4_t before = vmulq_n_f32(vld1q_f32(sums + d), factors[row].before);
+        vst1q_f32(sums + d, vfmaq_n_f32(before, vcvtq_f32_s32(vld1q_s32(dots + d)), units[row]));
+      }
+    }
+  }
+
+  // c of AttentionKernels for the keys from first_key on.
+  static float shift_of(const AttentionJob* job, const float* query, uint32_t first_key) noexcept {
+    const float* shift = job->shifts + size_t{first_key} / kKeyShift * job->head_dim;
+    float32x4_t sum[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
+    for (uint32_t d = 0; d < job->head_dim; d += 16) {
+      for (uint32_t v = 0; v < 4; ++v) {
+        const uint32_t i = d + v * kLanes;
+        sum[v] = vfmaq_f32(sum[v], vld1q_f32(query + i), vld1q_f32(shift + i));
+      }
+    }
+    return tree_sum(sum[0], sum[1], sum[2], sum[3]) * job->scale;
+  }
+
+  static void attend_group(const AttentionJob* job, const Scratch& scratch, Row* rows,
+                           uint32_t count) noexcept {
+    const uint32_t head_dim = job->head_dim;
+    memset(scratch.sums, 0, size_t{count} * head_dim * sizeof(float));
+    if (job->keys.format == kCacheQ8) {
+      for (uint32_t row = 0; row < count; ++row) {
+        rows[row].factor = put_query(scratch.queries + size_t{row} * head_dim, head_dim, job->scale,
+                                     scratch.query_codes + size_t{2} * row * head_dim);
+      }
+    }
+    const uint32_t most_keys = rows[count - 1].visible;
+    uint32_t begin = 0;  // rows before it don't see this tile any more
+    for (uint32_t first_key = 0; first_key < most_keys; first_key += kKeyTile) {
+      while (rows[begin].visible <= first_key) ++begin;
+      if (job->shifts != nullptr && first_key != 0 && first_key % kKeyShift == 0) {
+        for (uint32_t row = begin; row < count; ++row)
+          rows[row].shift = shift_of(job, scratch.queries + size_t{row} * head_dim, first_key);
+      }
+      if (job->keys.format == kCacheQ8) {
+        score_codes(job, scratch, rows, begin, count, first_key);
+      } else {
+        score_float(job, scratch, rows, begin, count, first_key);
+      }
+      Factors factors[kGroupRows];
+      for (uint32_t row = begin; row < count; ++row) {
+        factors[row] =
+            soften(rows[row], keys_seen(rows[row], first_key), scratch.scores + size_t{row} * kKeyTile);
+      }
+      if (job->values.format == kCacheQ8) {
+        add_code_values(job, scratch, rows, begin, count, first_key, factors);
+      } else {
+        add_float_values(job, scratch, rows, begin, count, first_key, factors);
+      }
+    }
+    for (uint32_t row = 0; row < count; ++row) {
+      const float32x4_t total = vdupq_n_f32(rows[row].total);
+      const float* sums = scratch.sums + size_t{row} * head_dim;
+      for (uint32_t d = 0; d < head_dim; d += kLanes)
+        vst1q_f32(rows[row].out + d, vdivq_f32(vld1q_f32(sums + d), total));
+    }
+  }
+
+  static void attend(const AttentionJob* job) noexcept {
+    const Scratch scratch = scratch_of(job);
+    Row rows[kGroupRows];
+    uint32_t count = 0;
+    for (uint32_t token = job->first_token; token < job->end_token; ++token) {
+      for (uint32_t head = 0; head < job->group_heads; ++head) {
+        const size_t offset = size_t{head} * job->head_dim;
+        memcpy(scratch.queries + size_t{count} * job->head_dim,
+               job->queries + token * job->query_stride + offset, job->head_dim * sizeof(float));
+        rows[count++] = {
+            job->out + token * job->out_stride + offset, job->first_position + token + 1, -INFINITY, 0, 0, 0};
+        if (count == kGroupRows) {
+          attend_group(job, scratch, rows, count);
+          count = 0;
+        }
+      }
+    }
+    if (count > 0) attend_group(job, scratch, rows, count);
+  }
+};
+
+}  // namespace stonechat::neon
