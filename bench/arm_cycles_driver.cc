@@ -111,35 +111,38 @@ void quantize(const LinearKernels& linear) {
   }
 }
 
-void attention(const KernelTable& whole) {
+void attention(const KernelTable& whole, CacheFormat format) {
   constexpr uint32_t kGroup = kQueryHeads / kKeyHeads;
   for (const auto& [tokens, depth] : {std::pair{kPromptTokens, 0U}, {kPromptTokens, 1024U}, {1U, 1024U}}) {
-    const size_t keys = (size_t{depth} + tokens + kKeyTile - 1) / kKeyTile * kKeyTile * kHeadDim;
-    std::vector<uint16_t> key_cache(keys);
-    std::vector<uint16_t> value_cache(keys);
-    const std::vector<float> numbers = random_floats(keys);
-    whole.vector->to_half(numbers.data(), static_cast<uint32_t>(keys), key_cache.data());
-    whole.vector->to_half(numbers.data(), static_cast<uint32_t>(keys), value_cache.data());
+    const size_t keys = (size_t{depth} + tokens + kKeyTile - 1) / kKeyTile * kKeyTile;
+    // Binary16, or codes: any bytes are some.
+    AlignedBuffer cache(keys * kHeadDim * sizeof(uint16_t));
+    const std::vector<float> numbers = random_floats(keys * kHeadDim);
+    whole.vector->to_half(numbers.data(), static_cast<uint32_t>(numbers.size()), cache.as<uint16_t>());
+    const std::vector<float> scales(keys, 0.01F);
+    const CachedHead head = {format, cache.data(), scales.data()};
     const size_t stride = size_t{kGroup} * kHeadDim;
     const std::vector<float> queries = random_floats(tokens * stride);
     std::vector<float> out(tokens * stride);
     AlignedBuffer scratch(whole.attention->scratch_bytes(kHeadDim));
-    const AttentionJob job = {queries.data(),
-                              stride,
-                              kGroup,
-                              kHeadDim,
-                              0,
-                              tokens,
-                              depth,
-                              key_cache.data(),
-                              value_cache.data(),
-                              0.125F,
-                              out.data(),
-                              stride,
-                              scratch.as<float>()};
+    const AttentionJob job = {.queries = queries.data(),
+                              .query_stride = stride,
+                              .group_heads = kGroup,
+                              .head_dim = kHeadDim,
+                              .first_token = 0,
+                              .end_token = tokens,
+                              .first_position = depth,
+                              .keys = head,
+                              .values = head,
+                              .shifts = nullptr,
+                              .scale = 0.125F,
+                              .out = out.data(),
+                              .out_stride = stride,
+                              .scratch = scratch.as<float>()};
     double visible = 0;  // keys, of all tokens
     for (uint32_t t = 0; t < tokens; ++t) visible += depth + t + 1;
-    section("attention", "7 heads of 64, depth " + std::to_string(depth), tokens, "multiply-adds",
+    const std::string of = format == kCacheQ8 ? ", cached codes" : "";
+    section("attention", "7 heads of 64, depth " + std::to_string(depth) + of, tokens, "multiply-adds",
             visible * 2 * kHeadDim * kGroup, [&] { whole.attention->attend(&job); });
   }
 }
@@ -184,7 +187,10 @@ void run(const std::string& name, const std::string& group) {
     if (q8_0 != nullptr && wanted("quantize")) quantize(*q8_0);
     if (f32 != nullptr && wanted("F32")) products(*f32, kWeightF32, "F32");
     if (table->tensor_scale != nullptr && wanted("Algorithm 1")) tensor_scale(*table->tensor_scale);
-    if (table->attention != nullptr && wanted("attention")) attention(whole);
+    if (table->attention != nullptr && wanted("attention")) {
+      attention(whole, kCacheF16);
+      attention(whole, kCacheQ8);
+    }
     if (table->vector != nullptr && wanted("rows")) rows_and_elements(*table->vector);
   }
 }

@@ -11,9 +11,12 @@ constexpr uint32_t kHeadDim = 64;
 constexpr uint32_t kGroupHeads = 7;
 constexpr uint32_t kCaches = 48;  // 24 layers of 2 key/value heads
 
-void attention(benchmark::State& state, const KernelTable& table, uint32_t tokens, uint32_t depth) {
+// Keys and values are binary16, or codes (any, with one scale).
+void attention(benchmark::State& state, const KernelTable& table, CacheFormat format, uint32_t tokens,
+               uint32_t depth) {
   const size_t keys = round_up(depth + tokens, kKeyTile);
   const size_t head_values = keys * kHeadDim;
+  const std::vector<float> scales(keys, 0.01F);
   AlignedBuffer cache(kCaches * 2 * head_values * sizeof(uint16_t));
   const std::vector<float> values = some_floats(head_values);
   for (uint32_t i = 0; i < 2 * kCaches; ++i) {
@@ -26,7 +29,8 @@ void attention(benchmark::State& state, const KernelTable& table, uint32_t token
   AlignedBuffer scratch(table.attention->scratch_bytes(kHeadDim));
   uint32_t next = 0;
   for (auto _ : state) {
-    const uint16_t* head = cache.as<uint16_t>() + next * 2 * head_values;
+    const size_t head_bytes = head_values * (format == kCacheQ8 ? 1 : 2);
+    const std::byte* head = cache.data() + next * 2 * head_bytes;
     next = (next + 1) % kCaches;
     const AttentionJob job = {.queries = queries.data(),
                               .query_stride = stride,
@@ -35,21 +39,23 @@ void attention(benchmark::State& state, const KernelTable& table, uint32_t token
                               .first_token = 0,
                               .end_token = tokens,
                               .first_position = depth,
-                              .keys = head,
-                              .values = head + head_values,
+                              .keys = {format, head, scales.data()},
+                              .values = {format, head + head_bytes, scales.data()},
+                              .shifts = nullptr,
                               .scale = 0.125F,
                               .out = out.data(),
                               .out_stride = stride,
                               .scratch = scratch.as<float>()};
     table.attention->attend(&job);
   }
-  // All of it is FP32 arithmetic, so here it counts against that limit.
+  // Floats are multiplied in FP32; two 8-bit digits with codes are as many 8-bit products.
   ModelConfig config;
+  config.layers = 1;
   config.heads = kGroupHeads;
   config.kv_heads = 1;
   config.head_dim = kHeadDim;
-  Cost cost = attention_cost(config, depth, tokens);
-  cost.float_macs = cost.attention_macs;
+  Cost cost = attention_cost(config, {format, format}, depth, tokens);
+  (format == kCacheQ8 ? cost.integer_macs : cost.float_macs) = cost.attention_macs;
   cost.attention_macs = 0;
   report(state, table, cost);
 }
@@ -57,11 +63,15 @@ void attention(benchmark::State& state, const KernelTable& table, uint32_t token
 }  // namespace
 
 void register_benchmarks() {
-  for (const uint32_t tokens : {1U, 16U}) {
-    for (const uint32_t depth : {128U, 1024U, 4096U}) {
-      register_for_tables(
-          "attention/tokens:" + std::to_string(tokens) + "/depth:" + std::to_string(depth),
-          [=](benchmark::State& state, const KernelTable& table) { attention(state, table, tokens, depth); });
+  for (const CacheFormat format : {kCacheF16, kCacheQ8}) {
+    for (const uint32_t tokens : {1U, 16U}) {
+      for (const uint32_t depth : {128U, 1024U, 4096U}) {
+        register_for_tables("attention/" + std::string(name(format)) + "/tokens:" + std::to_string(tokens) +
+                                "/depth:" + std::to_string(depth),
+                            [=](benchmark::State& state, const KernelTable& table) {
+                              attention(state, table, format, tokens, depth);
+                            });
+      }
     }
   }
 }

@@ -4,7 +4,8 @@ _stonechat() {
   local commands="pull run chat inspect convert quantize pack bench tune eval tokenize"
   local models="qwen2.5-coder-0.5b smollm2-135m qwen2.5-0.5b qwen2.5-0.5b-instruct"
   local sampling="--max-tokens --greedy --temperature --top-k --top-p --min-p --typical --repeat-penalty
-    --presence-penalty --frequency-penalty --repeat-last-n --seed --stop --threads --context --batch --no-tune --json"
+    --presence-penalty --frequency-penalty --repeat-last-n --seed --stop --threads --context --batch
+    --cache-type-k --cache-type-v --no-tune --json"
   if [[ $COMP_CWORD -eq 1 ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$commands --help --version" -- "$word")
     return
@@ -20,7 +21,8 @@ _stonechat() {
     bench) flags="--model --n-prompt --n-gen --pg --n-depth --batch-size --ubatch-size --threads --repetitions
       --cache-type-k --cache-type-v --output --no-warmup --parallel --roofline --profile --no-tune" ;;
     tune) flags="--quick --json" ;;
-    eval) flags="ppl kl --text --against --context --windows --threads --no-tune --json" ;;
+    eval) flags="ppl kl --text --against --cache-type-k --cache-type-v --against-cache-type-k
+      --against-cache-type-v --context --windows --threads --no-tune --json" ;;
     tokenize) flags="--file --special --ids --json --detokenize" ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$flags --help $models" -- "$word"; compgen -f -- "$word")

@@ -52,8 +52,8 @@ complete -c stonechat -n "__fish_seen_subcommand_from bench" -s d -l n-depth -x
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -s b -l batch-size -x
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -s u -l ubatch-size -x
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -s r -l repetitions -x
-complete -c stonechat -n "__fish_seen_subcommand_from bench" -l cache-type-k -x -a f16
-complete -c stonechat -n "__fish_seen_subcommand_from bench" -l cache-type-v -x -a f16
+complete -c stonechat -n "__fish_seen_subcommand_from run chat bench eval" -l cache-type-k -x -a "f32 f16 q8_0"
+complete -c stonechat -n "__fish_seen_subcommand_from run chat bench eval" -l cache-type-v -x -a "f32 f16 q8_0"
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -s o -l output -x -a "md json jsonl csv"
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -l no-warmup
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -l parallel -x
@@ -62,6 +62,8 @@ complete -c stonechat -n "__fish_seen_subcommand_from bench" -l profile -d "Show
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -a "ppl kl"
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -l text -r
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -l against -r
+complete -c stonechat -n "__fish_seen_subcommand_from eval" -l against-cache-type-k -x -a "f32 f16 q8_0"
+complete -c stonechat -n "__fish_seen_subcommand_from eval" -l against-cache-type-v -x -a "f32 f16 q8_0"
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -l windows -x
 complete -c stonechat -n "__fish_seen_subcommand_from tokenize" -l ids
 complete -c stonechat -n "__fish_seen_subcommand_from tokenize" -l detokenize

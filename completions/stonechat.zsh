@@ -17,7 +17,8 @@ local -a sampling=(
   {-n,--max-tokens}'[most tokens to generate]:tokens' '--greedy[take the most probable token]'
   --temperature:temperature --top-k:count --top-p:share --min-p:share --typical:share --repeat-penalty:factor
   --presence-penalty:number --frequency-penalty:number --repeat-last-n:tokens {-s,--seed}:seed '*--stop:text'
-  {-t,--threads}:threads {-c,--context}:tokens {-b,--batch}:tokens --no-tune --json
+  {-t,--threads}:threads {-c,--context}:tokens {-b,--batch}:tokens
+  '--cache-type-k:type:(f32 f16 q8_0)' '--cache-type-v:type:(f32 f16 q8_0)' --no-tune --json
 )
 local model='1:model:{_files -g "*.gguf"; compadd qwen2.5-coder-0.5b smollm2-135m}'
 if (( CURRENT == 2 )); then
@@ -37,11 +38,13 @@ case $words[1] in
     {-t,--threads}:threads ;;
   bench) _arguments {-m,--model}':model:_files' {-p,--n-prompt}:tokens {-n,--n-gen}:tokens --pg:pair {-d,--n-depth}:tokens \
     {-b,--batch-size}:tokens {-u,--ubatch-size}:tokens {-t,--threads}:threads {-r,--repetitions}:count \
-    '--cache-type-k:type:(f16)' '--cache-type-v:type:(f16)' \
+    '--cache-type-k:type:(f32 f16 q8_0)' '--cache-type-v:type:(f32 f16 q8_0)' \
     {-o,--output}':format:(md json jsonl csv)' --no-warmup --parallel:sequences --no-tune \
     '--roofline[measure the limits of the machine too]' '--profile[show where time goes]' ;;
   tune) _arguments $model --quick --json ;;
   eval) _arguments '1:measure:(ppl kl)' '2:model:_files' '--text:text:_files' '--against:reference:_files' \
+    '--cache-type-k:type:(f32 f16 q8_0)' '--cache-type-v:type:(f32 f16 q8_0)' \
+    '--against-cache-type-k:type:(f32 f16 q8_0)' '--against-cache-type-v:type:(f32 f16 q8_0)' \
     {-c,--context}:tokens --windows:count {-t,--threads}:threads --no-tune --json ;;
   tokenize) _arguments $model '2:text' {-f,--file}':text:_files' --special --ids --json --detokenize ;;
 esac

@@ -81,6 +81,12 @@ void BenchCase::generate(uint32_t count) {
   }
 }
 
+size_t BenchCase::cache_bytes() const {
+  size_t bytes = 0;
+  for (const KvCache& cache : caches_) bytes += cache.bytes();
+  return bytes;
+}
+
 Cost BenchCase::prompt_cost() const {
   if (test_.prompt == 0) return {};
   const Weights& weights = executor_.weights();

@@ -46,6 +46,8 @@ class BenchCase {
   // Nanoseconds of one repetition, after fill(). Steps go to `profile` unless it is null.
   double run(Profile* profile);
 
+  size_t cache_bytes() const;  // of all sequences
+
   // What the test has to do, all sequences and tokens together. Of a prompt the layers alone: the head is
   // asked for its last token only.
   Cost prompt_cost() const;

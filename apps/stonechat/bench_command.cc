@@ -137,6 +137,7 @@ void run_tests(const BenchOptions& options, const std::string& model_name, uint3
         result.n_threads = tuned_threads != 0 ? tuned_threads : flags.thread_count();
         result.tuned = chosen.tuned;
         result.test = test;
+        result.cache_bytes = bench_case.cache_bytes();
         result.peak_rss_bytes = peak_resident_bytes() - (meter ? meter->memory_bytes() : 0);
         report.add(result);
       }

@@ -75,6 +75,7 @@ Json fields(const BenchResult& result) {
       {"stddev_ts", standard_deviation(speeds)},
       {"samples_ns", whole(result.samples_ns)},
       {"samples_ts", speeds},
+      {"cache_bytes", result.cache_bytes},
       {"peak_rss_bytes", result.peak_rss_bytes},
       {"tuned", result.tuned},
   };

@@ -30,6 +30,7 @@ struct BenchResult {
   uint32_t n_threads = 0;
   BenchTest test;
   std::vector<double> samples_ns;  // one a repetition, not empty
+  uint64_t cache_bytes = 0;        // of all sequences, when full
   uint64_t peak_rss_bytes = 0;     // of the process so far; ours, not llama-bench's
   bool tuned = false;              // what `stonechat tune` stored is in use; ours too
   std::optional<Roofline> roofline;

@@ -147,6 +147,7 @@ void print_json(const InspectOptions& options, const gguf::Reader& file) {
     json["run"] = {{"context", run.context},
                    {"weights_bytes", run.memory->weights_bytes},
                    {"cache_bytes", run.memory->cache_bytes},
+                   {"cache_q8_0_bytes", run.memory->code_cache_bytes},
                    {"activation_bytes", run.memory->activation_bytes},
                    {"total_bytes", run.memory->total()}};
   } else {
@@ -199,10 +200,10 @@ void print_text(const InspectOptions& options, const gguf::Reader& file) {
     return;
   }
   fmt::print(
-      "\na run with {} tokens of context takes about {:.0f} MiB: weights {:.0f}, cache {:.0f}, activations "
-      "{:.0f}\n",
+      "\na run with {} tokens of context takes about {:.0f} MiB: weights {:.0f}, cache {:.0f} (in "
+      "q8_0: {:.0f}), activations {:.0f}\n",
       run.context, mib(run.memory->total()), mib(run.memory->weights_bytes), mib(run.memory->cache_bytes),
-      mib(run.memory->activation_bytes));
+      mib(run.memory->code_cache_bytes), mib(run.memory->activation_bytes));
 }
 
 void inspect(const InspectOptions& options) {

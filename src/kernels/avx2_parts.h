@@ -69,6 +69,12 @@ struct Simd {
     const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
   }
+  // VectorKernels::hadamard of 8 values.
+  static Vector hadamard(Vector v) {
+    v = add_swapped<0b10101010>(v, _mm256_permute_ps(v, 0b10'11'00'01));
+    v = add_swapped<0b11001100>(v, _mm256_permute_ps(v, 0b01'00'11'10));
+    return add_swapped<0b11110000>(v, _mm256_permute2f128_ps(v, v, 1));
+  }
   // Halves added until one value is left.
   static float tree_sum(Vector v) {
     const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
@@ -103,6 +109,11 @@ struct Simd {
   }
 
  private:
+  // v + swapped; swapped - v in the lanes that are the second of their pair.
+  template <int kSecond>
+  static Vector add_swapped(Vector v, Vector swapped) {
+    return _mm256_blend_ps(add(v, swapped), subtract(swapped, v), kSecond);
+  }
   static __m256i first_lanes(uint32_t count) {
     const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count < kLanes ? count : kLanes)), index);

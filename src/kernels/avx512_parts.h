@@ -65,6 +65,13 @@ struct Simd {
   }
 
   static float largest(Vector v) { return _mm512_reduce_max_ps(v); }
+  // VectorKernels::hadamard of 16 values.
+  static Vector hadamard(Vector v) {
+    v = add_swapped(v, _mm512_permute_ps(v, 0b10'11'00'01), 0xaaaa);
+    v = add_swapped(v, _mm512_permute_ps(v, 0b01'00'11'10), 0xcccc);
+    v = add_swapped(v, _mm512_shuffle_f32x4(v, v, 0b10'11'00'01), 0xf0f0);
+    return add_swapped(v, _mm512_shuffle_f32x4(v, v, 0b01'00'11'10), 0xff00);
+  }
   // Halves added until one value is left.
   static float tree_sum(Vector v) {
     const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
@@ -96,6 +103,10 @@ struct Simd {
   }
 
  private:
+  // v + swapped; swapped - v in the lanes that are the second of their pair.
+  static Vector add_swapped(Vector v, Vector swapped, __mmask16 second) {
+    return _mm512_mask_sub_ps(add(v, swapped), second, swapped, v);
+  }
   static __mmask16 first_lanes(uint32_t count) {
     return count >= kLanes ? 0xffff : static_cast<__mmask16>((1U << count) - 1);
   }

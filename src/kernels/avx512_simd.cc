@@ -92,6 +92,7 @@ constinit const LinearKernels kF16Linear = SimdLinearFloat<Simd, FormatF16<Simd>
 constinit const LinearKernels kBf16Linear = SimdLinearFloat<Simd, FormatBf16<Simd>>::kernels();
 constinit const AttentionKernels kAttention = SimdAttention<Dots>::kernels();
 constinit const VectorKernels kVector = {SimdVector<Simd>::rms_norm, SimdVector<Simd>::rope,
-                                         SimdVector<Simd>::silu_multiply, SimdVector<Simd>::to_half};
+                                         SimdVector<Simd>::hadamard, SimdVector<Simd>::silu_multiply,
+                                         SimdVector<Simd>::to_half};
 
 }  // namespace stonechat::avx512

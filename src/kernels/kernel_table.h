@@ -151,6 +151,11 @@ struct VectorKernels {
   // Rotates `heads` heads of head_dim (a multiple of 32) in place. With a = x[i], b = x[i + head_dim / 2]:
   // x[i] = a * cosine[i] - b * sine[i]; x[i + head_dim / 2] = b * cosine[i] + a * sine[i]; no fma.
   void (*rope)(float* x, uint32_t heads, uint32_t head_dim, const float* cosine, const float* sine) noexcept;
+  // The Walsh-Hadamard transform of each run of n numbers of each head, in place, where n is the largest
+  // power of two that divides head_dim (a multiple of 32, at most 256): for stride = 1, 2, 4, .. n / 2, for
+  // the pairs (a, b) at i and i + stride where i has no bit `stride`: (a + b, a - b). It scales products of
+  // two vectors by n and spreads what is large in few dimensions over all of them.
+  void (*hadamard)(float* x, uint32_t heads, uint32_t head_dim) noexcept;
   // gate_up holds 32 gates, then their 32 ups, then the next 32 gates, and so on: 2 * count floats.
   // out[i] = (gate[i] / (1 + exp(-gate[i]))) * up[i], for count (a multiple of 32) outputs.
   void (*silu_multiply)(const float* gate_up, uint32_t count, float* out) noexcept;
@@ -192,6 +197,11 @@ struct LimitKernels {
   uint32_t (*read)(const void* data, size_t bytes) noexcept;
 };
 inline constexpr size_t kReadStep = 512;
+
+// n of VectorKernels::hadamard.
+inline constexpr uint32_t hadamard_run(uint32_t head_dim) {
+  return head_dim & (~head_dim + 1);
+}
 
 inline constexpr float kLog2E = 0x1.715476p+0F;
 inline constexpr float kLn2High = 0x1.62e4p-1F;  // 15 bits, so that n x kLn2High is exact

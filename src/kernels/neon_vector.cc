@@ -36,6 +36,33 @@ void rope(float* x, uint32_t heads, uint32_t head_dim, const float* cosine, cons
   }
 }
 
+// The transform of 4 values.
+float32x4_t hadamard_four(float32x4_t v) {
+  const uint32x4_t odd = {0, ~0U, 0, ~0U};
+  const uint32x4_t upper = {0, 0, ~0U, ~0U};
+  float32x4_t swapped = vrev64q_f32(v);
+  v = vbslq_f32(odd, vsubq_f32(swapped, v), vaddq_f32(v, swapped));
+  swapped = vextq_f32(v, v, 2);
+  return vbslq_f32(upper, vsubq_f32(swapped, v), vaddq_f32(v, swapped));
+}
+
+void hadamard(float* x, uint32_t heads, uint32_t head_dim) noexcept {
+  const uint32_t run = hadamard_run(head_dim);
+  for (float* end = x + size_t{heads} * head_dim; x != end; x += run) {
+    for (uint32_t i = 0; i < run; i += kLanes) vst1q_f32(x + i, hadamard_four(vld1q_f32(x + i)));
+    for (uint32_t stride = kLanes; stride < run; stride *= 2) {
+      for (uint32_t i = 0; i < run; i += 2 * stride) {
+        for (uint32_t j = i; j < i + stride; j += kLanes) {
+          const float32x4_t a = vld1q_f32(x + j);
+          const float32x4_t b = vld1q_f32(x + j + stride);
+          vst1q_f32(x + j, vaddq_f32(a, b));
+          vst1q_f32(x + j + stride, vsubq_f32(a, b));
+        }
+      }
+    }
+  }
+}
+
 void silu_multiply(const float* gate_up, uint32_t count, float* out) noexcept {
   for (uint32_t i = 0; i < count; i += 4 * kLanes) {
     const float* gate = gate_up + i / kBlock * 2 * kBlock + i % kBlock;
@@ -61,6 +88,6 @@ void to_half(const float* x, uint32_t count, uint16_t* out) noexcept {
 
 }  // namespace
 
-constinit const VectorKernels kVector = {rms_norm, rope, silu_multiply, to_half};
+constinit const VectorKernels kVector = {rms_norm, rope, hadamard, silu_multiply, to_half};
 
 }  // namespace stonechat::neon

@@ -311,6 +311,21 @@ void rope(float* x, uint32_t heads, uint32_t head_dim, const float* cosine, cons
   }
 }
 
+void hadamard(float* x, uint32_t heads, uint32_t head_dim) noexcept {
+  const uint32_t run = hadamard_run(head_dim);
+  for (float* end = x + size_t{heads} * head_dim; x != end; x += run) {
+    for (uint32_t stride = 1; stride < run; stride *= 2) {
+      for (uint32_t i = 0; i < run; ++i) {
+        if ((i & stride) != 0) continue;
+        const float a = x[i];
+        const float b = x[i + stride];
+        x[i] = a + b;
+        x[i + stride] = a - b;
+      }
+    }
+  }
+}
+
 void silu_multiply(const float* gate_up, uint32_t count, float* out) noexcept {
   for (uint32_t i = 0; i < count; ++i) {
     const float* gate = gate_up + i / kBlock * 2 * kBlock + i % kBlock;
@@ -357,7 +372,7 @@ constexpr LinearKernels kQ8_0Linear = {1,
                                        prepare_q8_0,
                                        multiply_q8_0};
 constexpr AttentionKernels kAttention = {attention_scratch_bytes, attend};
-constexpr VectorKernels kVector = {rms_norm, rope, silu_multiply, to_half};
+constexpr VectorKernels kVector = {rms_norm, rope, hadamard, silu_multiply, to_half};
 constexpr TensorScaleKernels kTensorScale = {gemv_f32_f32_q8t};
 
 }  // namespace

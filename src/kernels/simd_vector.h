@@ -2,6 +2,7 @@
 #pragma once
 
 #include <math.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "kernels/kernel_table.h"
@@ -45,6 +46,23 @@ class SimdVector {
         const Vector s = Simd::load(sine + i);
         Simd::store(x + i, Simd::subtract(Simd::multiply(a, c), Simd::multiply(b, s)));
         Simd::store(x + half + i, Simd::add(Simd::multiply(b, c), Simd::multiply(a, s)));
+      }
+    }
+  }
+
+  static void hadamard(float* x, uint32_t heads, uint32_t head_dim) noexcept {
+    const uint32_t run = hadamard_run(head_dim);
+    for (float* end = x + size_t{heads} * head_dim; x != end; x += run) {
+      for (uint32_t i = 0; i < run; i += kLanes) Simd::store(x + i, Simd::hadamard(Simd::load(x + i)));
+      for (uint32_t stride = kLanes; stride < run; stride *= 2) {
+        for (uint32_t i = 0; i < run; i += 2 * stride) {
+          for (uint32_t j = i; j < i + stride; j += kLanes) {
+            const Vector a = Simd::load(x + j);
+            const Vector b = Simd::load(x + j + stride);
+            Simd::store(x + j, Simd::add(a, b));
+            Simd::store(x + j + stride, Simd::subtract(a, b));
+          }
+        }
       }
     }
   }

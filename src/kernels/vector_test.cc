@@ -46,6 +46,26 @@ TEST_P(VectorTest, RmsNorm) {
   }
 }
 
+TEST_P(VectorTest, Hadamard) {
+  Random random(27);
+  for (const uint32_t head_dim : {32U, 64U, 96U, 128U, 256U}) {
+    const std::vector<float> x = random.floats(3 * head_dim, 5.0F);
+    std::vector<float> out = x;
+    std::vector<float> expected = x;
+    table_.vector->hadamard(out.data(), 3, head_dim);
+    scalar_.vector->hadamard(expected.data(), 3, head_dim);
+    expect_equal_bits(out, expected);
+    // By its matrix: the sign is the parity of the bits that row and column share.
+    const uint32_t run = head_dim == 96 ? 32 : head_dim;
+    for (uint32_t i = 0; i < out.size(); ++i) {
+      double sum = 0;
+      for (uint32_t j = 0; j < run; ++j)
+        sum += (__builtin_popcount(i % run & j) % 2 == 0 ? 1 : -1) * double{x[i / run * run + j]};
+      EXPECT_NEAR(out[i], sum, 5.0 * run * 8 * 0x1p-24);  // up to 8 additions of numbers up to 5 x run
+    }
+  }
+}
+
 TEST_P(VectorTest, Rope) {
   Random random(22);
   for (const uint32_t head_dim : {32U, 64U, 128U}) {

@@ -14,7 +14,7 @@ Executor::Executor(const Weights& weights, const KernelTable& kernels, ThreadPoo
       kernels_(kernels),
       pool_(pool),
       rope_(rope_frequencies(weights.config, weights.rope_factors)),
-      key_shifts_(weights, rope_frequencies(weights.config, weights.rope_factors)) {
+      key_shifts_(weights, *kernels.vector, rope_frequencies(weights.config, weights.rope_factors)) {
   set_tuning(tuning);
 }
 
@@ -216,10 +216,25 @@ void Executor::rotate_and_store(uint32_t layer, uint32_t tokens, std::span<const
         if (const float* left_out = key_shifts_.left_out(layer, position); left_out != nullptr) {
           for (uint32_t i = 0; i < config.kv_width(); ++i) keys[i] -= left_out[i];
         }
+        transform_for_codes(layer, *run.cache, row);
         run.cache->store(*kernels_.vector, layer, position, keys, keys + config.kv_width());
       }
     }
   });
+}
+
+// Keys that are cached in 8 bits, and the queries that meet them, are spread over all dimensions first: their
+// largest number, which sets the step of a code, comes down.
+void Executor::transform_for_codes(uint32_t layer, const KvCache& cache, float* queries_and_keys) const {
+  const ModelConfig& config = weights_.config;
+  const uint32_t group_heads = config.heads / config.kv_heads;
+  for (uint32_t kv_head = 0; kv_head < config.kv_heads; ++kv_head) {
+    if (cache.keys(layer, kv_head).format != kCacheQ8) continue;
+    kernels_.vector->hadamard(queries_and_keys + size_t{kv_head} * group_heads * config.head_dim, group_heads,
+                              config.head_dim);
+    kernels_.vector->hadamard(queries_and_keys + (size_t{config.heads} + kv_head) * config.head_dim, 1,
+                              config.head_dim);
+  }
 }
 
 void Executor::attend(uint32_t layer, std::span<const Run> runs) {
@@ -249,6 +264,9 @@ void Executor::attend(uint32_t layer, std::span<const Run> runs) {
   for_items(static_cast<uint32_t>(items.size()), [&](uint32_t worker, uint32_t index) {
     const Item& item = items[index];
     const Run& run = *item.run;
+    const CachedHead keys = run.cache->keys(layer, item.kv_head);
+    const bool transformed = keys.format == kCacheQ8;
+    const float larger = transformed ? static_cast<float>(hadamard_run(config.head_dim)) : 1.0F;
     const AttentionJob job = {
         .queries = qkv_.as<float>() + size_t{run.first_token} * qkv_width +
                    size_t{item.kv_head} * group_heads * config.head_dim,
@@ -258,10 +276,10 @@ void Executor::attend(uint32_t layer, std::span<const Run> runs) {
         .first_token = item.begin,
         .end_token = item.end,
         .first_position = run.first_position,
-        .keys = run.cache->keys(layer, item.kv_head),
+        .keys = keys,
         .values = run.cache->values(layer, item.kv_head),
-        .shifts = key_shifts_.shifts(layer, item.kv_head),
-        .scale = 1.0F / std::sqrt(static_cast<float>(config.head_dim)),
+        .shifts = key_shifts_.shifts(layer, item.kv_head, transformed),
+        .scale = 1.0F / std::sqrt(static_cast<float>(config.head_dim)) / larger,
         .out = normed_.as<float>() + size_t{run.first_token} * config.query_width() +
                size_t{item.kv_head} * group_heads * config.head_dim,
         .out_stride = config.query_width(),

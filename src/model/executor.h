@@ -81,6 +81,7 @@ class Executor {
   void forward_batch(std::span<const int32_t> tokens, std::span<const Run> runs);
   void attention(uint32_t layer, uint32_t tokens, std::span<const Run> runs);
   void rotate_and_store(uint32_t layer, uint32_t tokens, std::span<const Run> runs);
+  void transform_for_codes(uint32_t layer, const KvCache& cache, float* queries_and_keys) const;
   void attend(uint32_t layer, std::span<const Run> runs);
   void mlp(uint32_t layer, uint32_t tokens);
   // Gate and up products of prepared_, SiLU, and their product prepared for the down matrix.

@@ -14,6 +14,10 @@ constexpr double kSlow = 1.0 / kKeyShift;
 // Keys without their bias reach about 10 in Qwen2.5-0.5B: with more than this, bias takes the larger part.
 constexpr float kMostFastBias = 8;
 
+void append(std::vector<float>& all, const std::vector<float>& more) {
+  all.insert(all.end(), more.begin(), more.end());
+}
+
 }  // namespace
 
 std::span<const float> key_bias(const Weights& weights, uint32_t layer, uint32_t kv_head) {
@@ -31,9 +35,16 @@ bool has_fast_bias(std::span<const float> bias, std::span<const double> frequenc
   return false;
 }
 
-KeyShiftTable::KeyShiftTable(const Weights& weights, std::vector<double> frequencies)
-    : weights_(weights), frequencies_(std::move(frequencies)), layers_(weights.layers.size()) {
-  for (Layer& layer : layers_) layer.shifts.resize(weights.config.kv_heads);
+KeyShiftTable::KeyShiftTable(const Weights& weights, const VectorKernels& kernels,
+                             std::vector<double> frequencies)
+    : weights_(weights),
+      kernels_(kernels),
+      frequencies_(std::move(frequencies)),
+      layers_(weights.layers.size()) {
+  for (Layer& layer : layers_) {
+    layer.shifts.resize(weights.config.kv_heads);
+    layer.transformed.resize(weights.config.kv_heads);
+  }
 }
 
 void KeyShiftTable::reserve(uint32_t positions) {
@@ -61,8 +72,11 @@ void KeyShiftTable::add_run(uint32_t layer) {
       left_out[pair + pairs] = static_cast<float>(bias[pair + pairs] * cosine + bias[pair] * sine);
     }
     const float* of_first_run = all.data() + size_t{head} * config.head_dim;
-    for (uint32_t d = 0; d < config.head_dim; ++d)
-      layers_[layer].shifts[head].push_back(left_out[d] - of_first_run[d]);
+    std::vector<float> shift(config.head_dim);
+    for (uint32_t d = 0; d < config.head_dim; ++d) shift[d] = left_out[d] - of_first_run[d];
+    append(layers_[layer].shifts[head], shift);
+    kernels_.hadamard(shift.data(), 1, config.head_dim);
+    append(layers_[layer].transformed[head], shift);
   }
 }
 
@@ -72,8 +86,9 @@ const float* KeyShiftTable::left_out(uint32_t layer, uint32_t position) const {
   return left_out.data() + size_t{position / kKeyShift} * weights_.config.kv_width();
 }
 
-const float* KeyShiftTable::shifts(uint32_t layer, uint32_t kv_head) const {
-  const std::vector<float>& shifts = layers_[layer].shifts[kv_head];
+const float* KeyShiftTable::shifts(uint32_t layer, uint32_t kv_head, bool transformed) const {
+  const Layer& of_layer = layers_[layer];
+  const std::vector<float>& shifts = transformed ? of_layer.transformed[kv_head] : of_layer.shifts[kv_head];
   return shifts.empty() ? nullptr : shifts.data();
 }
 

@@ -24,25 +24,28 @@ bool has_fast_bias(std::span<const float> bias, std::span<const double> frequenc
 class KeyShiftTable {
  public:
   // `weights` outlives it; frequencies as of rope_frequencies().
-  KeyShiftTable(const Weights& weights, std::vector<double> frequencies);
+  KeyShiftTable(const Weights& weights, const VectorKernels& kernels, std::vector<double> frequencies);
 
   // Makes the others valid for positions below `positions`.
   void reserve(uint32_t positions);
 
   // What the keys of a layer at a position leave out, kv_heads x head_dim; null: nothing.
   const float* left_out(uint32_t layer, uint32_t position) const;
-  // AttentionJob::shifts of a head; null: nothing is left out.
-  const float* shifts(uint32_t layer, uint32_t kv_head) const;
+  // AttentionJob::shifts of a head, transformed by VectorKernels::hadamard where its keys are; null: nothing
+  // is left out.
+  const float* shifts(uint32_t layer, uint32_t kv_head, bool transformed) const;
 
  private:
   struct Layer {
-    std::vector<float> left_out;             // (runs, kv_heads x head_dim); empty: nothing
-    std::vector<std::vector<float>> shifts;  // (kv_heads) of (runs, head_dim)
+    std::vector<float> left_out;                  // (runs, kv_heads x head_dim); empty: nothing
+    std::vector<std::vector<float>> shifts;       // (kv_heads) of (runs, head_dim)
+    std::vector<std::vector<float>> transformed;  // the same
   };
 
   void add_run(uint32_t layer);
 
   const Weights& weights_;
+  const VectorKernels& kernels_;
   std::vector<double> frequencies_;
   std::vector<Layer> layers_;
   uint32_t runs_ = 0;

@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "model/key_shift.h"
+#include "model/kv_cache.h"
 #include "model/rope_table.h"
 
 namespace stonechat {
@@ -40,11 +41,15 @@ uint32_t wide_key_heads(const gguf::Reader& file, const ModelConfig& config) {
 }  // namespace
 
 MemoryEstimate estimate_memory(const gguf::Reader& file, const ModelConfig& config, uint32_t context,
-                               uint32_t batch, CacheFormats formats) {
+                               uint32_t batch) {
   MemoryEstimate estimate;
   for (const auto& tensor : file.tensors()) estimate.weights_bytes += packed_bytes(tensor);
-  estimate.cache_bytes =
-      round_up(context, kKeyTile) * KvCache::token_bytes(config, wide_key_heads(file, config), formats);
+  const uint32_t wide_heads = wide_key_heads(file, config);
+  const auto cache_bytes = [&](CacheFormat format) {
+    return round_up(context, kKeyTile) * KvCache::token_bytes(config, wide_heads, {format, format});
+  };
+  estimate.cache_bytes = cache_bytes(kCacheF16);
+  estimate.code_cache_bytes = cache_bytes(kCacheQ8);
   const uint64_t widest = std::max(config.query_width(), config.width);
   // Residual, normed, Q K V, gate and up, prepared activations (at most as large as floats).
   const uint64_t token_bytes = 4 * (uint64_t{config.width} + widest + config.query_width() +

@@ -5,18 +5,18 @@
 
 #include "gguf/reader.h"
 #include "model/config.h"
-#include "model/kv_cache.h"
 
 namespace stonechat {
 
 struct MemoryEstimate {
   uint64_t weights_bytes = 0;     // packed: types that aren't computed with count as Q8_0
-  uint64_t cache_bytes = 0;       // at `context` tokens
+  uint64_t cache_bytes = 0;       // binary16, at `context` tokens
+  uint64_t code_cache_bytes = 0;  // the same in 8 bits
   uint64_t activation_bytes = 0;  // of a batch of `batch` tokens, and logits
   uint64_t total() const { return weights_bytes + cache_bytes + activation_bytes; }
 };
 
 MemoryEstimate estimate_memory(const gguf::Reader& file, const ModelConfig& config, uint32_t context,
-                               uint32_t batch, CacheFormats formats = {});
+                               uint32_t batch);
 
 }  // namespace stonechat

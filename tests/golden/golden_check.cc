@@ -57,7 +57,7 @@ int check_model(const std::string& model, const std::string& golden_path, double
   bool good = true;
   for (const auto& prompt : golden["prompts"]) {
     const auto tokens = prompt["tokens"].get<std::vector<int32_t>>();
-    KvCache cache(weights.config, static_cast<uint32_t>(tokens.size()) + 256);
+    KvCache cache(weights, static_cast<uint32_t>(tokens.size()) + 256);
     executor.forward(cache, tokens);
     const double worst = worst_difference(executor.last_logits(), prompt);
     const auto greedy = prompt.value("greedy", std::vector<int32_t>{});

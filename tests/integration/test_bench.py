@@ -57,12 +57,23 @@ def test_lists_of_threads_batches_and_llama_bench_spellings(stonechat, tiny_mode
     assert [(r["n_threads"], r["n_ubatch"]) for r in results] == [(1, 4), (1, 8), (2, 4), (2, 8)]
 
 
+def test_cache_types(stonechat, tiny_model):
+    flags = "-p 8 -n 0 -ctk f16,q8_0 -ctv f32,q8_0 --no-warmup".split()
+    results = json.loads(bench(stonechat, tiny_model, *flags, "-o", "json"))
+    types = [(r["type_k"], r["type_v"]) for r in results]
+    assert types == [("f16", "f32"), ("f16", "q8_0"), ("q8_0", "f32"), ("q8_0", "q8_0")]
+    sizes = [r["cache_bytes"] for r in results]
+    assert sizes[0] > sizes[1] > sizes[3] and sizes[0] > sizes[2] > sizes[3]
+    assert "pp8, cache q8_0/f32" in bench(stonechat, tiny_model, *flags)
+
+
 @pytest.mark.parametrize(
     "flags, word",
     [
         (["-p", "0", "-n", "0"], "nothing to measure"),
         (["-p", "x"], "-p"),
-        (["-ctk", "q4_7"], "-ctk"),
+        (["-ctk", "q4_7"], "-ctk: expected f32, f16 or q8_0, got 'q4_7'"),
+        (["-ctv", "f16,q5"], "-ctv"),
         (["-o", "xml"], "xml"),
         (["-pg", "7"], "-pg"),
         (["-r", "0"], "-r"),

@@ -26,6 +26,7 @@ def test_json(stonechat, smollm2):
     assert shown["parameters"] == sum(int(tensor.n_elements) for tensor in reader.tensors)
     run = shown["run"]
     assert run["context"] == 4096 and run["cache_bytes"] == 4096 * 30 * 2 * 3 * 64 * 2
+    assert run["cache_q8_0_bytes"] == 4096 * 30 * 2 * 3 * (64 + 4)
     assert run["total_bytes"] == run["weights_bytes"] + run["cache_bytes"] + run["activation_bytes"]
 
 
