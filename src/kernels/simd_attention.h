@@ -141,7 +141,12 @@ class SimdAttention {
                    scratch.queries + begin * Codes::query_bytes(job->head_dim), scores);
       return;
     }
-    const float* keys = Floats::floats(job->keys, first, kKeyTile * job->head_dim, scratch.keys);
+    if (Floats::takes_halves(job->keys, end - begin)) {
+      Floats::score(rows + begin, end - begin, Floats::halves(job->keys, first), job->head_dim, job->scale,
+                    scores);
+      return;
+    }
+    const auto keys = Floats::floats(job->keys, first, kKeyTile * job->head_dim, scratch.keys);
     Floats::score(rows + begin, end - begin, keys, job->head_dim, job->scale, scores);
   }
 
@@ -149,15 +154,22 @@ class SimdAttention {
                                uint32_t begin, uint32_t end, uint32_t first_key,
                                const Factors& factors) noexcept {
     const size_t first = size_t{first_key} * job->head_dim;
-    const float* values = Floats::floats(job->values, first, kKeyTile * job->head_dim, scratch.values);
-    for (uint32_t row = begin; row < end;) {
-      // Rows that see the same number of keys go together: all of a token's, or all that see the whole tile.
-      const uint32_t keys = keys_seen(rows[row], first_key);
-      uint32_t next = row + 1;
-      while (next < end && keys_seen(rows[next], first_key) == keys) ++next;
-      Floats::add_values(next - row, values, job->head_dim, keys, scratch.scores + row * kKeyTile,
-                         factors.before + row, scratch.sums + size_t{row} * job->head_dim);
-      row = next;
+    const auto add = [&](auto values) {
+      for (uint32_t row = begin; row < end;) {
+        // Rows that see the same number of keys go together: all of a token's, or all that see the whole
+        // tile.
+        const uint32_t keys = keys_seen(rows[row], first_key);
+        uint32_t next = row + 1;
+        while (next < end && keys_seen(rows[next], first_key) == keys) ++next;
+        Floats::add_values(next - row, values, job->head_dim, keys, scratch.scores + row * kKeyTile,
+                           factors.before + row, scratch.sums + size_t{row} * job->head_dim);
+        row = next;
+      }
+    };
+    if (Floats::takes_halves(job->values, end - begin)) {
+      add(Floats::halves(job->values, first));
+    } else {
+      add(Floats::floats(job->values, first, kKeyTile * job->head_dim, scratch.values));
     }
   }
 

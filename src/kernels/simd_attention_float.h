@@ -12,19 +12,40 @@ namespace stonechat {
 template <typename Simd>
 class SimdAttentionFloat {
  public:
+  using Vector = typename Simd::Vector;
   static constexpr uint32_t kLanes = Simd::kLanes;
 
+  // Where keys or values are read from, vector by vector.
+  struct Floats {
+    const float* data;
+    Vector load(size_t index) const noexcept { return Simd::load(data + index); }
+    Floats operator+(size_t index) const noexcept { return {data + index}; }
+  };
+  struct Halves {
+    const uint16_t* data;
+    Vector load(size_t index) const noexcept { return Simd::widen_half(data + index); }
+    Halves operator+(size_t index) const noexcept { return {data + index}; }
+  };
+
   // A tile's keys or values in FP32, in the cache's order: where they lie, or widened into `out`.
-  static const float* floats(const CachedHead& head, size_t first, uint32_t count, float* out) noexcept {
-    if (head.format == kCacheF32) return static_cast<const float*>(head.data) + first;
+  static Floats floats(const CachedHead& head, size_t first, uint32_t count, float* out) noexcept {
+    if (head.format == kCacheF32) return {static_cast<const float*>(head.data) + first};
     const uint16_t* halves = static_cast<const uint16_t*>(head.data) + first;
     for (uint32_t i = 0; i < count; i += kLanes) Simd::store(out + i, Simd::widen_half(halves + i));
-    return out;
+    return {out};
+  }
+
+  // Few rows take halves as they are: widening once for all of them doesn't pay.
+  static bool takes_halves(const CachedHead& head, uint32_t rows) noexcept {
+    return head.format == kCacheF16 && rows <= Simd::kScoreRows;
+  }
+  static Halves halves(const CachedHead& head, size_t first) noexcept {
+    return {static_cast<const uint16_t*>(head.data) + first};
   }
 
   // scores[row][key] = fma(query x key, scale, shift) for rows [0, rows) and all 32 keys.
-  template <typename Row>
-  static void score(const Row* rows, uint32_t count, const float* keys, uint32_t head_dim, float scale,
+  template <typename Row, typename Source>
+  static void score(const Row* rows, uint32_t count, Source keys, uint32_t head_dim, float scale,
                     float* scores) noexcept {
     for (uint32_t row = 0; row < count; row += Simd::kScoreRows)
       score_up_to<Simd::kScoreRows>(count - row, rows + row, keys, head_dim, scale, scores + row * kKeyTile);
@@ -32,8 +53,9 @@ class SimdAttentionFloat {
 
   // sums[row][d] = sums[row][d] * factors[row], then += weights[row][key] * values[key][d] in the order of
   // the `keys` keys, for rows [0, rows).
-  static void add_values(uint32_t rows, const float* values, uint32_t head_dim, uint32_t keys,
-                         const float* weights, const float* factors, float* sums) noexcept {
+  template <typename Source>
+  static void add_values(uint32_t rows, Source values, uint32_t head_dim, uint32_t keys, const float* weights,
+                         const float* factors, float* sums) noexcept {
     for (uint32_t row = 0; row < rows; row += Simd::kValueRows) {
       add_up_to<Simd::kValueRows>(rows - row, values, head_dim, keys, weights + row * kKeyTile, factors + row,
                                   sums + size_t{row} * head_dim);
@@ -41,22 +63,22 @@ class SimdAttentionFloat {
   }
 
  private:
-  using Vector = typename Simd::Vector;
   static constexpr uint32_t kKeyVectors = kKeyTile / kLanes;
   static constexpr uint32_t kValueVectors = 4;  // vectors of a row's values summed together
 
-  template <uint32_t kRows, typename Row>
-  static void score_rows(const Row* rows, const float* keys, uint32_t head_dim, float scale,
+  template <uint32_t kRows, typename Row, typename Source>
+  static void score_rows(const Row* rows, Source keys, uint32_t head_dim, float scale,
                          float* scores) noexcept {
     Vector sum[kRows][kKeyVectors];
     for (uint32_t r = 0; r < kRows; ++r) {
       for (uint32_t v = 0; v < kKeyVectors; ++v) sum[r][v] = Simd::broadcast(0);
     }
     for (uint32_t d = 0; d < head_dim; ++d) {
+      Vector key[kKeyVectors];
+      for (uint32_t v = 0; v < kKeyVectors; ++v) key[v] = keys.load(d * kKeyTile + v * kLanes);
       for (uint32_t r = 0; r < kRows; ++r) {
         const Vector query = Simd::broadcast(rows[r].query[d]);
-        for (uint32_t v = 0; v < kKeyVectors; ++v)
-          sum[r][v] = Simd::fma(query, Simd::load(keys + d * kKeyTile + v * kLanes), sum[r][v]);
+        for (uint32_t v = 0; v < kKeyVectors; ++v) sum[r][v] = Simd::fma(query, key[v], sum[r][v]);
       }
     }
     for (uint32_t r = 0; r < kRows; ++r) {
@@ -68,8 +90,8 @@ class SimdAttentionFloat {
   }
 
   // The first kRows of `count` rows, or all where they are fewer.
-  template <uint32_t kRows, typename Row>
-  static void score_up_to(uint32_t count, const Row* rows, const float* keys, uint32_t head_dim, float scale,
+  template <uint32_t kRows, typename Row, typename Source>
+  static void score_up_to(uint32_t count, const Row* rows, Source keys, uint32_t head_dim, float scale,
                           float* scores) noexcept {
     if constexpr (kRows > 1) {
       if (count < kRows) return score_up_to<kRows - 1>(count, rows, keys, head_dim, scale, scores);
@@ -77,8 +99,8 @@ class SimdAttentionFloat {
     score_rows<kRows>(rows, keys, head_dim, scale, scores);
   }
 
-  template <uint32_t kRows, uint32_t kVectors>
-  static void add_some(const float* values, uint32_t head_dim, uint32_t keys, const float* weights,
+  template <uint32_t kRows, uint32_t kVectors, typename Source>
+  static void add_some(Source values, uint32_t head_dim, uint32_t keys, const float* weights,
                        const float* factors, float* sums) noexcept {
     Vector sum[kRows][kVectors];
     for (uint32_t r = 0; r < kRows; ++r) {
@@ -90,7 +112,7 @@ class SimdAttentionFloat {
     for (uint32_t j = 0; j < keys; ++j) {
       Vector value[kVectors];
       for (uint32_t v = 0; v < kVectors; ++v) {
-        value[v] = Simd::load(values + size_t{j} * head_dim + v * kLanes);
+        value[v] = values.load(size_t{j} * head_dim + v * kLanes);
         if (kRows > 1) Simd::keep(value[v]);
       }
       for (uint32_t r = 0; r < kRows; ++r) {
@@ -104,9 +126,9 @@ class SimdAttentionFloat {
     }
   }
 
-  template <uint32_t kRows>
-  static void add_up_to(uint32_t count, const float* values, uint32_t head_dim, uint32_t keys,
-                        const float* weights, const float* factors, float* sums) noexcept {
+  template <uint32_t kRows, typename Source>
+  static void add_up_to(uint32_t count, Source values, uint32_t head_dim, uint32_t keys, const float* weights,
+                        const float* factors, float* sums) noexcept {
     if constexpr (kRows > 1) {
       if (count < kRows) return add_up_to<kRows - 1>(count, values, head_dim, keys, weights, factors, sums);
     }
