@@ -184,7 +184,7 @@ void add_bench_command(CLI::App& app) {
        kMostParallel);
   list("-b,--batch-size", options->batches, "Most tokens given at once (default 2048)", 1, 1U << 20);
   list("-u,--ubatch-size", options->micro_batches,
-       "Tokens computed together (default: 512, or as tuned); also -ub", 1, 1U << 16);
+       "Tokens computed together (default: 256, or as tuned); also -ub", 1, 1U << 16);
   list("-t,--threads", options->threads, "Threads (default: the processors that this process may use)", 1,
        kMostThreads);
   command->add_option("-r,--repetitions", options->repetitions, "Repetitions of each test")

@@ -10,6 +10,7 @@
 #include "kernels/dispatch.h"
 #include "model/memory_estimate.h"
 #include "model/packed_file.h"
+#include "model/tuning.h"
 #include "model_argument.h"
 
 namespace stonechat {
@@ -17,7 +18,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr uint32_t kBatch = 512;
 constexpr uint32_t kMostDefaultContext = 4096;
 constexpr size_t kShownElements = 8;     // of an array
 constexpr size_t kShownCharacters = 72;  // of a text
@@ -112,7 +112,7 @@ RunEstimate estimate_run(const gguf::Reader& file) {
     if (is_packed(file.metadata())) check_packed_for(file.metadata(), kernels());
     const ModelConfig config = ModelConfig::from(file);
     const uint32_t context = std::min(kMostDefaultContext, config.context_length);
-    return {estimate_memory(file, config, context, kBatch), context, ""};
+    return {estimate_memory(file, config, context, Tuning{}.batch), context, ""};
   } catch (const Error& error) {
     return {std::nullopt, 0, error.what()};
   }

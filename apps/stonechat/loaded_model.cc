@@ -31,7 +31,7 @@ void RunFlags::add_context(CLI::App& command) {
       .add_option("-c,--context", context,
                   "Tokens of context, prompt and answer together (default: up to 4096)")
       ->check(CLI::Range(1U, 1U << 27));
-  command.add_option("-b,--batch", batch, "Tokens of a prompt computed together (default: 512, or as tuned)")
+  command.add_option("-b,--batch", batch, "Tokens of a prompt computed together (default: 256, or as tuned)")
       ->check(CLI::Range(1U, 1U << 16));
   add_cache_flags(command, cache);
 }
@@ -48,6 +48,9 @@ LoadedModel::LoadedModel(const std::string& argument, ThreadPool& pool)
                                    [this] { return Tokenizer(file.metadata()); })),
       weights(Weights::load(file, kernels(), pool, print_notice)),
       tokenizer(tokenizer_to_come.get()) {
+  for (const char* list : {"merges", "token_type", "scores"})
+    file.forget(std::string("tokenizer.ggml.") +
+                list);  // several megabytes that the tokenizer holds in its way
   if (is_packed(file.metadata())) explain_bus_errors(path);
   if (tokenizer.vocabulary_size() > weights.config.vocabulary) {
     fail(ErrorKind::kBadFile,

@@ -46,6 +46,8 @@ class Reader {
   uint32_t version() const { return version_; }
   uint32_t alignment() const { return alignment_; }
   const Metadata& metadata() const { return metadata_; }
+  // Frees a metadata value that isn't needed any more.
+  void forget(std::string_view key) { metadata_.erase(key); }
   const std::vector<TensorInfo>& tensors() const { return tensors_; }
   const TensorInfo* find_tensor(std::string_view name) const;  // nullptr when absent
 

@@ -106,7 +106,7 @@ def test_bench_tells_and_flags_win(stonechat, tiny_model, cache, stored):
     prompt, decode = bench(stonechat, tiny_model, cache, "-t", "2", "-ub", "33")
     assert prompt["tuned"] and (prompt["n_threads"], prompt["n_ubatch"], decode["n_threads"]) == (2, 33, 2)
     for result in bench(stonechat, tiny_model, cache, "--no-tune"):
-        assert not result["tuned"] and result["n_ubatch"] == 512
+        assert not result["tuned"] and result["n_ubatch"] == 256
 
 
 def words_of_commands(tiny_model, tmp_path):
