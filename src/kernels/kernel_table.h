@@ -120,17 +120,17 @@ struct AttentionJob {
 //   s[j] = fma(dot[j], f[j], c), -infinity where j isn't visible
 //   m' = max(m, max s); r = exp(m - m') (0 in the first tile); p[j] = exp(s[j] - m'), exactly 0 where not
 //   visible; l = fma(l, r, tree(p)), m = m'
-//   acc[d] = acc[d] * r, then the tile's values are added
+//   acc[d] = fma(acc[d], r, what the tile's values add)
 // and out[d] = acc[d] / l. exp() is that of VectorKernels. tree() of 32 values: halves added until one is
 // left, p[i] + p[i + 16], then 8, 4, 2, 1.
 //   Keys as floats: f[j] = scale; for d = 0, 1, ...: dot = fma(q[d], key[j][d], dot).
 //   Keys as codes: dot[j] = float(exact sum of code_q[d] * code[j][d]); f[j] = (d_q * scale) * scales[j].
 //   With a = max |q|: d_q = a / 16256; code_q = to-nearest-even(q * (16256 / a)); a <= 1e-30 gives 0 for all.
 //   c = tree() of 16 sums t[d % 16] = fma(q[d], shift[d], t[d % 16]), times scale; 0 without shifts.
-//   Values as floats: for j = 0, 1, ... while visible: acc[d] = fma(p[j], value[j][d], acc[d]).
+//   Values as floats add t: t = 0; for j = 0, 1, ... while visible: t = fma(p[j], value[j][d], t).
 //   Values as codes: b = exp(max s - m') * max scales[j], over the tile's visible keys; code_p =
-//   to-nearest-even((p[j] * scales[j]) * (16256 / b)); acc[d] = fma(float(exact sum of code_p[j] *
-//   code[j][d]), b / 16256, acc[d]); b <= 1e-30 adds nothing.
+//   to-nearest-even((p[j] * scales[j]) * (16256 / b)); they add float(exact sum of code_p[j] * code[j][d]) *
+//   (b / 16256); b <= 1e-30 adds 0.
 // 16256 = 127 * 128: a code is two digits of 7 bits, each for a product of 8-bit integers.
 struct AttentionKernels {
   size_t (*scratch_bytes)(uint32_t head_dim) noexcept;
@@ -146,7 +146,8 @@ inline constexpr float kFineCodes = 16256;  // largest code of queries and of so
 // c[i]); exp = p * 2^n (exact: n is -126 .. 127).
 struct VectorKernels {
   // Sum of squares: 16 partial sums, p[i % 16] = fma(x[i], x[i], p[i % 16]), then halves added as in tree().
-  // scale = 1 / sqrt(sum / cols + epsilon); out[i] = (x[i] * scale) * weight[i]. out may be x.
+  // scale = 1 / sqrt(sum / cols + epsilon); out[i] = (x[i] * scale) * weight[i]. out may be x. Where the sum
+  // overflows it is that of x[i] * kNormShrink, and scale = kNormShrink / sqrt(sum / cols).
   void (*rms_norm)(const float* x, const float* weight, float epsilon, uint32_t cols, float* out) noexcept;
   // Rotates `heads` heads of head_dim (a multiple of 32) in place. With a = x[i], b = x[i + head_dim / 2]:
   // x[i] = a * cosine[i] - b * sine[i]; x[i + head_dim / 2] = b * cosine[i] + a * sine[i]; no fma.
@@ -197,6 +198,9 @@ struct LimitKernels {
   uint32_t (*read)(const void* data, size_t bytes) noexcept;
 };
 inline constexpr size_t kReadStep = 512;
+
+// 2^-80: even the squares of the largest floats are then far from overflow.
+inline constexpr float kNormShrink = 0x1p-80F;
 
 // n of VectorKernels::hadamard.
 inline constexpr uint32_t hadamard_run(uint32_t head_dim) {

@@ -50,7 +50,7 @@ class NeonAttention {
     float* queries;         // (rows, head_dim)
     float* sums;            // (rows, head_dim)
     float* scores;          // (rows, 32), later softmax's weights
-    int32_t* dots;          // (rows, the larger of head_dim and 32)
+    int32_t* dots;          // (rows, the larger of head_dim and 32); floats that values add use it too
     uint8_t* query_codes;   // (rows, 2 * head_dim)
     uint8_t* weight_codes;  // (rows, 2 * 32)
   };
@@ -182,27 +182,35 @@ class NeonAttention {
     }
   }
 
+  // sums[row][d] = fma(sums[row][d], factors[row].before, added[row - begin][d]).
+  static void add_to_sums(uint32_t begin, uint32_t end, uint32_t head_dim, const Factors* factors,
+                          const float* added, float* sums) noexcept {
+    for (uint32_t row = begin; row < end; ++row, added += head_dim) {
+      float* out = sums + size_t{row} * head_dim;
+      for (uint32_t d = 0; d < head_dim; d += kLanes)
+        vst1q_f32(out + d, vfmaq_n_f32(vld1q_f32(added + d), vld1q_f32(out + d), factors[row].before));
+    }
+  }
+
   static void add_float_values(const AttentionJob* job, const Scratch& scratch, const Row* rows,
                                uint32_t begin, uint32_t end, uint32_t first_key,
                                const Factors* factors) noexcept {
     const uint32_t head_dim = job->head_dim;
-    for (uint32_t row = begin; row < end; ++row) {
-      if (factors[row].before == 1.0F) continue;
-      float* sums = scratch.sums + size_t{row} * head_dim;
-      for (uint32_t d = 0; d < head_dim; d += kLanes)
-        vst1q_f32(sums + d, vmulq_n_f32(vld1q_f32(sums + d), factors[row].before));
-    }
     const float* values =
         floats(job->values, size_t{first_key} * head_dim, kKeyTile * head_dim, scratch.values);
+    auto* added = reinterpret_cast<float*>(scratch.dots);
     for (uint32_t row = begin; row < end;) {
       // Rows that see the same number of keys go together: all of a token's, or all that see the whole tile.
       const uint32_t keys = keys_seen(rows[row], first_key);
       uint32_t end_row = row + 1;
       while (end_row < end && keys_seen(rows[end_row], first_key) == keys) ++end_row;
+      const size_t count = size_t{end_row - row} * head_dim;
+      memset(added, 0, count * sizeof(float));
       for (uint32_t d = 0; d < head_dim; d += kProductRows) {
         add_products(end_row - row, values + d, head_dim, scratch.scores + size_t{row} * kKeyTile, kKeyTile,
-                     keys, scratch.sums + size_t{row} * head_dim + d, head_dim);
+                     keys, added + d, head_dim);
       }
+      add_to_sums(row, end_row, head_dim, factors, added, scratch.sums);
       row = end_row;
     }
   }
@@ -236,8 +244,8 @@ class NeonAttention {
     for (uint32_t row = begin; row < end; ++row, dots += head_dim) {
       float* sums = scratch.sums + size_t{row} * head_dim;
       for (uint32_t d = 0; d < head_dim; d += kLanes) {
-        const float32x4_t before = vmulq_n_f32(vld1q_f32(sums + d), factors[row].before);
-        vst1q_f32(sums + d, vfmaq_n_f32(before, vcvtq_f32_s32(vld1q_s32(dots + d)), units[row]));
+        const float32x4_t added = vmulq_n_f32(vcvtq_f32_s32(vld1q_s32(dots + d)), units[row]);
+        vst1q_f32(sums + d, vfmaq_n_f32(added, vld1q_f32(sums + d), factors[row].before));
       }
     }
   }

@@ -6,17 +6,26 @@
 namespace stonechat::neon {
 namespace {
 
-void rms_norm(const float* x, const float* weight, float epsilon, uint32_t cols, float* out) noexcept {
+// Of x, or of x * kNormShrink.
+template <bool kShrinks>
+float sum_of_squares(const float* x, uint32_t cols) noexcept {
   float32x4_t squares[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
   for (uint32_t i = 0; i < cols; i += 16) {
 #pragma GCC unroll 4
     for (uint32_t v = 0; v < 4; ++v) {
-      const float32x4_t values = vld1q_f32(x + i + v * kLanes);
+      float32x4_t values = vld1q_f32(x + i + v * kLanes);
+      if constexpr (kShrinks) values = vmulq_n_f32(values, kNormShrink);
       squares[v] = vfmaq_f32(squares[v], values, values);
     }
   }
-  const float sum = tree_sum(squares[0], squares[1], squares[2], squares[3]);
-  const float32x4_t scale = vdupq_n_f32(1.0F / sqrtf(sum / static_cast<float>(cols) + epsilon));
+  return tree_sum(squares[0], squares[1], squares[2], squares[3]);
+}
+
+void rms_norm(const float* x, const float* weight, float epsilon, uint32_t cols, float* out) noexcept {
+  const float sum = sum_of_squares<false>(x, cols);
+  const float32x4_t scale =
+      vdupq_n_f32(isinf(sum) ? kNormShrink / sqrtf(sum_of_squares<true>(x, cols) / static_cast<float>(cols))
+                             : 1.0F / sqrtf(sum / static_cast<float>(cols) + epsilon));
   for (uint32_t i = 0; i < cols; i += kLanes) {
     vst1q_f32(out + i, vmulq_f32(vmulq_f32(vld1q_f32(x + i), scale), vld1q_f32(weight + i)));
   }

@@ -228,30 +228,33 @@ float score(const AttentionJob* job, const Query& query, uint32_t j, float shift
   return fmaf(dot, job->scale, shift);
 }
 
-// Adds the values of keys [first, first + keys) with their weights; `most` is what no weight exceeds.
+// Adds the values of keys [first, first + keys) with their weights; `most` is what no weight exceeds,
+// `before` the factor for what was summed before.
 void add_values(const AttentionJob* job, uint32_t first, uint32_t keys, const float* weights, float most,
-                float* sums) noexcept {
+                float before, float* sums) noexcept {
   if (job->values.format != kCacheQ8) {
     for (uint32_t d = 0; d < job->head_dim; ++d) {
+      float sum = 0;
       for (uint32_t j = 0; j < keys; ++j)
-        sums[d] = fmaf(weights[j], value_at(job->values, job->head_dim, first + j, d), sums[d]);
+        sum = fmaf(weights[j], value_at(job->values, job->head_dim, first + j, d), sum);
+      sums[d] = fmaf(sums[d], before, sum);
     }
     return;
   }
   float largest_scale = 0;
   for (uint32_t j = 0; j < keys; ++j) largest_scale = fmaxf(largest_scale, job->values.scales[first + j]);
   const float bound = most * largest_scale;
-  if (bound <= 1e-30F) return;
+  const bool is_zero = bound <= 1e-30F;
+  const float unit = is_zero ? 0.0F : bound / kFineCodes;
+  const float inverse = is_zero ? 0.0F : kFineCodes / bound;
   int32_t codes[kKeyTile];
-  for (uint32_t j = 0; j < keys; ++j) {
-    codes[j] =
-        static_cast<int32_t>(rintf((weights[j] * job->values.scales[first + j]) * (kFineCodes / bound)));
-  }
+  for (uint32_t j = 0; j < keys; ++j)
+    codes[j] = static_cast<int32_t>(rintf((weights[j] * job->values.scales[first + j]) * inverse));
   for (uint32_t d = 0; d < job->head_dim; ++d) {
     int32_t sum = 0;
     for (uint32_t j = 0; j < keys; ++j)
       sum += codes[j] * value_code(job->values, job->head_dim, first + j, d);
-    sums[d] = fmaf(static_cast<float>(sum), bound / kFineCodes, sums[d]);
+    sums[d] = fmaf(sums[d], before, static_cast<float>(sum) * unit);
   }
 }
 
@@ -274,8 +277,7 @@ void attend_one(const AttentionJob* job, const float* values, uint32_t visible, 
     const float new_largest = tile_largest > largest ? tile_largest : largest;
     const float correction = exp_shared(largest - new_largest);
     for (uint32_t j = 0; j < kKeyTile; ++j) scores[j] = j < keys ? exp_shared(scores[j] - new_largest) : 0.0F;
-    for (uint32_t d = 0; d < head_dim; ++d) sums[d] = sums[d] * correction;
-    add_values(job, first, keys, scores, exp_shared(tile_largest - new_largest), sums);
+    add_values(job, first, keys, scores, exp_shared(tile_largest - new_largest), correction, sums);
     total = fmaf(total, correction, tree_sum(scores, kKeyTile));
     largest = new_largest;
   }
@@ -295,7 +297,16 @@ void attend(const AttentionJob* job) noexcept {
 void rms_norm(const float* x, const float* weight, float epsilon, uint32_t cols, float* out) noexcept {
   float partial[kLanes] = {};
   for (uint32_t i = 0; i < cols; ++i) partial[i % kLanes] = fmaf(x[i], x[i], partial[i % kLanes]);
-  const float scale = 1.0F / sqrtf(tree_sum(partial, kLanes) / static_cast<float>(cols) + epsilon);
+  const float sum = tree_sum(partial, kLanes);
+  float scale = 1.0F / sqrtf(sum / static_cast<float>(cols) + epsilon);
+  if (isinf(sum)) {
+    float shrunk[kLanes] = {};
+    for (uint32_t i = 0; i < cols; ++i) {
+      const float value = x[i] * kNormShrink;
+      shrunk[i % kLanes] = fmaf(value, value, shrunk[i % kLanes]);
+    }
+    scale = kNormShrink / sqrtf(tree_sum(shrunk, kLanes) / static_cast<float>(cols));
+  }
   for (uint32_t i = 0; i < cols; ++i) out[i] = (x[i] * scale) * weight[i];
 }
 

@@ -59,7 +59,7 @@ class SimdAttentionCodes {
     }
   }
 
-  // sums[row][d] = fma(weights x values, units[row], sums[row][d] * factors[row]), for rows [0, rows).
+  // sums[row][d] = fma(sums[row][d], factors[row], weights x values * units[row]), for rows [0, rows).
   static void add_values(uint32_t rows, const int8_t* values, uint32_t head_dim, const uint8_t* weights,
                          const float* units, const float* factors, float* sums) noexcept {
     for (uint32_t row = 0; row < rows; row += Dots::kRows) {
@@ -144,8 +144,8 @@ class SimdAttentionCodes {
 #pragma GCC unroll 2
       for (uint32_t v = 0; v < kOutputs; ++v) {
         float* out = sums + size_t{r} * head_dim + v * kLanes;
-        const Vector before = Simd::multiply(Simd::load(out), Simd::broadcast(factors[r]));
-        Simd::store(out, Simd::fma(Dots::to_float(sum[r][v]), Simd::broadcast(units[r]), before));
+        const Vector added = Simd::multiply(Dots::to_float(sum[r][v]), Simd::broadcast(units[r]));
+        Simd::store(out, Simd::fma(Simd::load(out), Simd::broadcast(factors[r]), added));
       }
     }
   }

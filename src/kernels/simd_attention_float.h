@@ -51,8 +51,8 @@ class SimdAttentionFloat {
       score_up_to<Simd::kScoreRows>(count - row, rows + row, keys, head_dim, scale, scores + row * kKeyTile);
   }
 
-  // sums[row][d] = sums[row][d] * factors[row], then += weights[row][key] * values[key][d] in the order of
-  // the `keys` keys, for rows [0, rows).
+  // sums[row][d] = fma(sums[row][d], factors[row], sum of weights[row][key] * values[key][d] in the order of
+  // the `keys` keys), for rows [0, rows).
   template <typename Source>
   static void add_values(uint32_t rows, Source values, uint32_t head_dim, uint32_t keys, const float* weights,
                          const float* factors, float* sums) noexcept {
@@ -105,8 +105,7 @@ class SimdAttentionFloat {
     Vector sum[kRows][kVectors];
     for (uint32_t r = 0; r < kRows; ++r) {
       for (uint32_t v = 0; v < kVectors; ++v) {
-        const Vector before = Simd::load(sums + size_t{r} * head_dim + v * kLanes);
-        sum[r][v] = Simd::multiply(before, Simd::broadcast(factors[r]));
+        sum[r][v] = Simd::broadcast(0);
       }
     }
     for (uint32_t j = 0; j < keys; ++j) {
@@ -121,8 +120,10 @@ class SimdAttentionFloat {
       }
     }
     for (uint32_t r = 0; r < kRows; ++r) {
-      for (uint32_t v = 0; v < kVectors; ++v)
-        Simd::store(sums + size_t{r} * head_dim + v * kLanes, sum[r][v]);
+      for (uint32_t v = 0; v < kVectors; ++v) {
+        float* out = sums + size_t{r} * head_dim + v * kLanes;
+        Simd::store(out, Simd::fma(Simd::load(out), Simd::broadcast(factors[r]), sum[r][v]));
+      }
     }
   }
 

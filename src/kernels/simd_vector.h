@@ -14,21 +14,10 @@ class SimdVector {
  public:
   static void rms_norm(const float* x, const float* weight, float epsilon, uint32_t cols,
                        float* out) noexcept {
-    // The 16 partial sums of the definition.
-    constexpr uint32_t kPartials = 16 / kLanes;
-    Vector partial[kPartials];
-    for (uint32_t p = 0; p < kPartials; ++p) partial[p] = Simd::broadcast(0);
-    for (uint32_t i = 0; i < cols; i += 16) {
-      for (uint32_t p = 0; p < kPartials; ++p) {
-        const Vector values = Simd::load(x + i + p * kLanes);
-        partial[p] = Simd::fma(values, values, partial[p]);
-      }
-    }
-    for (uint32_t half = kPartials / 2; half > 0; half /= 2) {
-      for (uint32_t p = 0; p < half; ++p) partial[p] = Simd::add(partial[p], partial[p + half]);
-    }
-    const float mean = Simd::tree_sum(partial[0]) / static_cast<float>(cols);
-    const Vector scale = Simd::broadcast(1.0F / sqrtf(mean + epsilon));
+    const float sum = sum_of_squares<false>(x, cols);
+    const Vector scale = Simd::broadcast(
+        isinf(sum) ? kNormShrink / sqrtf(sum_of_squares<true>(x, cols) / static_cast<float>(cols))
+                   : 1.0F / sqrtf(sum / static_cast<float>(cols) + epsilon));
     for (uint32_t i = 0; i < cols; i += kLanes) {
       const Vector scaled = Simd::multiply(Simd::load(x + i), scale);
       Simd::store(out + i, Simd::multiply(scaled, Simd::load(weight + i)));
@@ -85,6 +74,26 @@ class SimdVector {
  private:
   using Vector = typename Simd::Vector;
   static constexpr uint32_t kLanes = Simd::kLanes;
+
+  // Of x, or of x * kNormShrink.
+  template <bool kShrinks>
+  static float sum_of_squares(const float* x, uint32_t cols) noexcept {
+    // The 16 partial sums of the definition.
+    constexpr uint32_t kPartials = 16 / kLanes;
+    Vector partial[kPartials];
+    for (uint32_t p = 0; p < kPartials; ++p) partial[p] = Simd::broadcast(0);
+    for (uint32_t i = 0; i < cols; i += 16) {
+      for (uint32_t p = 0; p < kPartials; ++p) {
+        Vector values = Simd::load(x + i + p * kLanes);
+        if constexpr (kShrinks) values = Simd::multiply(values, Simd::broadcast(kNormShrink));
+        partial[p] = Simd::fma(values, values, partial[p]);
+      }
+    }
+    for (uint32_t half = kPartials / 2; half > 0; half /= 2) {
+      for (uint32_t p = 0; p < half; ++p) partial[p] = Simd::add(partial[p], partial[p + half]);
+    }
+    return Simd::tree_sum(partial[0]);
+  }
 };
 
 }  // namespace stonechat
