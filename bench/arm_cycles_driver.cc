@@ -61,19 +61,21 @@ std::vector<float> random_floats(size_t count) {
 
 // One tile of rows again and again, which is all that a kernel can tell apart here.
 AlignedBuffer pack_rows(const LinearKernels& linear, WeightFormat format, uint32_t rows, uint32_t cols) {
-  constexpr size_t kBlockBytes[kWeightFormats] = {128, 64, 64, 34};
-  const size_t row_bytes = kBlockBytes[format] * (cols / kBlock);
+  constexpr size_t kBlockBytes[kWeightFormats] = {128, 64, 64, 34, 32, 18};
+  const size_t header_bytes = format == kWeightQ8Row ? 8 : 0;
+  const size_t row_bytes = header_bytes + kBlockBytes[format] * (cols / kBlock);
   std::vector<uint8_t> stored(row_bytes * linear.tile_rows);
   std::minstd_rand random(2);
-  if (format == kWeightQ8_0) {
-    for (size_t i = 0; i < stored.size(); ++i) {
-      constexpr uint8_t kScale[2] = {0x00, 0x20};  // 2^-7
-      const size_t in_block = i % kBlockBytes[format];
-      stored[i] = in_block < 2 ? kScale[in_block] : static_cast<uint8_t>(random() >> 8);
-    }
-  } else {
+  if (format < kWeightQ8_0) {
     const std::vector<float> values = random_floats(stored.size() / sizeof(float));
     std::memcpy(stored.data(), values.data(), stored.size());
+  } else {
+    for (uint8_t& byte : stored) byte = static_cast<uint8_t>(random() >> 8);
+    constexpr uint8_t kScale[2] = {0x00, 0x20};  // 2^-7
+    constexpr float kHeader[2] = {0x1p-7F, 0x1p-5F};
+    const bool is_row = format == kWeightQ8Row;
+    for (size_t at = 0; at < stored.size(); at += is_row ? row_bytes : kBlockBytes[format])
+      std::memcpy(&stored[at], is_row ? static_cast<const void*>(kHeader) : kScale, is_row ? 8 : 2);
   }
   const size_t tile_bytes = linear.tile_bytes(cols);
   AlignedBuffer pack((rows + linear.tile_rows - 1) / linear.tile_rows * tile_bytes);
@@ -182,8 +184,12 @@ void run(const std::string& name, const std::string& group) {
   for (const KernelTable* table : compiled_kernel_tables()) {
     if (table->name != name) continue;
     const LinearKernels* q8_0 = table->linear[kWeightQ8_0];
+    const LinearKernels* q8_row = table->linear[kWeightQ8Row];
+    const LinearKernels* q4_0 = table->linear[kWeightQ4_0];
     const LinearKernels* f32 = table->linear[kWeightF32];
     if (q8_0 != nullptr && wanted("Q8_0")) products(*q8_0, kWeightQ8_0, "Q8_0");
+    if (q8_row != nullptr && wanted("Q8Row")) products(*q8_row, kWeightQ8Row, "Q8Row");
+    if (q4_0 != nullptr && wanted("Q4_0")) products(*q4_0, kWeightQ4_0, "Q4_0");
     if (q8_0 != nullptr && wanted("quantize")) quantize(*q8_0);
     if (f32 != nullptr && wanted("F32")) products(*f32, kWeightF32, "F32");
     if (table->tensor_scale != nullptr && wanted("Algorithm 1")) tensor_scale(*table->tensor_scale);

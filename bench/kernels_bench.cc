@@ -10,13 +10,14 @@
 namespace stonechat {
 namespace {
 
-constexpr const char* kFormatNames[kWeightFormats] = {"F32", "F16", "BF16", "Q8_0"};
-constexpr size_t kBytesOfBlock[kWeightFormats] = {128, 64, 64, 34};  // of 32 weights as stored
+constexpr const char* kFormatNames[kWeightFormats] = {"F32", "F16", "BF16", "Q8_0", "Q8Row", "Q4_0"};
+constexpr size_t kBytesOfBlock[kWeightFormats] = {128, 64, 64, 34, 32, 18};  // of 32 weights as stored
+constexpr size_t kBytesOfHeader[kWeightFormats] = {0, 0, 0, 0, 8, 0};        // of a row
 
-// A packed matrix of small weights; only Q8_0's scales need to be numbers of a sane size.
+// A packed matrix of small weights; only scales need to be numbers of a sane size. Rows of Q8Row have means.
 AlignedBuffer pack_random(const LinearKernels& linear, WeightFormat format, uint32_t rows, uint32_t cols) {
   std::mt19937 random(1);
-  const size_t row_bytes = kBytesOfBlock[format] * cols / 32;
+  const size_t row_bytes = kBytesOfHeader[format] + kBytesOfBlock[format] * cols / 32;
   const size_t tile_bytes = linear.tile_bytes(cols);
   AlignedBuffer pack((rows + linear.tile_rows - 1) / linear.tile_rows * tile_bytes);
   std::vector<uint8_t> stored(row_bytes * linear.tile_rows);
@@ -25,10 +26,16 @@ AlignedBuffer pack_random(const LinearKernels& linear, WeightFormat format, uint
       const float value = static_cast<float>(random() % 2001) / 1000.0F - 1.0F;
       std::memcpy(&stored[i], &value, 4);
     }
-    if (format == kWeightQ8_0) {
-      for (size_t block = 0; block < stored.size(); block += 34) {
+    if (format == kWeightQ8_0 || format == kWeightQ4_0) {
+      for (size_t block = 0; block < stored.size(); block += kBytesOfBlock[format]) {
         const uint16_t scale = 0x2000;  // 2^-7
         std::memcpy(&stored[block], &scale, 2);
+      }
+    }
+    if (format == kWeightQ8Row) {
+      for (size_t at = 0; at < stored.size(); at += row_bytes) {
+        constexpr float kScaleAndMean[2] = {0x1p-7F, 0x1p-5F};
+        std::memcpy(&stored[at], kScaleAndMean, sizeof kScaleAndMean);
       }
     }
     linear.pack_tile(stored.data(), std::min(linear.tile_rows, rows - row), cols,
@@ -81,7 +88,7 @@ void product(benchmark::State& state, const KernelTable& table, WeightFormat for
     linear.multiply(&job);
   }
   Cost cost;
-  (format == kWeightQ8_0 ? cost.integer_macs : cost.float_macs) = static_cast<double>(rows) * cols * tokens;
+  (format >= kWeightQ8_0 ? cost.integer_macs : cost.float_macs) = static_cast<double>(rows) * cols * tokens;
   cost.bytes = static_cast<double>(weights.pack_bytes);
   report(state, table, cost);
 }

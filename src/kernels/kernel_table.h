@@ -18,11 +18,14 @@
 
 namespace stonechat {
 
-// How the weights of a matrix are stored; what a GGUF tensor of that type holds, row after row.
-enum WeightFormat { kWeightF32, kWeightF16, kWeightBf16, kWeightQ8_0 };
-inline constexpr int kWeightFormats = 4;
+// How the weights of a matrix are stored; what a GGUF tensor of that type holds, row after row
+// (quant/block_formats.h). kWeightQ8Row: 8-bit rows with a scale and a mean each (RowHeaderQ8, then the
+// codes).
+enum WeightFormat { kWeightF32, kWeightF16, kWeightBf16, kWeightQ8_0, kWeightQ8Row, kWeightQ4_0 };
+inline constexpr int kWeightFormats = 6;
 
-inline constexpr uint32_t kBlock = 32;    // weights and activations that share a scale in Q8_0
+// Activations that share a scale in products with codes, and weights in Q8_0 and Q4_0.
+inline constexpr uint32_t kBlock = 32;
 inline constexpr uint32_t kKeyTile = 32;  // keys that lie transposed together in the cache
 
 // Activations of some tokens, and of some columns, to be put into the layout that a product reads.
@@ -55,10 +58,14 @@ struct LinearJob {
 
 // The product with a matrix of one WeightFormat. For each output:
 //   F32, F16, BF16   acc = 0; for col = 0, 1, ...: acc = fma(float(w[col]), x[col], acc)
-//   Q8_0             acc = 0; for block = 0, 1, ...: acc = fma(float(sum of code_w x code_x), d_w * d_x, acc)
-//                    where the sum is an exact integer, d_w is the block's binary16 scale as float, and
-//                    (prepare) a = max |x| of 32 values; d_x = a / 127; code_x = to-nearest-even(x * (127 /
-//                    a)); a <= 1e-30 gives d_x = 0 and codes 0
+//   Q8_0, Q4_0       acc = 0; for block = 0, 1, ...: acc = fma(float(sum of code_w x code_x), d_w * d_x, acc)
+//                    where the sum is an exact integer, d_w is the block's binary16 scale as float, code_w of
+//                    Q4_0 is nibble - 8, and (prepare) a = max |x| of 32 values; d_x = a / 127; code_x =
+//                    to-nearest-even(x * (127 / a)); a <= 1e-30 gives d_x = 0 and codes 0
+//   Q8Row            sum = 0; for block = 0, 1, ...: sum = fma(float(sum of code_w x code_x), d_x, sum)
+//                    xs = 0; for block = 0, 1, ...: xs = fma(float(sum of code_x), d_x, xs)
+//                    acc = sum * scale where the row's mean is 0, else fma(mean, xs, sum * scale)
+//                    with d_x and code_x as for Q8_0: the means' part costs a product a row, not one a weight
 // then out = acc (+ bias if any), or out = out + (acc + bias if any).
 struct LinearKernels {
   uint32_t tile_rows;    // rows packed together
@@ -68,7 +75,8 @@ struct LinearKernels {
   // Packs `rows` <= tile_rows rows, stored one after another as in the file, into one tile; missing rows
   // become 0.
   void (*pack_tile)(const void* source, uint32_t rows, uint32_t cols, void* tile) noexcept;
-  // The weights of one row of a pack as floats (Q8_0: d_w * code): the look-up in a tied embedding.
+  // The weights of one row of a pack as floats: the look-up in a tied embedding. Q8_0, Q4_0: d_w * code_w;
+  // Q8Row: mean + scale * code_w, each rounded on its own.
   void (*unpack_row)(const void* pack, uint32_t row, uint32_t cols, float* out) noexcept;
   // Bytes of the prepared activations of a batch, a multiple of 64.
   size_t (*prepared_bytes)(uint32_t tokens, uint32_t cols) noexcept;

@@ -17,8 +17,23 @@ struct Matrix {
   uint32_t cols;
   std::vector<uint8_t> stored;
   std::vector<float> values;  // F32, F16, BF16: (rows, cols)
-  std::vector<int> codes;     // Q8_0: (rows, cols)
-  std::vector<float> scales;  // Q8_0: (rows, cols / 32)
+  std::vector<int> codes;     // other formats: (rows, cols)
+  std::vector<float> scales;  // Q8_0, Q4_0: (rows, cols / 32); Q8Row: (rows)
+  std::vector<float> means;   // Q8Row: (rows)
+
+  bool has_codes() const { return !codes.empty(); }
+  // As unpack_row states it.
+  float weight(size_t row, size_t col) const {
+    if (!has_codes()) return values[row * cols + col];
+    const auto code = static_cast<float>(codes[row * cols + col]);
+    return format == kWeightQ8Row ? means[row] + scales[row] * code
+                                  : scales[row * (cols / 32) + col / 32] * code;
+  }
+  // What the magnitude of weight(row, col) and of all that it is made of can't exceed.
+  double magnitude(size_t row, size_t col) const {
+    const double whole = std::abs(double{weight(row, col)});
+    return format == kWeightQ8Row ? whole + 2 * std::abs(double{means[row]}) : whole;
+  }
 };
 
 enum class Fill { kRandom, kZero, kExtreme };
@@ -28,24 +43,50 @@ void append(std::vector<uint8_t>& bytes, const void* data, size_t count) {
   bytes.insert(bytes.end(), begin, begin + count);
 }
 
+// 32 codes as a file has them.
+void append_block(Matrix& matrix, Fill fill, Random& random) {
+  const int lowest = matrix.format == kWeightQ4_0 ? -8 : -128;
+  if (matrix.format != kWeightQ8Row) {
+    const float sign = random.integer(0, 1) == 0 ? -1.0F : 1.0F;
+    const uint16_t d = float_to_half(fill == Fill::kZero ? 0.0F : sign * random.uniform(1e-4F, 0.05F));
+    matrix.scales.push_back(half_to_float(d));
+    append(matrix.stored, &d, 2);
+  }
+  int codes[32] = {};
+  for (int& code : codes) {
+    if (fill == Fill::kRandom) code = random.integer(lowest, -lowest - 1);
+    if (fill == Fill::kExtreme) code = random.integer(0, 1) == 0 ? lowest : -lowest - 1;
+    matrix.codes.push_back(code);
+  }
+  uint8_t bytes[32];
+  const uint32_t count = matrix.format == kWeightQ4_0 ? 16 : 32;
+  for (uint32_t i = 0; i < count; ++i) {
+    bytes[i] = static_cast<uint8_t>(matrix.format == kWeightQ4_0 ? (codes[i] + 8) | (codes[i + 16] + 8) << 4
+                                                                 : codes[i]);
+  }
+  append(matrix.stored, bytes, count);
+}
+
+// A scale and a mean, which every third row lacks.
+void append_header(Matrix& matrix, uint32_t row, Fill fill, Random& random) {
+  const float size = fill == Fill::kExtreme ? 1e6F : 1.0F;
+  const float scale = fill == Fill::kZero ? 0.0F : size * random.uniform(-0.05F, 0.05F);
+  const float mean = fill == Fill::kZero || row % 3 == 0 ? 0.0F : size * random.uniform(-0.5F, 0.5F);
+  matrix.scales.push_back(scale);
+  matrix.means.push_back(mean);
+  append(matrix.stored, &scale, 4);
+  append(matrix.stored, &mean, 4);
+}
+
 Matrix make_matrix(WeightFormat format, uint32_t rows, uint32_t cols, Fill fill, Random& random) {
-  Matrix matrix{format, rows, cols, {}, {}, {}, {}};
+  Matrix matrix{format, rows, cols, {}, {}, {}, {}, {}};
   for (uint32_t row = 0; row < rows; ++row) {
+    if (format == kWeightQ8Row) append_header(matrix, row, fill, random);
+    if (format >= kWeightQ8_0) {
+      for (uint32_t col = 0; col < cols; col += 32) append_block(matrix, fill, random);
+      continue;
+    }
     for (uint32_t col = 0; col < cols; ++col) {
-      if (format == kWeightQ8_0) {
-        if (col % 32 == 0) {
-          const uint16_t d = float_to_half(fill == Fill::kZero ? 0.0F : random.uniform(1e-4F, 0.05F));
-          matrix.scales.push_back(half_to_float(d));
-          append(matrix.stored, &d, 2);
-        }
-        int code = 0;
-        if (fill == Fill::kRandom) code = random.integer(-128, 127);
-        if (fill == Fill::kExtreme) code = random.integer(0, 1) == 0 ? -128 : 127;
-        const auto byte = static_cast<int8_t>(code);
-        matrix.codes.push_back(code);
-        append(matrix.stored, &byte, 1);
-        continue;
-      }
       float value = fill == Fill::kZero ? 0.0F : random.uniform(-1.0F, 1.0F);
       if (fill == Fill::kExtreme) value *= 1e4F;
       if (format == kWeightF32) {
@@ -79,7 +120,8 @@ AlignedBuffer pack(const LinearKernels& linear, const Matrix& matrix) {
 // One output as kernel_table.h states it, before bias.
 float expected_output(const Matrix& matrix, uint32_t row, const float* x) {
   float sum = 0;
-  if (matrix.format != kWeightQ8_0) {
+  float x_sum = 0;
+  if (!matrix.has_codes()) {
     for (uint32_t col = 0; col < matrix.cols; ++col)
       sum = std::fma(matrix.values[row * matrix.cols + col], x[col], sum);
     return sum;
@@ -88,18 +130,23 @@ float expected_output(const Matrix& matrix, uint32_t row, const float* x) {
     float largest = 0;
     for (uint32_t i = 0; i < 32; ++i) largest = std::max(largest, std::abs(x[block * 32 + i]));
     long dot = 0;
+    long code_sum = 0;
     if (largest > 1e-30F) {
       const float inverse = 127.0F / largest;
       for (uint32_t i = 0; i < 32; ++i) {
         const long code = std::lrint(x[block * 32 + i] * inverse);
+        code_sum += code;
         dot += code * matrix.codes[row * matrix.cols + block * 32 + i];
       }
     }
     const float d_x = largest > 1e-30F ? largest / 127.0F : 0.0F;
-    const float scale = matrix.scales[row * (matrix.cols / 32) + block] * d_x;
-    sum = std::fma(static_cast<float>(dot), scale, sum);
+    const float d_w = matrix.format == kWeightQ8Row ? 1.0F : matrix.scales[row * (matrix.cols / 32) + block];
+    sum = std::fma(static_cast<float>(dot), d_w * d_x, sum);
+    x_sum = std::fma(static_cast<float>(code_sum), d_x, x_sum);
   }
-  return sum;
+  if (matrix.format != kWeightQ8Row) return sum;
+  const float scaled = sum * matrix.scales[row];
+  return matrix.means[row] == 0 ? scaled : std::fma(matrix.means[row], x_sum, scaled);
 }
 
 class LinearTest : public testing::TestWithParam<std::string> {
@@ -167,7 +214,9 @@ class LinearTest : public testing::TestWithParam<std::string> {
   }
 };
 
-constexpr WeightFormat kFormats[] = {kWeightF32, kWeightF16, kWeightBf16, kWeightQ8_0};
+constexpr WeightFormat kFormats[] = {kWeightF32,  kWeightF16,   kWeightBf16,
+                                     kWeightQ8_0, kWeightQ8Row, kWeightQ4_0};
+static_assert(std::size(kFormats) == kWeightFormats);
 
 TEST_P(LinearTest, SmallSizes) {
   Random random(1);
@@ -265,14 +314,13 @@ TEST_P(LinearTest, IsTheProductOfMatrices) {
       double magnitude = 0;
       double rounding = 0;  // of the activations: half a step each
       for (uint32_t col = 0; col < 896; ++col) {
-        const size_t at = size_t{row} * 896 + col;
-        const double weight = format == kWeightQ8_0 ? double{matrix.scales[at / 32]} * matrix.codes[at]
-                                                    : double{matrix.values[at]};
+        const double weight = matrix.weight(row, col);
         exact += weight * x[col];
-        magnitude += std::abs(weight * x[col]);
-        if (format == kWeightQ8_0) rounding += std::abs(weight) * (2.0 / 127) * 0.5;
+        magnitude += matrix.magnitude(row, col) * std::abs(x[col]);
+        if (matrix.has_codes()) rounding += std::abs(weight) * (2.0 / 127) * 0.5;
       }
-      // Each of the 896 additions rounds by at most 2^-24 of a sum that is at most `magnitude`.
+      // Each of the 896 additions (fewer where there are codes) and the rounding of each weight are off by at
+      // most 2^-24 of a number that is at most `magnitude`.
       EXPECT_NEAR(out[row], exact, magnitude * 896 * 0x1p-24 + rounding)
           << "format " << format << ", row " << row;
     }
@@ -289,11 +337,7 @@ TEST_P(LinearTest, UnpacksRows) {
       std::vector<float> out(160);
       linear.unpack_row(packed.data(), row, 160, out.data());
       for (uint32_t col = 0; col < 160; ++col) {
-        const size_t at = size_t{row} * 160 + col;
-        const float expected = format == kWeightQ8_0
-                                   ? matrix.scales[at / 32] * static_cast<float>(matrix.codes[at])
-                                   : matrix.values[at];
-        ASSERT_EQ(out[col], expected);
+        ASSERT_EQ(out[col], matrix.weight(row, col));
       }
     }
   }

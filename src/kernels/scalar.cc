@@ -48,6 +48,33 @@ struct Q8_0 {
     return half_to_float(block.d) * static_cast<float>(block.codes[col % kBlock]);
   }
 };
+struct Q4_0 {
+  static constexpr size_t row_bytes(uint32_t cols) { return size_t{cols} / kBlock * sizeof(BlockQ4_0); }
+  static int32_t code(const BlockQ4_0& block, uint32_t i) noexcept {
+    return (i < kBlock / 2 ? block.nibbles[i] & 15 : block.nibbles[i - kBlock / 2] >> 4) - 8;
+  }
+  static float weight(const void* row, uint32_t col) noexcept {
+    const BlockQ4_0& block = static_cast<const BlockQ4_0*>(row)[col / kBlock];
+    return half_to_float(block.d) * static_cast<float>(code(block, col % kBlock));
+  }
+};
+struct Q8Row {
+  static constexpr size_t row_bytes(uint32_t cols) { return sizeof(RowHeaderQ8) + cols; }
+  static const int8_t* codes(const void* row) noexcept {
+    return static_cast<const int8_t*>(row) + sizeof(RowHeaderQ8);
+  }
+  static float weight(const void* row, uint32_t col) noexcept {
+    const auto* header = static_cast<const RowHeaderQ8*>(row);
+    return header->mean + header->scale * static_cast<float>(codes(row)[col]);
+  }
+};
+// Codes of a block, for the products with one scale a block.
+int32_t code_of(const BlockQ8_0& block, uint32_t i) noexcept {
+  return block.codes[i];
+}
+int32_t code_of(const BlockQ4_0& block, uint32_t i) noexcept {
+  return Q4_0::code(block, i);
+}
 
 template <typename Format>
 size_t tile_bytes(uint32_t cols) noexcept {
@@ -84,11 +111,11 @@ void prepare_float(const PrepareJob* job) noexcept {
   }
 }
 
-size_t prepared_bytes_q8_0(uint32_t tokens, uint32_t cols) noexcept {
+size_t prepared_bytes_codes(uint32_t tokens, uint32_t cols) noexcept {
   return round_up_64(size_t{tokens} * (cols / kBlock) * sizeof(ActivationBlock));
 }
 
-void prepare_q8_0(const PrepareJob* job) noexcept {
+void prepare_codes(const PrepareJob* job) noexcept {
   for (uint32_t token = job->first_token; token < job->end_token; ++token) {
     const float* values = job->x + (token - job->first_token) * job->x_stride;
     auto* row = static_cast<ActivationBlock*>(job->prepared) + size_t{token} * (job->cols / kBlock);
@@ -123,19 +150,46 @@ void multiply_float(const LinearJob* job) noexcept {
   }
 }
 
-void multiply_q8_0(const LinearJob* job) noexcept {
+template <typename Format, typename Block>
+void multiply_blocks(const LinearJob* job) noexcept {
   const uint32_t blocks = job->cols / kBlock;
   for (uint32_t row = job->first_row; row < job->end_row; ++row) {
-    const auto* weights = static_cast<const BlockQ8_0*>(row_of<Q8_0>(job->weights, row, job->cols));
+    const auto* weights = static_cast<const Block*>(row_of<Format>(job->weights, row, job->cols));
     for (uint32_t token = job->first_token; token < job->end_token; ++token) {
       const auto* x = static_cast<const ActivationBlock*>(job->activations) + size_t{token} * blocks;
       float sum = 0;
       for (uint32_t block = 0; block < blocks; ++block) {
         int32_t dot = 0;
-        for (uint32_t i = 0; i < kBlock; ++i) dot += weights[block].codes[i] * x[block].codes[i];
+        for (uint32_t i = 0; i < kBlock; ++i) dot += code_of(weights[block], i) * x[block].codes[i];
         sum = fmaf(static_cast<float>(dot), half_to_float(weights[block].d) * x[block].scale, sum);
       }
       store(job, token, row, sum);
+    }
+  }
+}
+
+void multiply_rows(const LinearJob* job) noexcept {
+  const uint32_t blocks = job->cols / kBlock;
+  for (uint32_t row = job->first_row; row < job->end_row; ++row) {
+    const void* stored = row_of<Q8Row>(job->weights, row, job->cols);
+    const auto* header = static_cast<const RowHeaderQ8*>(stored);
+    for (uint32_t token = job->first_token; token < job->end_token; ++token) {
+      const auto* x = static_cast<const ActivationBlock*>(job->activations) + size_t{token} * blocks;
+      const int8_t* codes = Q8Row::codes(stored);
+      float sum = 0;
+      float x_sum = 0;
+      for (uint32_t block = 0; block < blocks; ++block, codes += kBlock) {
+        int32_t dot = 0;
+        int32_t code_sum = 0;
+        for (uint32_t i = 0; i < kBlock; ++i) {
+          dot += codes[i] * x[block].codes[i];
+          code_sum += x[block].codes[i];
+        }
+        sum = fmaf(static_cast<float>(dot), x[block].scale, sum);
+        x_sum = fmaf(static_cast<float>(code_sum), x[block].scale, x_sum);
+      }
+      const float scaled = sum * header->scale;
+      store(job, token, row, header->mean == 0 ? scaled : fmaf(header->mean, x_sum, scaled));
     }
   }
 }
@@ -371,17 +425,24 @@ constexpr LinearKernels float_kernels() {
           multiply_float<Format>};
 }
 
+template <typename Format>
+constexpr LinearKernels code_kernels(void (*multiply)(const LinearJob*) noexcept) {
+  return {1,
+          1,
+          tile_bytes<Format>,
+          pack_tile<Format>,
+          unpack_row<Format>,
+          prepared_bytes_codes,
+          prepare_codes,
+          multiply};
+}
+
 constexpr LinearKernels kF32Linear = float_kernels<F32>();
 constexpr LinearKernels kF16Linear = float_kernels<F16>();
 constexpr LinearKernels kBf16Linear = float_kernels<Bf16>();
-constexpr LinearKernels kQ8_0Linear = {1,
-                                       1,
-                                       tile_bytes<Q8_0>,
-                                       pack_tile<Q8_0>,
-                                       unpack_row<Q8_0>,
-                                       prepared_bytes_q8_0,
-                                       prepare_q8_0,
-                                       multiply_q8_0};
+constexpr LinearKernels kQ8_0Linear = code_kernels<Q8_0>(multiply_blocks<Q8_0, BlockQ8_0>);
+constexpr LinearKernels kQ8RowLinear = code_kernels<Q8Row>(multiply_rows);
+constexpr LinearKernels kQ4_0Linear = code_kernels<Q4_0>(multiply_blocks<Q4_0, BlockQ4_0>);
 constexpr AttentionKernels kAttention = {attention_scratch_bytes, attend};
 constexpr VectorKernels kVector = {rms_norm, rope, hadamard, silu_multiply, to_half};
 constexpr TensorScaleKernels kTensorScale = {gemv_f32_f32_q8t};
@@ -389,8 +450,13 @@ constexpr TensorScaleKernels kTensorScale = {gemv_f32_f32_q8t};
 }  // namespace
 
 constinit const KernelTable kScalarKernels = {
-    "scalar",      0,        {&kF32Linear, &kF16Linear, &kBf16Linear, &kQ8_0Linear},
-    &kAttention,   &kVector, &kTensorScale,
-    &kScalarLimits};
+    "scalar",
+    0,
+    {&kF32Linear, &kF16Linear, &kBf16Linear, &kQ8_0Linear, &kQ8RowLinear, &kQ4_0Linear},
+    &kAttention,
+    &kVector,
+    &kTensorScale,
+    &kScalarLimits,
+};
 
 }  // namespace stonechat

@@ -22,7 +22,7 @@ Cost operator*(double times, const Cost& cost) {
 Cost product_cost(const PackedMatrix& matrix, uint64_t tokens) {
   Cost cost;
   const double macs = static_cast<double>(matrix.rows()) * matrix.cols() * static_cast<double>(tokens);
-  (matrix.format() == kWeightQ8_0 ? cost.integer_macs : cost.float_macs) = macs;
+  (matrix.format() >= kWeightQ8_0 ? cost.integer_macs : cost.float_macs) = macs;
   cost.bytes = static_cast<double>(matrix.bytes());
   return cost;
 }

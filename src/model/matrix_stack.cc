@@ -95,7 +95,10 @@ gguf::TensorType tensor_type(WeightFormat format) {
       return gguf::TensorType::kF16;
     case kWeightBf16:
       return gguf::TensorType::kBF16;
+    case kWeightQ4_0:
+      return gguf::TensorType::kQ4_0;
     case kWeightQ8_0:
+    case kWeightQ8Row:  // of no tensor type yet
       break;
   }
   return gguf::TensorType::kQ8_0;

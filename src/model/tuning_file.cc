@@ -37,6 +37,10 @@ const char* format_name(WeightFormat format) {
       return "F16";
     case kWeightBf16:
       return "BF16";
+    case kWeightQ8Row:
+      return "Q8Row";
+    case kWeightQ4_0:
+      return "Q4_0";
     case kWeightQ8_0:
       break;
   }

@@ -15,6 +15,14 @@ struct BlockQ8_0 {
 };
 static_assert(sizeof(BlockQ8_0) == 34);
 
+// A row of weights, w[i] = mean + scale * code[i]: this header, then an int8 code a column. Of our own, not
+// of GGUF's. Schemes with one scale a tensor repeat it in each row; those without a mean store 0.
+struct RowHeaderQ8 {
+  float scale;
+  float mean;
+};
+static_assert(sizeof(RowHeaderQ8) == 8);
+
 // 32 weights, w[i] = d * (nibble - 8); low nibbles are weights 0..15, high nibbles 16..31.
 struct BlockQ4_0 {
   uint16_t d;
