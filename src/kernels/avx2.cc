@@ -8,7 +8,8 @@ namespace stonechat {
 constinit const KernelTable kAvx2Kernels = {
     "avx2",
     kCpuAvx2Fma,
-    {&avx2::kF32Linear, &avx2::kF16Linear, &avx2::kBf16Linear, &avx2::kQ8_0Linear},
+    {&avx2::kF32Linear, &avx2::kF16Linear, &avx2::kBf16Linear, &avx2::kQ8_0Linear, &avx2::kQ8RowLinear,
+     &avx2::kQ4_0Linear},
     &avx2::kAttention,
     &avx2::kVector,
     &avx2::kTensorScale,

@@ -15,6 +15,8 @@ extern const LinearKernels kF32Linear;
 extern const LinearKernels kF16Linear;
 extern const LinearKernels kBf16Linear;
 extern const LinearKernels kQ8_0Linear;
+extern const LinearKernels kQ8RowLinear;
+extern const LinearKernels kQ4_0Linear;
 extern const AttentionKernels kAttention;
 extern const VectorKernels kVector;
 extern const TensorScaleKernels kTensorScale;
@@ -51,6 +53,10 @@ struct Simd {
   static Vector magnitude(Vector a) { return _mm256_andnot_ps(broadcast(-0.0F), a); }
   static Vector negate(Vector a) { return _mm256_xor_ps(a, broadcast(-0.0F)); }
   static Vector fma(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
+  // c where a is 0.
+  static Vector fma_unless_zero(Vector a, Vector b, Vector c) {
+    return _mm256_blendv_ps(fma(a, b, c), c, _mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_EQ_OQ));
+  }
 
   static Vector widen_half(const uint16_t* p) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));

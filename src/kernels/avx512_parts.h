@@ -15,6 +15,8 @@ extern const LinearKernels kF32Linear;
 extern const LinearKernels kF16Linear;
 extern const LinearKernels kBf16Linear;
 extern const LinearKernels kQ8_0Linear;
+extern const LinearKernels kQ8RowLinear;
+extern const LinearKernels kQ4_0Linear;
 extern const AttentionKernels kAttention;
 extern const VectorKernels kVector;
 extern const TensorScaleKernels kTensorScale;
@@ -51,6 +53,11 @@ struct Simd {
   static Vector magnitude(Vector a) { return _mm512_abs_ps(a); }
   static Vector negate(Vector a) { return _mm512_xor_ps(a, broadcast(-0.0F)); }
   static Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
+  // c where a is 0.
+  static Vector fma_unless_zero(Vector a, Vector b, Vector c) {
+    const __mmask16 is_zero = _mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_EQ_OQ);
+    return _mm512_mask_mov_ps(fma(a, b, c), is_zero, c);
+  }
 
   static Vector widen_half(const uint16_t* p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));

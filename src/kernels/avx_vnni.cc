@@ -1,59 +1,28 @@
-// The table for client processors with AVX-VNNI but no AVX-512: Q8_0 products and those of cached
-// codes with VPDPBUSD in 256 bits (see avx512_linear_q8_0.cc, avx512_simd.cc); the rest is that of avx2.
+// The table for client processors with AVX-VNNI but no AVX-512: products with integer codes, weights and cached
+// ones, by VPDPBUSD in 256 bits (see avx512_linear_codes.cc, avx512_simd.cc); the rest is that of avx2.
 #include "base/cpu_feature_bits.h"
 #include "kernels/avx2_limits.h"
 #include "kernels/avx2_parts.h"
 #include "kernels/avx2_quantize.h"
 #include "kernels/simd_attention.h"
-#include "kernels/simd_linear_q8_0.h"
+#include "kernels/simd_linear_codes.h"
 #include "kernels/tables.h"
 
 namespace stonechat {
 namespace avx2 {
 namespace {
 
-struct VnniDot {
-  using Simd = avx2::Simd;
-  using Integers = __m256i;
-  using Code = int8_t;
-  static constexpr uint32_t kStepCols = 4;
-  static constexpr uint32_t kGroupTokens = 4;  // 8 integer sums, 2 weights, 1 operand
-  static constexpr uint8_t kFlip = 0x80;
-  static constexpr bool kWidens = false;
-
-  static __m256i load(const uint8_t* stored) {
-    return _mm256_load_si256(reinterpret_cast<const __m256i*>(stored));
-  }
-  static __m256i broadcast(const int8_t* codes) {
-    int32_t four;
-    memcpy(&four, codes, 4);
-    return _mm256_set1_epi32(four);
-  }
-  static __m256i start(const void* stored) {
-    int32_t value;
-    memcpy(&value, stored, 4);
-    return _mm256_set1_epi32(value);
-  }
+struct VnniDot : UnsignedCodes {
+  static __m256i begin(const void* start) { return broadcast(start); }
   static __m256i add(__m256i sum, __m256i weights, __m256i x) {
     return _mm256_dpbusd_avx_epi32(sum, weights, x);
   }
-  static __m256 to_float(__m256i sum) { return _mm256_cvtepi32_ps(sum); }
-
-  static float largest(const float* values) { return largest_magnitude(values); }
-  static int32_t quantize(const float* values, float inverse, int8_t* codes) {
-    const __m256i low = sixteen_codes(values, inverse);
-    const __m256i high = sixteen_codes(values + 16, inverse);
-    const __m256i bytes = _mm256_permute4x64_epi64(_mm256_packs_epi16(low, high), 0b11'01'10'00);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes), bytes);
-    const __m256i pairs = _mm256_madd_epi16(_mm256_add_epi16(low, high), _mm256_set1_epi16(1));
-    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
-    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0b01'00'11'10));
-    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0b10'11'00'01));
-    return _mm_cvtsi128_si32(four);
-  }
+  static __m256 to_float(__m256i sum, const void*) { return _mm256_cvtepi32_ps(sum); }
 };
 
-constinit const LinearKernels kQ8_0LinearVnni = SimdLinearQ8<VnniDot>::kernels();
+constinit const LinearKernels kQ8_0LinearVnni = SimdLinearCodes<VnniDot, FormatQ8_0>::kernels();
+constinit const LinearKernels kQ8RowLinearVnni = SimdLinearCodes<VnniDot, FormatQ8Row>::kernels();
+constinit const LinearKernels kQ4_0LinearVnni = SimdLinearCodes<VnniDot, FormatQ4_0>::kernels();
 
 // As in avx512_simd.cc, with vectors of 256 bits.
 struct VnniWideDots {
@@ -145,7 +114,7 @@ constinit const LimitKernels kLimitsVnni = SimdLimits<VnniOperations>::kernels()
 constinit const KernelTable kAvxVnniKernels = {
     "avx_vnni",
     kCpuAvx2Fma | kCpuAvxVnni,
-    {nullptr, nullptr, nullptr, &avx2::kQ8_0LinearVnni},
+    {nullptr, nullptr, nullptr, &avx2::kQ8_0LinearVnni, &avx2::kQ8RowLinearVnni, &avx2::kQ4_0LinearVnni},
     &avx2::kAttentionVnni,
     nullptr,
     nullptr,

@@ -1,9 +1,6 @@
-// Q8_0 products with VPDPBUSD, which multiplies unsigned by signed bytes.
-//
-// Weights are stored with 128 added, so that they are unsigned; integer sums start at -128 x the sum of the
-// activations' codes, which makes them exact again.
+// Products with integer codes by VPDPBUSD, which multiplies unsigned by signed bytes.
 #include "kernels/avx512_parts.h"
-#include "kernels/simd_linear_q8_0.h"
+#include "kernels/simd_linear_codes.h"
 
 namespace stonechat::avx512 {
 namespace {
@@ -14,22 +11,30 @@ struct Dot {
   using Code = int8_t;
   static constexpr uint32_t kStepCols = 4;
   static constexpr uint32_t kGroupTokens = 6;  // 12 sums, 12 integer sums, 2 weights, 1 operand
-  static constexpr uint8_t kFlip = 0x80;
+  static constexpr bool kUnsigned = true;
   static constexpr bool kWidens = false;
 
-  static __m512i load(const uint8_t* stored) { return _mm512_load_si512(stored); }
+  static __m512i load(const uint8_t* codes) { return _mm512_load_si512(codes); }
+  static __m512i load_low(const uint8_t* codes) {
+    return _mm512_and_si512(load(codes), _mm512_set1_epi8(15));
+  }
+  static __m512i load_high(const uint8_t* codes) {
+    return _mm512_and_si512(_mm512_srli_epi16(load(codes), 4), _mm512_set1_epi8(15));
+  }
+  static __m512i load_wide(const uint8_t* widened) { return load(widened); }
+  static void store_wide(uint8_t* widened, __m512i weights) { _mm512_store_si512(widened, weights); }
   static __m512i broadcast(const int8_t* codes) {
     int32_t four;
     memcpy(&four, codes, 4);
     return _mm512_set1_epi32(four);
   }
-  static __m512i start(const void* stored) {
+  static __m512i begin(const void* start) {
     int32_t value;
-    memcpy(&value, stored, 4);
+    memcpy(&value, start, 4);
     return _mm512_set1_epi32(value);
   }
   static __m512i add(__m512i sum, __m512i weights, __m512i x) { return _mm512_dpbusd_epi32(sum, weights, x); }
-  static __m512 to_float(__m512i sum) { return _mm512_cvtepi32_ps(sum); }
+  static __m512 to_float(__m512i sum, const void*) { return _mm512_cvtepi32_ps(sum); }
 
   static float largest(const float* values) {
     const __m512 low = _mm512_abs_ps(_mm512_loadu_ps(values));
@@ -52,6 +57,8 @@ struct Dot {
 
 }  // namespace
 
-constinit const LinearKernels kQ8_0Linear = SimdLinearQ8<Dot>::kernels();
+constinit const LinearKernels kQ8_0Linear = SimdLinearCodes<Dot, FormatQ8_0>::kernels();
+constinit const LinearKernels kQ8RowLinear = SimdLinearCodes<Dot, FormatQ8Row>::kernels();
+constinit const LinearKernels kQ4_0Linear = SimdLinearCodes<Dot, FormatQ4_0>::kernels();
 
 }  // namespace stonechat::avx512
