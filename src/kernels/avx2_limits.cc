@@ -1,4 +1,4 @@
-// Limits of AVX2: VPMADDWD and an addition for 16 integer multiply-adds, as in avx2_linear_q8_0.cc.
+// Limits of AVX2: VPMADDWD and an addition for 16 integer multiply-adds, as in avx2_linear_codes.cc.
 #include "kernels/avx2_limits.h"
 
 namespace stonechat::avx2 {

@@ -8,7 +8,8 @@ namespace stonechat {
 constinit const KernelTable kNeonKernels = {
     "neon",
     kCpuNeon,
-    {&neon::kF32Linear, &neon::kF16Linear, &neon::kBf16Linear, &neon::kQ8_0Linear},
+    {&neon::kF32Linear, &neon::kF16Linear, &neon::kBf16Linear, &neon::kQ8_0Linear, &neon::kQ8RowLinear,
+     &neon::kQ4_0Linear},
     &neon::kAttention,
     &neon::kVector,
     &neon::kTensorScale,

@@ -15,6 +15,8 @@ extern const LinearKernels kF32Linear;
 extern const LinearKernels kF16Linear;
 extern const LinearKernels kBf16Linear;
 extern const LinearKernels kQ8_0Linear;
+extern const LinearKernels kQ8RowLinear;
+extern const LinearKernels kQ4_0Linear;
 extern const AttentionKernels kAttention;
 extern const VectorKernels kVector;
 extern const TensorScaleKernels kTensorScale;

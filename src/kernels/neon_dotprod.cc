@@ -1,8 +1,8 @@
-// The table for Arm with SDOT: Q8_0 products and those of cached codes; the rest is that of neon.
+// The table for Arm with SDOT: products with integer codes, of weights and of the cache; the rest is that of neon.
 #include "base/cpu_feature_bits.h"
 #include "kernels/neon_attention.h"
 #include "kernels/neon_limits.h"
-#include "kernels/neon_q8_0.h"
+#include "kernels/neon_linear_codes.h"
 #include "kernels/tables.h"
 
 namespace stonechat {
@@ -13,7 +13,7 @@ struct Kernel {
   static constexpr uint32_t kUnitTokens = 1;
   static constexpr uint32_t kUnitBlockCodes = kBlock;
   static constexpr uint32_t kUnitBlockScales = 1;
-  static constexpr uint32_t kWideScales = kQ8TileRows;
+  static constexpr uint32_t kWideScales = kCodesTileRows;
   static constexpr uint32_t kRun = 4;
 
   // Four consecutive columns of each of the 8 rows, then the next four.
@@ -28,14 +28,14 @@ struct Kernel {
     *out_scale = scales[0];
   }
 
-  static void widen_scales(const uint16_t* halves, float* out) { widen_halves(halves, kQ8TileRows, out); }
+  static void widen_scales(const uint16_t* halves, float* out) { widen_halves(halves, kCodesTileRows, out); }
 
-  // Columns 4 kLane .. of 16: two vectors of weights, each with the lane of each token's codes.
-  template <int kLane, uint32_t kUnits>
-  [[gnu::always_inline]] static void add_quad(const int8_t* weights, const int8x16_t (&x)[kUnits],
+  // Columns 4 kLane .. of half a block: two vectors of weights, each with the lane of each token's codes.
+  template <typename Codes, int kHalf, int kLane, uint32_t kUnits>
+  [[gnu::always_inline]] static void add_quad(const uint8_t* weights, const int8x16_t (&x)[kUnits],
                                               int32x4_t (&dot)[kUnits][2]) {
-    const int8x16_t low = vld1q_s8(weights + kLane * 32);
-    const int8x16_t high = vld1q_s8(weights + kLane * 32 + 16);
+    const int8x16_t low = Codes::load(weights, kHalf * 8 + kLane * 2);
+    const int8x16_t high = Codes::load(weights, kHalf * 8 + kLane * 2 + 1);
 #pragma GCC unroll 8
     for (uint32_t u = 0; u < kUnits; ++u) {
       dot[u][0] = vdotq_laneq_s32(dot[u][0], low, x[u], kLane);
@@ -43,21 +43,21 @@ struct Kernel {
     }
   }
 
-  template <uint32_t kUnits>
-  [[gnu::always_inline]] static void add_half(const int8_t* weights, const int8_t* codes, size_t unit_bytes,
+  template <typename Codes, int kHalf, uint32_t kUnits>
+  [[gnu::always_inline]] static void add_half(const uint8_t* weights, const int8_t* codes, size_t unit_bytes,
                                               int32x4_t (&dot)[kUnits][2]) {
     int8x16_t x[kUnits];
 #pragma GCC unroll 8
-    for (uint32_t u = 0; u < kUnits; ++u) x[u] = vld1q_s8(codes + u * unit_bytes);
-    add_quad<0>(weights, x, dot);
-    add_quad<1>(weights, x, dot);
-    add_quad<2>(weights, x, dot);
-    add_quad<3>(weights, x, dot);
+    for (uint32_t u = 0; u < kUnits; ++u) x[u] = vld1q_s8(codes + kHalf * 16 + u * unit_bytes);
+    add_quad<Codes, kHalf, 0>(weights, x, dot);
+    add_quad<Codes, kHalf, 1>(weights, x, dot);
+    add_quad<Codes, kHalf, 2>(weights, x, dot);
+    add_quad<Codes, kHalf, 3>(weights, x, dot);
   }
 
-  template <uint32_t kUnits>
-  static void add_blocks(const Q8Piece& piece) noexcept {
-    const auto* weights = reinterpret_cast<const int8_t*>(piece.weights) + kQ8ScaleBytes;
+  template <typename Tile, uint32_t kUnits>
+  static void add_blocks(const CodesPiece& piece) noexcept {
+    const uint8_t* weights = piece.weights;
     const float* wide_scales = piece.wide_scales;
     const int8_t* codes = piece.codes;
     const int32_t* starts = kSumStarts;
@@ -70,17 +70,10 @@ struct Kernel {
         dot[u][0] = load_start(starts);
         dot[u][1] = load_start(starts);
       }
-      add_half(weights, codes, piece.unit_bytes, dot);
-      add_half(weights + 128, codes + 16, piece.unit_bytes, dot);
-      const float32x4_t low_scales = vld1q_f32(wide_scales);
-      const float32x4_t high_scales = vld1q_f32(wide_scales + kLanes);
-#pragma GCC unroll 8
-      for (uint32_t u = 0; u < kUnits; ++u) {
-        const float scale = piece.scales[u * (piece.unit_bytes / sizeof(float)) + b];
-        sum[u][0] = vfmaq_f32(sum[u][0], sum_to_float(dot[u][0]), vmulq_n_f32(low_scales, scale));
-        sum[u][1] = vfmaq_f32(sum[u][1], sum_to_float(dot[u][1]), vmulq_n_f32(high_scales, scale));
-      }
-      weights += kQ8BlockBytes;
+      add_half<WideCodes, 0>(weights, codes, piece.unit_bytes, dot);
+      add_half<WideCodes, 1>(weights, codes, piece.unit_bytes, dot);
+      add_scaled_units<Tile>(piece, wide_scales, b, dot, sum);
+      weights += Tile::kStride;
       wide_scales += kWideScales;
       codes += kUnitBlockCodes;
     }
@@ -92,28 +85,28 @@ struct Kernel {
     out[0][1] = vld1q_f32(sums + kLanes);
   }
 
+  template <typename Tile>
   static void one_token(const uint8_t* block, const int8_t* codes, const float* scales, uint32_t blocks,
                         float32x4_t (&out)[2]) noexcept {
-    const int32_t* starts = kSumStarts;
+    using Codes = typename Choice<Tile::kIsFourBits, FourBitCodesTimes16, WideCodes>::Type;
+    const int32_t* starts = Codes::kStarts;
     float32x4_t sum[2] = {vdupq_n_f32(0), vdupq_n_f32(0)};
-    for (uint32_t b = 0; b < blocks; ++b, block += kQ8BlockBytes, codes += kUnitBlockCodes) {
-      prefetch_weights(block);
+    for (uint32_t b = 0; b < blocks; ++b, block += Tile::kBlockBytes, codes += kUnitBlockCodes) {
+      prefetch_weights<Tile>(block);
       int32x4_t dot[1][2] = {{load_start(starts), load_start(starts)}};
-      const auto* weights = reinterpret_cast<const int8_t*>(block + kQ8ScaleBytes);
-      add_half(weights, codes, 0, dot);
-      add_half(weights + 128, codes + 16, 0, dot);
-      const float16x8_t halves = load_halves(reinterpret_cast<const uint16_t*>(block));
-      const float32x4_t low_scales = vmulq_n_f32(vcvt_f32_f16(vget_low_f16(halves)), scales[b]);
-      const float32x4_t high_scales = vmulq_n_f32(vcvt_high_f32_f16(halves), scales[b]);
-      sum[0] = vfmaq_f32(sum[0], sum_to_float(dot[0][0]), low_scales);
-      sum[1] = vfmaq_f32(sum[1], sum_to_float(dot[0][1]), high_scales);
+      const uint8_t* weights = block + Tile::kScaleBytes;
+      add_half<Codes, 0>(weights, codes, 0, dot);
+      add_half<Codes, 1>(weights, codes, 0, dot);
+      add_scaled<Tile, Codes>(sum, dot[0][0], dot[0][1], block, scales[b]);
     }
     out[0] = sum[0];
     out[1] = sum[1];
   }
 };
 
-constinit const LinearKernels kQ8_0LinearDotprod = Q8Linear<Kernel>::kernels();
+constinit const LinearKernels kQ8_0LinearDotprod = CodesLinear<Kernel, FormatQ8_0>::kernels();
+constinit const LinearKernels kQ8RowLinearDotprod = CodesLinear<Kernel, FormatQ8Row>::kernels();
+constinit const LinearKernels kQ4_0LinearDotprod = CodesLinear<Kernel, FormatQ4_0>::kernels();
 
 // Attention's wide codes as two digits of 8 bits, each multiplied by SDOT.
 struct AttentionDots {
@@ -211,7 +204,8 @@ constinit const LimitKernels kLimitsDotprod = SimdLimits<Operations>::kernels();
 constinit const KernelTable kNeonDotprodKernels = {
     "neon_dotprod",
     kCpuNeon | kCpuNeonDotprod,
-    {nullptr, nullptr, nullptr, &neon::kQ8_0LinearDotprod},
+    {nullptr, nullptr, nullptr, &neon::kQ8_0LinearDotprod, &neon::kQ8RowLinearDotprod,
+     &neon::kQ4_0LinearDotprod},
     &neon::kAttentionDotprod,
     nullptr,
     nullptr,

@@ -1,25 +1,25 @@
-// The table for Arm with SMMLA: Q8_0 products; the rest is that of neon.
+// The table for Arm with SMMLA: products with integer codes; the rest is that of neon.
 //
 // SMMLA multiplies two rows by two tokens, 8 columns of each, into four sums that lie as
 // (row 0, token 0), (row 0, token 1), (row 1, token 0), (row 1, token 1). Floats are summed in that form too,
 // with scales laid out alike, and put in order at the end only.
 #include "base/cpu_feature_bits.h"
 #include "kernels/neon_limits.h"
-#include "kernels/neon_q8_0.h"
+#include "kernels/neon_linear_codes.h"
 #include "kernels/tables.h"
 
 namespace stonechat {
 namespace neon {
 namespace {
 
-constexpr uint32_t kPairs = kQ8TileRows / 2;  // pairs of rows
-constexpr uint32_t kSquare = 4;               // floats of two rows and two tokens
+constexpr uint32_t kPairs = kCodesTileRows / 2;  // pairs of rows
+constexpr uint32_t kSquare = 4;                  // floats of two rows and two tokens
 
 struct Kernel {
   static constexpr uint32_t kUnitTokens = 2;
   static constexpr uint32_t kUnitBlockCodes = 2 * kBlock;
   static constexpr uint32_t kUnitBlockScales = kSquare;
-  static constexpr uint32_t kWideScales = 2 * kQ8TileRows;
+  static constexpr uint32_t kWideScales = 2 * kCodesTileRows;
   static constexpr uint32_t kRun = 8;
 
   // Eight consecutive columns of each of the 8 rows, then the next eight.
@@ -53,8 +53,8 @@ struct Kernel {
 
   // One block of two pairs of rows: half of the tile, so that integer sums, float sums and operands fit the
   // 32 registers.
-  template <uint32_t kUnits>
-  [[gnu::always_inline]] static void add_half_tile(const int8_t* weights, const float* wide_scales,
+  template <typename Tile, uint32_t kUnits>
+  [[gnu::always_inline]] static void add_half_tile(const uint8_t* weights, const float* wide_scales,
                                                    const int8_t* codes, const float* scales,
                                                    size_t unit_bytes, const int32_t*& starts,
                                                    float32x4_t (&sum)[kUnits][kPairs], uint32_t first_pair) {
@@ -66,8 +66,8 @@ struct Kernel {
     }
 #pragma GCC unroll 4
     for (uint32_t eight = 0; eight < kBlock / 8; ++eight) {
-      const int8x16_t first = vld1q_s8(weights + eight * 64 + first_pair * 16);
-      const int8x16_t second = vld1q_s8(weights + eight * 64 + first_pair * 16 + 16);
+      const int8x16_t first = WideCodes::load(weights, eight * kPairs + first_pair);
+      const int8x16_t second = WideCodes::load(weights, eight * kPairs + first_pair + 1);
 #pragma GCC unroll 8
       for (uint32_t u = 0; u < kUnits; ++u) {
         const int8x16_t x = vld1q_s8(codes + u * unit_bytes + eight * 16);
@@ -75,21 +75,27 @@ struct Kernel {
         dot[u][1] = vmmlaq_s32(dot[u][1], second, x);
       }
     }
-    const float32x4_t first_scales = vld1q_f32(wide_scales + first_pair * kSquare);
-    const float32x4_t second_scales = vld1q_f32(wide_scales + first_pair * kSquare + kSquare);
+    float32x4_t row_scales[2];
+    if constexpr (!Tile::kHasRowScales) {
+      row_scales[0] = vld1q_f32(wide_scales + first_pair * kSquare);
+      row_scales[1] = vld1q_f32(wide_scales + first_pair * kSquare + kSquare);
+    }
 #pragma GCC unroll 8
     for (uint32_t u = 0; u < kUnits; ++u) {
       const float32x4_t scale = vld1q_f32(scales + u * (unit_bytes / sizeof(float)));
-      float32x4_t& first = sum[u][first_pair];
-      float32x4_t& second = sum[u][first_pair + 1];
-      first = vfmaq_f32(first, sum_to_float(dot[u][0]), vmulq_f32(first_scales, scale));
-      second = vfmaq_f32(second, sum_to_float(dot[u][1]), vmulq_f32(second_scales, scale));
+#pragma GCC unroll 2
+      for (uint32_t i = 0; i < 2; ++i) {
+        float32x4_t factor = scale;
+        if constexpr (!Tile::kHasRowScales) factor = vmulq_f32(row_scales[i], scale);
+        float32x4_t& total = sum[u][first_pair + i];
+        total = vfmaq_f32(total, WideCodes::to_float(dot[u][i]), factor);
+      }
     }
   }
 
-  template <uint32_t kUnits>
-  static void add_blocks(const Q8Piece& piece) noexcept {
-    const auto* weights = reinterpret_cast<const int8_t*>(piece.weights) + kQ8ScaleBytes;
+  template <typename Tile, uint32_t kUnits>
+  static void add_blocks(const CodesPiece& piece) noexcept {
+    const uint8_t* weights = piece.weights;
     const float* wide_scales = piece.wide_scales;
     const int8_t* codes = piece.codes;
     const float* scales = piece.scales;
@@ -97,11 +103,11 @@ struct Kernel {
     float32x4_t sum[kUnits][kPairs];
     load_sums(piece, sum);
     for (uint32_t b = 0; b < piece.blocks; ++b) {
-      add_half_tile(weights, wide_scales, codes, scales, piece.unit_bytes, starts, sum, 0);
+      add_half_tile<Tile>(weights, wide_scales, codes, scales, piece.unit_bytes, starts, sum, 0);
       // Hidden as `starts` is: else the compiler keeps the codes for the second half and stores sums instead.
       asm volatile("" : "+r"(codes));
-      add_half_tile(weights, wide_scales, codes, scales, piece.unit_bytes, starts, sum, 2);
-      weights += kQ8BlockBytes;
+      add_half_tile<Tile>(weights, wide_scales, codes, scales, piece.unit_bytes, starts, sum, 2);
+      weights += Tile::kStride;
       wide_scales += kWideScales;
       codes += kUnitBlockCodes;
       scales += kUnitBlockScales;
@@ -120,37 +126,37 @@ struct Kernel {
   }
 
   // Half of each SMMLA is wasted; still it multiplies as much as an SDOT, and needs no other layout.
+  template <typename Tile>
   static void one_token(const uint8_t* block, const int8_t* codes, const float* scales, uint32_t blocks,
                         float32x4_t (&out)[2]) noexcept {
-    const int32_t* starts = kSumStarts;
+    using Codes = typename Choice<Tile::kIsFourBits, FourBitCodesTimes16, WideCodes>::Type;
+    const int32_t* starts = Codes::kStarts;
     float32x4_t sum[2] = {vdupq_n_f32(0), vdupq_n_f32(0)};
-    for (uint32_t b = 0; b < blocks; ++b, block += kQ8BlockBytes, codes += kUnitBlockCodes) {
-      prefetch_weights(block);
+    for (uint32_t b = 0; b < blocks; ++b, block += Tile::kBlockBytes, codes += kUnitBlockCodes) {
+      prefetch_weights<Tile>(block);
       int32x4_t dot[kPairs];
 #pragma GCC unroll 4
       for (uint32_t p = 0; p < kPairs; ++p) dot[p] = load_start(starts);
-      const auto* weights = reinterpret_cast<const int8_t*>(block + kQ8ScaleBytes);
+      const uint8_t* weights = block + Tile::kScaleBytes;
 #pragma GCC unroll 4
       for (uint32_t eight = 0; eight < kBlock / 8; ++eight) {
         const int8x16_t x = vld1q_s8(codes + eight * 16);
 #pragma GCC unroll 4
         for (uint32_t p = 0; p < kPairs; ++p) {
-          dot[p] = vmmlaq_s32(dot[p], vld1q_s8(weights + eight * 64 + p * 16), x);
+          dot[p] = vmmlaq_s32(dot[p], Codes::load(weights, eight * kPairs + p), x);
         }
       }
-      const float16x8_t halves = load_halves(reinterpret_cast<const uint16_t*>(block));
-      const float scale = scales[b * kUnitBlockScales];
-      const float32x4_t low_scales = vmulq_n_f32(vcvt_f32_f16(vget_low_f16(halves)), scale);
-      const float32x4_t high_scales = vmulq_n_f32(vcvt_high_f32_f16(halves), scale);
-      sum[0] = vfmaq_f32(sum[0], sum_to_float(vuzp1q_s32(dot[0], dot[1])), low_scales);
-      sum[1] = vfmaq_f32(sum[1], sum_to_float(vuzp1q_s32(dot[2], dot[3])), high_scales);
+      add_scaled<Tile, Codes>(sum, vuzp1q_s32(dot[0], dot[1]), vuzp1q_s32(dot[2], dot[3]), block,
+                              scales[b * kUnitBlockScales]);
     }
     out[0] = sum[0];
     out[1] = sum[1];
   }
 };
 
-constinit const LinearKernels kQ8_0LinearI8mm = Q8Linear<Kernel>::kernels();
+constinit const LinearKernels kQ8_0LinearI8mm = CodesLinear<Kernel, FormatQ8_0>::kernels();
+constinit const LinearKernels kQ8RowLinearI8mm = CodesLinear<Kernel, FormatQ8Row>::kernels();
+constinit const LinearKernels kQ4_0LinearI8mm = CodesLinear<Kernel, FormatQ4_0>::kernels();
 
 struct Operations : LimitOperations {
   static constexpr uint32_t kProducts = 32;
@@ -165,7 +171,7 @@ constinit const LimitKernels kLimitsI8mm = SimdLimits<Operations>::kernels();
 constinit const KernelTable kNeonI8mmKernels = {
     "neon_i8mm",
     kCpuNeon | kCpuNeonI8mm,
-    {nullptr, nullptr, nullptr, &neon::kQ8_0LinearI8mm},
+    {nullptr, nullptr, nullptr, &neon::kQ8_0LinearI8mm, &neon::kQ8RowLinearI8mm, &neon::kQ4_0LinearI8mm},
     nullptr,
     nullptr,
     nullptr,
