@@ -54,7 +54,9 @@ struct Kernel {
     int16x8_t sum;
     void begin(const int32_t*&) { sum = vdupq_n_s16(0); }
     void add(int8x16_t weights, int8x16_t x) {
-      sum = vmlal_high_s8(vmlal_s8(sum, vget_low_s8(weights), vget_low_s8(x)), weights, x);
+      // One of two by SMULL and an addition: SMLAL runs on one of two units only.
+      sum = vmlal_s8(sum, vget_low_s8(weights), vget_low_s8(x));
+      sum = vaddq_s16(sum, vmull_high_s8(weights, x));
     }
     int32x4_t total(const int32_t*& starts) const { return vpadalq_s16(load_start(starts), sum); }
   };

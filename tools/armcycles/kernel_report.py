@@ -21,22 +21,31 @@ TABLES = {
     "neon_dotprod": "neoverse-n1",
     "neon_i8mm": "max",
 }
-# (table, weights): the instructions without which there is no product (registers {0}: a sum, {1}: a temporary), and
-# their multiply-adds. The price of many of them at once is the limit.
+# Instructions without which there is no product (registers {0}: a sum, {1}: a temporary), and their multiply-adds.
+SMULL_SADALP = (
+    "SMULL, SMLAL2, SADALP",
+    ["smull v{1}.8h, v30.8b, v31.8b", "smlal2 v{1}.8h, v30.16b, v31.16b", "sadalp v{0}.4s, v{1}.8h"],
+    16,
+)
+SDOT = ("SDOT", ["sdot v{0}.4s, v30.16b, v31.4b[0]"], 16)
+SMMLA = ("SMMLA", ["smmla v{0}.4s, v30.16b, v31.16b"], 32)
+# By (table, weights). The price of many of them at once is the limit.
 LIMITS = {
     ("neon", "F32"): ("FMLA", ["fmla v{0}.4s, v30.4s, v31.s[0]"], 4),
-    ("neon", "Q8_0"): (
-        "SMULL, SMLAL2, SADALP",
-        ["smull v{1}.8h, v30.8b, v31.8b", "smlal2 v{1}.8h, v30.16b, v31.16b", "sadalp v{0}.4s, v{1}.8h"],
+    ("neon", "Q8_0"): SMULL_SADALP,
+    ("neon", "Q8Row"): SMULL_SADALP,
+    ("neon", "Q4_0"): (
+        "SMLAL, SMULL2, ADD",
+        ["smlal v{0}.8h, v30.8b, v31.8b", "smull2 v{1}.8h, v30.16b, v31.16b", "add v{0}.8h, v{0}.8h, v{1}.8h"],
         16,
     ),
-    ("neon_dotprod", "Q8_0"): ("SDOT", ["sdot v{0}.4s, v30.16b, v31.4b[0]"], 16),
-    ("neon_i8mm", "Q8_0"): ("SMMLA", ["smmla v{0}.4s, v30.16b, v31.16b"], 32),
+    **{("neon_dotprod", weights): SDOT for weights in ("Q8_0", "Q8Row", "Q4_0")},
+    **{("neon_i8mm", weights): SMMLA for weights in ("Q8_0", "Q8Row", "Q4_0")},
 }
 LIMIT_CHAINS = 12  # independent sums, enough to hide the latency
 LIMIT_ROUNDS = 16  # of them, so that the last one's latency hardly counts
-GROUPS = ("Q8_0", "quantize", "F32", "Algorithm 1", "attention", "rows")  # of the driver
-PRODUCTS = ("Q8_0", "F32", "Algorithm 1")
+GROUPS = ("Q8_0", "Q8Row", "Q4_0", "quantize", "F32", "Algorithm 1", "attention", "rows")  # of the driver
+PRODUCTS = ("Q8_0", "Q8Row", "Q4_0", "F32", "Algorithm 1")
 PROMPTS = (32, 96)
 DECODED = 4
 
