@@ -45,21 +45,24 @@ void print_plan(const gguf::Reader& file, const RewritePlan& plan) {
 
 void rewrite_file(const std::string& label, const gguf::Reader& file, const RewritePlan& plan,
                   const std::string& out, ThreadPool& pool) {
-  uint64_t total = 0;
-  for (const auto& tensor : plan.tensors) total += tensor.source->bytes;
   catch_interrupts();
-  Progress progress(label, total, "bytes");
+  Progress progress(label, plan.bytes_to_read(), "bytes");
   const std::vector<TensorError> errors = rewrite(
       file, plan, out, pool, [&](uint64_t done, uint64_t) { progress.update(done); }, interrupted);
   progress.finish();
   const bool any_loss =
       std::any_of(errors.begin(), errors.end(), [](const auto& error) { return error.largest > 0; });
-  if (any_loss) fmt::print("{:<32} {:>12} {:>12} {:>10}\n", "tensor", "types", "error RMS", "largest");
+  const bool any_range =
+      std::any_of(errors.begin(), errors.end(), [](const auto& error) { return error.range > 0; });
+  if (any_loss) {
+    fmt::print("{:<32} {:>12} {:>12} {:>10}{}\n", "tensor", "types", "error RMS", "largest",
+               any_range ? "  deviations" : "");
+  }
   for (const auto& error : errors) {
     if (error.largest == 0) continue;
-    fmt::print("{:<32} {:>12} {:>10.4f} % {:>10.3g}\n", error.name,
+    fmt::print("{:<32} {:>12} {:>10.4f} % {:>10.3g}{}\n", error.name,
                fmt::format("{} {}", gguf::name(error.from), gguf::name(error.to)), 100 * error.relative_rms,
-               error.largest);
+               error.largest, error.range > 0 ? fmt::format("{:>12.2f}", error.range) : "");
   }
   print_sizes(file, plan);
   fmt::print("wrote {}\n", out);

@@ -15,7 +15,7 @@ namespace {
 using testing::HasSubstr;
 
 constexpr uint32_t kU8 = 0, kU32 = 4, kF32Value = 6, kBool = 7, kString = 8, kArray = 9, kU64 = 10;
-constexpr uint32_t kTypeF32 = 0, kTypeQ8_0 = 8, kTypeQ4_K = 12;
+constexpr uint32_t kTypeF32 = 0, kTypeQ8_0 = 8, kTypeQ4_K = 12, kTypeQ8_R = 1'000'003;
 
 struct Hostile {
   const char* name;
@@ -153,6 +153,16 @@ std::vector<Hostile> hostile_files() {
       {"block_columns", one_tensor(33, 2, kTypeQ8_0).zeros(256).bytes(),
        "columns in multiples of 32 for Q8_0, found 33"},
       {"k_block_columns", one_tensor(128, 2, kTypeQ4_K).zeros(256).bytes(), "columns in multiples of 256"},
+      // 2^58 rows of 32 codes are 2^63 elements; with their headers they are more bytes than 2^64.
+      {"row_headers_overflow", one_tensor(32, uint64_t{1} << 58, kTypeQ8_R).zeros(256).bytes(),
+       "expected 11529215046068469760 bytes of data"},
+      {"row_headers_overflow_more", one_tensor(32, (uint64_t{1} << 58) * 7 / 4, kTypeQ8_R).zeros(256).bytes(),
+       "fewer than 2^64 bytes"},
+      {"row_header_of_the_longest_row", one_tensor(UINT64_MAX - 31, 1, kTypeQ8_R).zeros(256).bytes(),
+       "the file ends at"},
+      {"row_codes_cut", one_tensor(32, 2, kTypeQ8_R).zeros(79).bytes(), "expected 80 bytes of data"},
+      {"row_columns", one_tensor(33, 2, kTypeQ8_R).zeros(256).bytes(), "multiples of 32 for Q8_R, found 33"},
+      {"own_type_unknown", one_tensor(32, 2, 1'000'004).zeros(256).bytes(), "found type number 1000004"},
       {"tensor_type_removed", one_tensor(32, 2, 4).zeros(256).bytes(), "found type number 4"},
       {"tensor_type_unknown", one_tensor(32, 2, 9999).zeros(256).bytes(), "found type number 9999"},
       {"offset_not_aligned", one_tensor(32, 2, kTypeF32, 8).zeros(300).bytes(),

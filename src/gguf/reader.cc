@@ -289,7 +289,7 @@ TensorType read_tensor_type(HeaderCursor& cursor, const std::string& field) {
   if (!type) {
     fail(ErrorKind::kBadFile,
          "{}: {}: expected one of the types F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K, "
-         "found type number {}",
+         "Q8_T, Q8_M, Q8_R, found type number {}",
          cursor.path(), field, number);
   }
   return *type;
@@ -323,7 +323,10 @@ TensorInfo read_tensor_info(HeaderCursor& cursor, uint64_t index) {
     fail(ErrorKind::kBadFile, "{}: {}: expected columns in multiples of {} for {}, found {}", cursor.path(),
          field, type.block_elements, type.name, tensor.cols());
   }
-  if (!checked_multiply(elements / type.block_elements, type.block_bytes, tensor.bytes)) {
+  uint64_t row_bytes = 0;
+  if (!checked_multiply(tensor.cols() / type.block_elements, type.block_bytes, row_bytes) ||
+      !checked_add(row_bytes, type.row_header_bytes, row_bytes) ||
+      !checked_multiply(tensor.rows(), row_bytes, tensor.bytes)) {
     fail(ErrorKind::kBadFile, "{}: {}: expected fewer than 2^64 bytes, found shape {}", cursor.path(), field,
          shape_text(tensor.shape));
   }

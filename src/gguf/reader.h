@@ -31,7 +31,7 @@ struct TensorInfo {
   uint64_t elements() const;
   uint64_t cols() const { return shape[0]; }
   uint64_t rows() const { return elements() / cols(); }
-  uint64_t row_bytes() const { return cols() / info(type).block_elements * info(type).block_bytes; }
+  uint64_t row_bytes() const { return gguf::row_bytes(type, cols()); }
 };
 
 // "[896, 151936]"

@@ -99,12 +99,15 @@ TEST(Reader, WrittenFilesComeBackEqual) {
     metadata.set("eps", Value::of_float32(1e-6F));
     std::vector<std::byte> first(3 * 5 * 4, std::byte{7});
     std::vector<std::byte> second(2 * 34, std::byte{9});
+    const std::vector<std::byte> third(2 * 3 * (8 + 64), std::byte{5});
     const std::vector<TensorSpec> specs = {{"first", TensorType::kF32, {3, 5}},
-                                           {"second", TensorType::kQ8_0, {32, 2}}};
+                                           {"second", TensorType::kQ8_0, {32, 2}},
+                                           {"third", TensorType::kQ8_M, {64, 3, 2}}};
     Writer writer(path, metadata, specs);
     writer.write_tensor_data(std::span(first).first(20));
     writer.write_tensor_data(std::span(first).subspan(20));
     writer.write_tensor_data(second);
+    writer.write_tensor_data(third);
     writer.finish();
 
     const Reader reader(path);
@@ -118,7 +121,11 @@ TEST(Reader, WrittenFilesComeBackEqual) {
     read.assign(34, std::byte{0});
     reader.read_rows(*reader.find_tensor("second"), 1, 1, read);
     EXPECT_THAT(read, testing::Each(std::byte{9}));
-    EXPECT_EQ(reader.find_tensor("third"), nullptr);
+    EXPECT_EQ(reader.find_tensor("third")->row_bytes(), 72U);
+    read.assign(2 * 72, std::byte{0});
+    reader.read_rows(*reader.find_tensor("third"), 4, 2, read);
+    EXPECT_THAT(read, testing::Each(std::byte{5}));
+    EXPECT_EQ(reader.find_tensor("fourth"), nullptr);
   }
 }
 
@@ -155,6 +162,17 @@ TEST(Reader, LargeFilesComeBackEqual) {
   std::vector<float> read(kElements);
   reader.read_rows(reader.tensors()[0], 0, 1, std::as_writable_bytes(std::span(read)));
   EXPECT_EQ(read, values);
+}
+
+TEST(Types, OwnTypesHaveARowHeader) {
+  for (const TensorType type : {TensorType::kQ8_T, TensorType::kQ8_M, TensorType::kQ8_R}) {
+    EXPECT_EQ(tensor_type_from_number(static_cast<uint32_t>(type)), type);
+    EXPECT_TRUE(has_row_header(type));
+    EXPECT_EQ(row_bytes(type, 896), 8U + 896);
+  }
+  EXPECT_EQ(name(TensorType::kQ8_R), "Q8_R");
+  EXPECT_FALSE(has_row_header(TensorType::kQ8_0));
+  EXPECT_EQ(row_bytes(TensorType::kQ8_0, 896), 28U * 34);
 }
 
 TEST(Writer, UnfinishedFilesDoNotAppear) {

@@ -5,7 +5,7 @@
 namespace stonechat::gguf {
 namespace {
 
-constexpr std::array<TensorTypeInfo, 12> kTypes = {{
+constexpr std::array<TensorTypeInfo, 15> kTypes = {{
     {TensorType::kF32, "F32", 1, 4},
     {TensorType::kF16, "F16", 1, 2},
     {TensorType::kQ4_0, "Q4_0", 32, 18},
@@ -18,6 +18,9 @@ constexpr std::array<TensorTypeInfo, 12> kTypes = {{
     {TensorType::kQ6_K, "Q6_K", 256, 210},
     {TensorType::kI8, "I8", 1, 1},
     {TensorType::kBF16, "BF16", 1, 2},
+    {TensorType::kQ8_T, "Q8_T", 32, 32, 8},
+    {TensorType::kQ8_M, "Q8_M", 32, 32, 8},
+    {TensorType::kQ8_R, "Q8_R", 32, 32, 8},
 }};
 
 }  // namespace
@@ -34,6 +37,11 @@ std::optional<TensorType> tensor_type_from_number(uint32_t number) {
     if (static_cast<uint32_t>(entry.type) == number) return entry.type;
   }
   return std::nullopt;
+}
+
+uint64_t row_bytes(TensorType type, uint64_t cols) {
+  const TensorTypeInfo& stored = info(type);
+  return stored.row_header_bytes + cols / stored.block_elements * stored.block_bytes;
 }
 
 std::string_view name(ValueType type) {

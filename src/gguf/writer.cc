@@ -133,9 +133,9 @@ uint64_t data_bytes(std::span<const TensorSpec> tensors, uint32_t alignment) {
 }  // namespace
 
 uint64_t TensorSpec::bytes() const {
-  uint64_t elements = 1;
-  for (const uint64_t size : shape) elements *= size;
-  return elements / info(type).block_elements * info(type).block_bytes;
+  uint64_t rows = 1;
+  for (size_t d = 1; d < shape.size(); ++d) rows *= shape[d];
+  return rows * row_bytes(type, shape[0]);
 }
 
 uint64_t Writer::predicted_bytes(const Metadata& metadata, std::span<const TensorSpec> tensors) {

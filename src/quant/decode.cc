@@ -115,6 +115,14 @@ void decode_blocks(const std::byte* source, uint64_t elements, uint64_t block_el
   }
 }
 
+void decode_row_of_codes(const std::byte* source, uint64_t cols, float* destination) {
+  RowHeaderQ8 header;
+  std::memcpy(&header, source, sizeof header);
+  const std::byte* codes = source + sizeof header;
+  for (uint64_t i = 0; i < cols; ++i)
+    destination[i] = header.mean + header.scale * static_cast<float>(static_cast<int8_t>(codes[i]));
+}
+
 template <typename Convert>
 void decode_halves(const std::byte* source, uint64_t elements, float* destination, Convert convert) {
   for (uint64_t i = 0; i < elements; ++i) {
@@ -152,11 +160,23 @@ void decode(gguf::TensorType type, const std::byte* source, uint64_t elements, f
       return decode_blocks<BlockQ5_K>(source, elements, 256, destination);
     case TensorType::kQ6_K:
       return decode_blocks<BlockQ6_K>(source, elements, 256, destination);
+    case TensorType::kQ8_T:
+    case TensorType::kQ8_M:
+    case TensorType::kQ8_R:
+      return decode_row_of_codes(source, elements, destination);
     case TensorType::kI8:
       for (uint64_t i = 0; i < elements; ++i)
         destination[i] = static_cast<float>(static_cast<int8_t>(source[i]));
       return;
   }
+}
+
+void decode_rows(gguf::TensorType type, const std::byte* source, uint64_t rows, uint64_t cols,
+                 float* destination) {
+  if (!gguf::has_row_header(type)) return decode(type, source, rows * cols, destination);
+  const uint64_t row_bytes = gguf::row_bytes(type, cols);
+  for (uint64_t row = 0; row < rows; ++row)
+    decode(type, source + row * row_bytes, cols, destination + row * cols);
 }
 
 }  // namespace stonechat

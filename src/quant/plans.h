@@ -14,7 +14,8 @@ namespace stonechat {
 RewritePlan convert_plan(const gguf::Reader& file, gguf::TensorType type, bool tie_embeddings,
                          ThreadPool& pool, std::string& notice);
 
-// Every matrix as Q8_0; vectors as F32. Error{kBadFile} for a matrix whose columns aren't a multiple of 32.
+// Every matrix in the type of a scheme; vectors as F32. Error{kBadFile} for a matrix whose columns aren't a
+// multiple of 32.
 RewritePlan quantize_plan(const gguf::Reader& file, gguf::TensorType type);
 
 }  // namespace stonechat

@@ -3,24 +3,15 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/checked.h"
 #include "base/error.h"
 #include "quant/decode.h"
 #include "quant/encode.h"
+#include "quant/schemes.h"
+#include "quant/tensor_scale.h"
+#include "quant/tensor_stream.h"
 
 namespace stonechat {
 namespace {
-
-constexpr uint64_t kElementsAtOnce = 1 << 20;
-constexpr uint64_t kElementsPerChunk = 1 << 15;
-
-// The largest magnitude that a type holds (after rounding).
-double largest_value(gguf::TensorType type) {
-  constexpr double kHalfLimit = 65520;  // this and more round to infinity
-  if (type == gguf::TensorType::kF16) return kHalfLimit;
-  if (type == gguf::TensorType::kQ8_0) return kHalfLimit * 127;
-  return INFINITY;
-}
 
 // Sums of a run of elements; added up in order of the runs, so that threads don't change the result.
 struct ErrorSums {
@@ -29,83 +20,97 @@ struct ErrorSums {
   double largest = 0;
 };
 
+// Writes one tensor in its new type, reading it as often as that needs.
 class TensorRewriter {
  public:
-  TensorRewriter(const gguf::Reader& file, const RewritePlanEntry& entry) : file_(file), entry_(entry) {}
+  // after_piece(bytes read of the tensor) may throw.
+  TensorRewriter(const gguf::Reader& file, const RewritePlanEntry& entry, double range, ThreadPool& pool,
+                 const std::function<void(uint64_t)>& after_piece)
+      : file_(file),
+        entry_(entry),
+        cols_(entry.source->cols()),
+        row_bytes_(gguf::row_bytes(entry.type, cols_)),
+        stream_(file, *entry.source),
+        pool_(pool),
+        after_piece_(after_piece),
+        scale_(tensor_scale(entry.type, range, stream_, pool,
+                            [&](uint64_t rows) { after_piece_(rows * entry_.source->row_bytes()); })) {}
 
-  // Reads rows, encodes them; the bytes are valid until the next call.
-  std::span<const std::byte> rewrite_rows(uint64_t first_row, uint64_t rows, ThreadPool& pool) {
-    const gguf::TensorInfo& source = *entry_.source;
-    const uint64_t cols = source.cols();
-    const gguf::TensorTypeInfo& to = info(entry_.type);
-    const uint64_t new_row_bytes = cols / to.block_elements * to.block_bytes;
-    stored_.resize(rows * source.row_bytes());
-    encoded_.resize(rows * new_row_bytes);
-    file_.read_rows(source, first_row, rows, stored_);
-    const uint64_t rows_per_chunk = std::max<uint64_t>(1, kElementsPerChunk / cols);
-    std::vector<ErrorSums> sums(ceil_div(rows, rows_per_chunk));
-    pool.for_each_chunk(rows, rows_per_chunk, [&](uint64_t begin, uint64_t end) {
-      std::vector<float> values((end - begin) * cols);
-      decode(source.type, stored_.data() + begin * source.row_bytes(), values.size(), values.data());
-      check(values);
-      std::byte* encoded = encoded_.data() + begin * new_row_bytes;
-      encode(entry_.type, values.data(), values.size(), encoded);
-      // One thread takes all rows as one chunk; the sums are kept by the small ones.
-      for (uint64_t row = begin; row < end; row += rows_per_chunk) {
-        const uint64_t count = std::min(rows_per_chunk, end - row);
-        const auto part = std::span(values).subspan((row - begin) * cols, count * cols);
-        sums[row / rows_per_chunk] = measure(part, encoded + (row - begin) * new_row_bytes);
-      }
-    });
-    for (const ErrorSums& sum : sums) {
-      total_.squares += sum.squares;
-      total_.squared_differences += sum.squared_differences;
-      total_.largest = std::max(total_.largest, sum.largest);
-    }
-    return encoded_;
-  }
-
-  TensorError error() const {
-    const auto& source = *entry_.source;
-    const gguf::TensorSpec spec{entry_.name, entry_.type, source.shape};
-    const double relative = total_.squares > 0 ? std::sqrt(total_.squared_differences / total_.squares) : 0;
-    return {entry_.name, source.type, entry_.type, source.bytes, spec.bytes(), relative, total_.largest};
+  TensorError write(gguf::Writer& writer) {
+    std::vector<std::byte> encoded(std::min(stream_.rows_in_piece(), entry_.source->rows()) * row_bytes_);
+    std::vector<ErrorSums> sums(stream_.chunks());
+    stream_.for_each_chunk(
+        pool_,
+        [&](const TensorStream::Chunk& chunk) {
+          std::byte* bytes = encoded.data() + chunk.row_in_piece * row_bytes_;
+          encode_chunk(chunk, bytes);
+          sums[chunk.index] = measure(chunk, bytes);
+        },
+        [&](uint64_t rows) {
+          writer.write_tensor_data(std::span(encoded).first(rows * row_bytes_));
+          after_piece_(rows * entry_.source->row_bytes());
+        });
+    return error_of(sums);
   }
 
  private:
-  void check(std::span<const float> values) const {
+  void encode_chunk(const TensorStream::Chunk& chunk, std::byte* bytes) const {
     const double limit = largest_value(entry_.type);
-    for (const float value : values) {
-      if (!std::isfinite(value)) {
-        fail(ErrorKind::kBadFile, "{}: tensor {}: expected finite values, found {}", file_.path(),
-             entry_.source->name, value);
-      }
-      if (std::fabs(value) >= limit) {
-        fail(ErrorKind::kBadFile, "{}: tensor {}: expected values below {} for {}, found {}", file_.path(),
-             entry_.source->name, limit, gguf::name(entry_.type), value);
-      }
+    for (const float value : chunk.values) {
+      if (std::fabs(value) < limit) continue;
+      fail(ErrorKind::kBadFile, "{}: tensor {}: expected values below {} for {}, found {}", file_.path(),
+           entry_.source->name, limit, gguf::name(entry_.type), value);
+    }
+    if (!gguf::has_row_header(entry_.type))
+      return encode(entry_.type, chunk.values.data(), chunk.values.size(), bytes);
+    const bool scale_of_tensor = tensor_scale_passes(entry_.type, 0) != 0;
+    for (uint64_t row = 0; row < chunk.rows; ++row) {
+      const auto values = chunk.values.subspan(row * cols_, cols_);
+      encode_row(scale_of_tensor ? scale_.scale : largest_scale(values), values, bytes + row * row_bytes_);
     }
   }
 
-  ErrorSums measure(std::span<const float> values, const std::byte* encoded) const {
-    std::vector<float> decoded(values.size());
-    decode(entry_.type, encoded, values.size(), decoded.data());
+  ErrorSums measure(const TensorStream::Chunk& chunk, const std::byte* encoded) const {
+    std::vector<float> decoded(chunk.values.size());
+    decode_rows(entry_.type, encoded, chunk.rows, cols_, decoded.data());
     ErrorSums sums;
-    for (size_t i = 0; i < values.size(); ++i) {
-      const double difference = double{decoded[i]} - values[i];
-      sums.squares += double{values[i]} * values[i];
+    for (size_t i = 0; i < decoded.size(); ++i) {
+      const double difference = double{decoded[i]} - chunk.values[i];
+      sums.squares += double{chunk.values[i]} * chunk.values[i];
       sums.squared_differences += difference * difference;
       sums.largest = std::max(sums.largest, std::fabs(difference));
     }
     return sums;
   }
 
+  TensorError error_of(std::span<const ErrorSums> sums) const {
+    ErrorSums total;
+    for (const ErrorSums& sum : sums) {
+      total.squares += sum.squares;
+      total.squared_differences += sum.squared_differences;
+      total.largest = std::max(total.largest, sum.largest);
+    }
+    const auto& source = *entry_.source;
+    const gguf::TensorSpec spec{entry_.name, entry_.type, source.shape};
+    const double relative = total.squares > 0 ? std::sqrt(total.squared_differences / total.squares) : 0;
+    return {entry_.name,  source.type, entry_.type,   source.bytes,
+            spec.bytes(), relative,    total.largest, scale_.deviations};
+  }
+
   const gguf::Reader& file_;
   const RewritePlanEntry& entry_;
-  std::vector<std::byte> stored_;
-  std::vector<std::byte> encoded_;
-  ErrorSums total_;
+  uint64_t cols_;
+  uint64_t row_bytes_;
+  TensorStream stream_;
+  ThreadPool& pool_;
+  const std::function<void(uint64_t)>& after_piece_;
+  TensorScale scale_;
 };
+
+// Bytes that rewriting reads of a tensor.
+uint64_t bytes_to_read(const RewritePlanEntry& entry, double range) {
+  return entry.source->bytes * (1 + tensor_scale_passes(entry.type, range));
+}
 
 }  // namespace
 
@@ -117,6 +122,12 @@ std::vector<gguf::TensorSpec> RewritePlan::specs() const {
 
 uint64_t RewritePlan::predicted_bytes() const {
   return gguf::Writer::predicted_bytes(metadata, specs());
+}
+
+uint64_t RewritePlan::bytes_to_read() const {
+  uint64_t total = 0;
+  for (const auto& entry : tensors) total += stonechat::bytes_to_read(entry, range);
+  return total;
 }
 
 uint64_t RewritePlan::tensor_bytes() const {
@@ -137,23 +148,17 @@ std::vector<TensorError> rewrite(const gguf::Reader& file, const RewritePlan& pl
   if (file.file().is_same_file_as(out)) {
     fail(ErrorKind::kUsage, "{}: the output is the input; expected another file", out);
   }
-  uint64_t total = 0;
-  for (const auto& tensor : plan.tensors) total += tensor.source->bytes;
+  const uint64_t total = plan.bytes_to_read();
   gguf::Writer writer(out, plan.metadata, plan.specs());
   std::vector<TensorError> errors;
   uint64_t done = 0;
+  const std::function<void(uint64_t)> after_piece = [&](uint64_t bytes) {
+    if (should_stop && should_stop()) fail(ErrorKind::kInterrupted, "interrupted");
+    done += bytes;
+    if (progress) progress(done, total);
+  };
   for (const auto& entry : plan.tensors) {
-    TensorRewriter rewriter(file, entry);
-    const gguf::TensorInfo& source = *entry.source;
-    const uint64_t rows_at_once = std::max<uint64_t>(1, kElementsAtOnce / source.cols());
-    for (uint64_t row = 0; row < source.rows(); row += rows_at_once) {
-      if (should_stop && should_stop()) fail(ErrorKind::kInterrupted, "interrupted");
-      const uint64_t rows = std::min(rows_at_once, source.rows() - row);
-      writer.write_tensor_data(rewriter.rewrite_rows(row, rows, pool));
-      done += rows * source.row_bytes();
-      if (progress) progress(done, total);
-    }
-    errors.push_back(rewriter.error());
+    errors.push_back(TensorRewriter(file, entry, plan.range, pool, after_piece).write(writer));
   }
   writer.finish();
   return errors;
@@ -163,12 +168,10 @@ uint32_t file_type_number(gguf::TensorType type) {
   switch (type) {
     case gguf::TensorType::kF16:
       return 1;
-    case gguf::TensorType::kQ8_0:
-      return 7;
     case gguf::TensorType::kBF16:
       return 32;
     default:
-      return 0;
+      return find_scheme(type) != nullptr ? find_scheme(type)->file_type : 0;
   }
 }
 

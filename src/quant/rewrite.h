@@ -26,10 +26,15 @@ struct RewritePlanEntry {
 struct RewritePlan {
   gguf::Metadata metadata;
   std::vector<RewritePlanEntry> tensors;
+  // Of Q8_M's codes, in deviations from the mean, at most kMostRange; 0: for each tensor the one that loses
+  // least.
+  double range = 0;
+  static constexpr double kMostRange = 100;
 
   std::vector<gguf::TensorSpec> specs() const;
   uint64_t predicted_bytes() const;  // of the new file
   uint64_t tensor_bytes() const;     // of its tensors
+  uint64_t bytes_to_read() const;    // some types need to read a tensor more than once
   uint64_t parameters() const;
 };
 
@@ -42,6 +47,7 @@ struct TensorError {
   uint64_t bytes_after = 0;
   double relative_rms = 0;  // root of (sum of squared differences / sum of squares); 0 for a tensor of zeros
   double largest = 0;       // absolute difference
+  double range = 0;         // Q8_M: of the codes, in deviations from the mean
 };
 
 using ByteProgress = std::function<void(uint64_t done, uint64_t total)>;  // bytes of tensors read
@@ -53,7 +59,8 @@ std::vector<TensorError> rewrite(const gguf::Reader& file, const RewritePlan& pl
                                  ThreadPool& pool, const ByteProgress& progress,
                                  const std::function<bool()>& should_stop);
 
-// general.file_type for a file whose matrices are of this type, as llama.cpp counts.
+// general.file_type for a file whose matrices are of this type, as llama.cpp counts; types of our own have
+// their own number (quant/schemes.h).
 uint32_t file_type_number(gguf::TensorType type);
 
 // Error{kBadFile} unless the file is a model of an architecture that we know.

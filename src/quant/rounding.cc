@@ -72,6 +72,13 @@ float step_at(TensorType type, const std::byte* source, uint64_t element) {
       return simple_step<BlockQ8_0>(source, element);
     case TensorType::kQ4_0:
       return simple_step<BlockQ4_0>(source, element);
+    case TensorType::kQ8_T:
+    case TensorType::kQ8_M:
+    case TensorType::kQ8_R: {
+      RowHeaderQ8 header;
+      std::memcpy(&header, source, sizeof header);
+      return header.scale;
+    }
     case TensorType::kQ4_1:
       return simple_step<BlockQ4_1>(source, element);
     case TensorType::kQ5_0:
@@ -99,14 +106,20 @@ void rounding_steps(TensorType type, const std::byte* source, uint64_t elements,
 uint32_t precision_rank(TensorType type) {
   switch (type) {
     case TensorType::kF32:
-      return 10;
+      return 13;
     case TensorType::kF16:
-      return 9;
+      return 12;
     case TensorType::kBF16:
-      return 8;
+      return 11;
     case TensorType::kQ8_0:
-      return 7;
+      return 10;
+    case TensorType::kQ8_R:
+      return 9;
     case TensorType::kQ6_K:
+      return 8;
+    case TensorType::kQ8_M:
+      return 7;
+    case TensorType::kQ8_T:
       return 6;
     case TensorType::kQ5_K:
       return 5;

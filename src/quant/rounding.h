@@ -10,7 +10,7 @@ namespace stonechat {
 
 // For each element, the distance between neighbouring values of its block (its format's scale; for K formats
 // plus what the rounding of that scale can add); for F16 and BF16 that of floating point numbers of its size,
-// for F32 0. `elements` is a multiple of the type's block.
+// for F32 0. `elements` is a multiple of the type's block; one row of a type whose rows have a header.
 void rounding_steps(gguf::TensorType type, const std::byte* source, uint64_t elements, float* steps);
 
 // The order of types by how little they round: a larger number is more precise.
