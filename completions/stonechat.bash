@@ -16,7 +16,7 @@ _stonechat() {
     chat) flags="$sampling --system --load" ;;
     inspect) flags="--tensors --json" ;;
     convert) flags="--to --tie-embeddings --threads" ;;
-    quantize) flags="--type --dry-run --threads" ;;
+    quantize) flags="--type --plan --type-for --range --dry-run --threads" ;;
     pack) flags="--isa --threads" ;;
     bench) flags="--model --n-prompt --n-gen --pg --n-depth --batch-size --ubatch-size --threads --repetitions
       --cache-type-k --cache-type-v --output --no-warmup --parallel --roofline --profile --no-tune" ;;

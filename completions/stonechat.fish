@@ -6,7 +6,7 @@ complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a run -d "
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a chat -d "Talk with a model"
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a inspect -d "Show what is in a GGUF file"
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a convert -d "Write a model as F32, F16 or BF16"
-complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a quantize -d "Write a model in 8 bits"
+complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a quantize -d "Write a model in 8 or 4 bits"
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a pack -d "Write a model as this processor wants it"
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a bench -d "Measure tokens per second"
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a eval -d "Measure quality"
@@ -41,7 +41,10 @@ complete -c stonechat -n "__fish_seen_subcommand_from run chat bench eval" -l no
 complete -c stonechat -n "__fish_seen_subcommand_from tune" -l quick
 complete -c stonechat -n "__fish_seen_subcommand_from convert" -l to -x -a "f32 f16 bf16"
 complete -c stonechat -n "__fish_seen_subcommand_from convert" -l tie-embeddings
-complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l type -x -a q8_0
+complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l type -x -a "q8_0 q8_t q8_m q8_r q4_0 bf16 f16 f32"
+complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l plan -r
+complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l type-for -x
+complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l range -x -a best
 complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l dry-run
 complete -c stonechat -n "__fish_seen_subcommand_from pack" -l isa -x -a "scalar avx2 avx_vnni avx512_vnni neon neon_dotprod neon_i8mm"
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -s m -l model -r

@@ -6,7 +6,7 @@ local -a commands=(
   'chat:talk with a model'
   'inspect:show what is in a GGUF file'
   'convert:write a model as F32, F16 or BF16'
-  'quantize:write a model in 8 bits'
+  'quantize:write a model in 8 or 4 bits'
   'pack:write a model as this processor wants it'
   'bench:measure tokens per second'
   'tune:measure how models run fastest here'
@@ -33,7 +33,8 @@ case $words[1] in
   chat) _arguments $model --system:text '--load:conversation:_files' $sampling ;;
   inspect) _arguments $model --tensors --json ;;
   convert) _arguments $model '2:output:_files' '--to:type:(f32 f16 bf16)' --tie-embeddings {-t,--threads}:threads ;;
-  quantize) _arguments $model '2:output:_files' '--type:type:(q8_0)' --dry-run {-t,--threads}:threads ;;
+  quantize) _arguments $model '2:output:_files' '--type:type:(q8_0 q8_t q8_m q8_r q4_0 bf16 f16 f32)' '--plan:plan:_files' '*--type-for:pattern and type' \
+    '--range:deviations:(best)' --dry-run {-t,--threads}:threads ;;
   pack) _arguments $model '2:output:_files' '--isa:kernels:(scalar avx2 avx_vnni avx512_vnni neon neon_dotprod neon_i8mm)' \
     {-t,--threads}:threads ;;
   bench) _arguments {-m,--model}':model:_files' {-p,--n-prompt}:tokens {-n,--n-gen}:tokens --pg:pair {-d,--n-depth}:tokens \

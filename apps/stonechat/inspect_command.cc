@@ -12,6 +12,7 @@
 #include "model/packed_file.h"
 #include "model/tuning.h"
 #include "model_argument.h"
+#include "quant/schemes.h"
 
 namespace stonechat {
 namespace {
@@ -48,6 +49,13 @@ std::map<std::string_view, TypeSum> sum_by_type(const gguf::Reader& file) {
     sum.bytes += tensor.bytes;
   }
   return sums;
+}
+
+const Scheme* scheme_of(std::string_view type_name) {
+  for (const Scheme& scheme : schemes()) {
+    if (gguf::name(scheme.type) == type_name) return &scheme;
+  }
+  return nullptr;
 }
 
 // The beginning of a text, not cut within a character.
@@ -129,8 +137,13 @@ void print_json(const InspectOptions& options, const gguf::Reader& file) {
   uint64_t bytes = 0;
   json["types"] = Json::object();
   for (const auto& [type, sum] : sum_by_type(file)) {
-    json["types"][std::string(type)] = {
-        {"tensors", sum.tensors}, {"parameters", sum.parameters}, {"bytes", sum.bytes}};
+    Json& shown = json["types"][std::string(type)];
+    shown = {{"tensors", sum.tensors}, {"parameters", sum.parameters}, {"bytes", sum.bytes}};
+    if (const Scheme* scheme = scheme_of(type)) {
+      shown["scheme"] = scheme->name;
+      shown["scale"] = scheme->scale;
+      shown["formula"] = scheme->formula;
+    }
     parameters += sum.parameters;
     bytes += sum.bytes;
   }
@@ -189,6 +202,10 @@ void print_text(const InspectOptions& options, const gguf::Reader& file) {
   }
   fmt::print("{:<8} {:>8} {:>12.2f} M {:>10.2f} MiB\n", "all", total.tensors,
              static_cast<double>(total.parameters) / 1e6, mib(total.bytes));
+  for (const auto& [type, sum] : sum_by_type(file)) {
+    if (const Scheme* scheme = scheme_of(type))
+      fmt::print("\n{}: one scale for each {}; {}\n", type, scheme->scale, scheme->formula);
+  }
   if (const auto packed = packed_info(file)) {
     fmt::print("\npacked for the kernels {} from {:.2f} M parameters, most of them {}, {:.2f} MiB\n",
                printable(packed->isa), static_cast<double>(packed->parameters) / 1e6,

@@ -1,15 +1,20 @@
 // `stonechat quantize`: a model with its matrices in 8 bits or less.
 #include <algorithm>
 #include <charconv>
+#include <map>
 #include <memory>
 #include <set>
+#include <vector>
 
 #include "base/error.h"
 #include "commands.h"
+#include "model/tensor_plan.h"
+#include "model/weight_formats.h"
 #include "model_argument.h"
 #include "quant/plans.h"
 #include "quant/schemes.h"
 #include "rewrite_file.h"
+#include "text_input.h"
 
 namespace stonechat {
 namespace {
@@ -18,6 +23,8 @@ struct QuantizeOptions {
   std::string in;
   std::string out;
   std::string type;
+  std::string plan;
+  std::vector<std::string> rules;  // PATTERN=TYPE
   std::string range;
   bool dry_run = false;
   uint32_t threads = 0;
@@ -54,10 +61,51 @@ void check_range_is_used(const QuantizeOptions& options, const RewritePlan& plan
     fail(ErrorKind::kUsage, "--range: only q8_m has a range, and no tensor becomes q8_m");
 }
 
-std::string scheme_names(std::string_view separator) {
-  std::vector<std::string_view> names;
-  for (const Scheme& scheme : schemes()) names.push_back(scheme.name);
-  return fmt::format("{}", fmt::join(names, separator));
+TypePlan type_plan(const QuantizeOptions& options) {
+  TypePlan types;
+  if (!options.plan.empty())
+    types = TypePlan::parse(read_text_file(options.plan, TypePlan::kMostBytes), options.plan);
+  if (!options.type.empty()) types.type = writable_type(options.type);
+  for (const std::string& rule : options.rules) {
+    const size_t equals = rule.rfind('=');
+    const auto type = equals == std::string::npos ? std::nullopt : writable_type(rule.substr(equals + 1));
+    if (!type || equals == 0) {
+      fail(ErrorKind::kUsage, "--type-for: expected PATTERN=TYPE with a type of {}, got '{}'",
+           writable_type_names(), rule);
+    }
+    types.rules.push_back({rule.substr(0, equals), *type});
+  }
+  if (!types.type && types.rules.empty())
+    fail(ErrorKind::kUsage, "expected --type, --plan or --type-for; types are {}", writable_type_names());
+  return types;
+}
+
+// Tensors that are multiplied with as one matrix need one format in memory.
+void notice_mixed_stacks(const gguf::Reader& file, const RewritePlan& plan) {
+  std::map<std::string, gguf::TensorType> type_of;
+  for (const auto& entry : plan.tensors) type_of[entry.name] = entry.type;
+  std::vector<StackPlan> stacks;
+  try {
+    stacks = all_stack_plans(ModelConfig::from(file), type_of.contains("output.weight"));
+  } catch (const Error&) {
+    return;  // not a model that we could run: then nothing is stacked either
+  }
+  for (const StackPlan& stack : stacks) {
+    std::vector<gguf::TensorType> types;
+    std::vector<std::string> parts;
+    for (const StackPart& part : stack.parts) {
+      const auto found = type_of.find(part.tensor);
+      if (found == type_of.end()) continue;
+      types.push_back(found->second);
+      parts.push_back(fmt::format("{} {}", part.tensor, gguf::name(found->second)));
+    }
+    if (types.empty()) continue;
+    const WeightFormat format = common_format(types);
+    if (std::all_of(types.begin(), types.end(), [&](auto type) { return is_stored_as(type, format); }))
+      continue;
+    fmt::print(stderr, "stonechat: {} are multiplied with as one matrix: a run holds them as {}\n",
+               fmt::join(parts, ", "), gguf::name(tensor_type(format)));
+  }
 }
 
 std::string scheme_table() {
@@ -73,14 +121,16 @@ std::string scheme_table() {
 
 void quantize(const QuantizeOptions& options) {
   const double range = range_of(options.range);
+  const TypePlan types = type_plan(options);
   const gguf::Reader file(resolve_model(options.in));
   if (file.file().is_same_file_as(options.out)) {
     fail(ErrorKind::kUsage, "{}: the output is the input; expected another file", options.out);
   }
-  RewritePlan plan = quantize_plan(file, find_scheme(options.type)->type);
+  RewritePlan plan = quantize_plan(file, types);
   plan.range = range;
   check_range_is_used(options, plan);
   notice_quantized_input(file);
+  notice_mixed_stacks(file, plan);
   if (options.dry_run) {
     print_plan(file, plan);
     return;
@@ -96,13 +146,17 @@ void add_quantize_command(CLI::App& app) {
   auto options = std::make_shared<QuantizeOptions>();
   command->add_option("in", options->in, "A GGUF file, a catalog name, or hf:OWNER/REPO[/FILE]")->required();
   command->add_option("out", options->out, "The file to write")->required();
-  command->add_option("--type", options->type, scheme_names(", "))
+  command->add_option("--type", options->type, fmt::format("Of all matrices: {}", writable_type_names()))
       ->check([](const std::string& name) {
-        return find_scheme(name) != nullptr
-                   ? std::string()
-                   : fmt::format("expected one of {}, got '{}'", scheme_names(", "), name);
-      })
-      ->required();
+        return writable_type(name) ? std::string()
+                                   : fmt::format("expected one of {}, got '{}'", writable_type_names(), name);
+      });
+  command->add_option("--plan", options->plan, "A JSON file of types by tensor (docs/quantization.md)");
+  command
+      ->add_option(
+          "--type-for", options->rules,
+          "PATTERN=TYPE: of matrices whose names fit, * being any text; may be repeated, the last counts")
+      ->allow_extra_args(false);
   command->add_option(
       "--range", options->range,
       "q8_m: how many deviations the codes reach; best (default): what loses least, by tensor");

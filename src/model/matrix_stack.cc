@@ -15,12 +15,10 @@
 namespace stonechat {
 namespace {
 
-WeightFormat common_format(std::span<const MatrixStack::Part> parts) {
-  const WeightFormat first = compute_format(parts[0].tensor->type);
-  for (const auto& part : parts) {
-    if (compute_format(part.tensor->type) != first) return kWeightF32;
-  }
-  return first;
+WeightFormat format_of(std::span<const MatrixStack::Part> parts) {
+  std::vector<gguf::TensorType> types;
+  for (const auto& part : parts) types.push_back(part.tensor->type);
+  return common_format(types);
 }
 
 void check_finite(const std::string& path, const gguf::TensorInfo& tensor, std::span<const float> values) {
@@ -31,12 +29,13 @@ void check_finite(const std::string& path, const gguf::TensorInfo& tensor, std::
   }
 }
 
-// Q8_0 rows are used as they are: only the scales can be non-finite.
-void check_scales_finite(const std::string& path, const gguf::TensorInfo& tensor, const std::byte* row) {
+// In blocks of a binary16 scale and codes only the scales can be non-finite.
+void check_block_scales(const std::string& path, const gguf::TensorInfo& tensor, const std::byte* row) {
   constexpr uint16_t kExponent = 0x7c00;
+  const uint32_t block_bytes = info(tensor.type).block_bytes;
   for (uint64_t block = 0; block < tensor.cols() / kBlock; ++block) {
     uint16_t scale;
-    std::memcpy(&scale, row + block * sizeof(BlockQ8_0), sizeof scale);
+    std::memcpy(&scale, row + block * block_bytes, sizeof scale);
     if ((scale & kExponent) == kExponent) {
       const float value = half_to_float(scale);
       check_finite(path, tensor, std::span(&value, 1));
@@ -44,17 +43,25 @@ void check_scales_finite(const std::string& path, const gguf::TensorInfo& tensor
   }
 }
 
+// Rows with a header hold finite values if the ends of what their codes can mean are.
+void check_row_header(const std::string& path, const gguf::TensorInfo& tensor, const std::byte* row) {
+  RowHeaderQ8 header;
+  std::memcpy(&header, row, sizeof header);
+  const float reach = std::fabs(header.mean) + 128 * std::fabs(header.scale);
+  check_finite(path, tensor, std::span(&reach, 1));
+}
+
 // Fetches rows of one tensor in the format of the stack. One a thread.
 class RowSource {
  public:
   RowSource(const std::string& path, const MatrixStack::ReadRows& read, WeightFormat format, uint32_t cols)
-      : path_(path), read_(read), type_(tensor_type(format)), values_(cols) {}
+      : path_(path), read_(read), format_(format), values_(cols) {}
 
   // Rows [first, first + count) of the part's tensor, one after another into `destination`.
   void fetch(const MatrixStack::Part& part, uint32_t first, uint32_t count, std::byte* destination) {
     const gguf::TensorInfo& tensor = *part.tensor;
     const uint64_t stored_bytes = tensor.row_bytes();
-    const bool as_stored = tensor.type == type_;
+    const bool as_stored = is_stored_as(tensor.type, format_);
     if (!as_stored) stored_.resize(stored_bytes * count);
     const auto stored = as_stored ? std::span(destination, stored_bytes * count) : std::span(stored_);
     if (part.source_row) {
@@ -64,71 +71,49 @@ class RowSource {
     } else {
       read_(tensor, first, count, stored);
     }
-    const uint64_t row_bytes = values_.size() / info(type_).block_elements * info(type_).block_bytes;
+    const gguf::TensorType type = tensor_type(format_);
+    const uint64_t row_bytes = gguf::row_bytes(type, values_.size());
     for (uint32_t i = 0; i < count; ++i) {
       const std::byte* row = stored.data() + i * stored_bytes;
-      if (tensor.type == gguf::TensorType::kQ8_0) {
-        check_scales_finite(path_, tensor, row);
-        if (as_stored) continue;
-      }
+      if (checked_without_decoding(tensor, row) && as_stored) continue;
       decode(tensor.type, row, values_.size(), values_.data());
-      if (tensor.type != gguf::TensorType::kQ8_0) check_finite(path_, tensor, values_);
-      if (!as_stored) encode(type_, values_.data(), values_.size(), destination + i * row_bytes);
+      check_finite(path_, tensor, values_);
+      if (!as_stored) encode(type, values_.data(), values_.size(), destination + i * row_bytes);
     }
   }
 
  private:
+  bool checked_without_decoding(const gguf::TensorInfo& tensor, const std::byte* row) const {
+    if (gguf::has_row_header(tensor.type)) {
+      check_row_header(path_, tensor, row);
+    } else if (tensor.type == gguf::TensorType::kQ8_0 || tensor.type == gguf::TensorType::kQ4_0) {
+      check_block_scales(path_, tensor, row);
+    } else {
+      return false;
+    }
+    return true;
+  }
+
   const std::string& path_;
   const MatrixStack::ReadRows& read_;
-  gguf::TensorType type_;
+  WeightFormat format_;
   std::vector<float> values_;
   std::vector<std::byte> stored_;
 };
 
 }  // namespace
 
-gguf::TensorType tensor_type(WeightFormat format) {
-  switch (format) {
-    case kWeightF32:
-      return gguf::TensorType::kF32;
-    case kWeightF16:
-      return gguf::TensorType::kF16;
-    case kWeightBf16:
-      return gguf::TensorType::kBF16;
-    case kWeightQ4_0:
-      return gguf::TensorType::kQ4_0;
-    case kWeightQ8_0:
-    case kWeightQ8Row:  // of no tensor type yet
-      break;
-  }
-  return gguf::TensorType::kQ8_0;
-}
-
-WeightFormat compute_format(gguf::TensorType type) {
-  switch (type) {
-    case gguf::TensorType::kF32:
-      return kWeightF32;
-    case gguf::TensorType::kF16:
-      return kWeightF16;
-    case gguf::TensorType::kBF16:
-      return kWeightBf16;
-    default:
-      return kWeightQ8_0;
-  }
-}
-
 MatrixStack::MatrixStack(std::string path, std::vector<Part> parts, ReadRows read)
     : path_(std::move(path)),
       parts_(std::move(parts)),
       read_(std::move(read)),
-      format_(common_format(parts_)),
+      format_(format_of(parts_)),
       cols_(static_cast<uint32_t>(parts_[0].tensor->cols())) {
   for (const Part& part : parts_) rows_ += part.rows;
 }
 
 uint64_t MatrixStack::row_bytes() const {
-  const gguf::TensorTypeInfo& type = info(tensor_type(format_));
-  return uint64_t{cols_} / type.block_elements * type.block_bytes;
+  return gguf::row_bytes(tensor_type(format_), cols_);
 }
 
 uint64_t MatrixStack::tiles(const LinearKernels& linear) const {

@@ -1,8 +1,8 @@
 // Tensors of a file below each other, packed a few tiles at a time.
 //
-// Q8_0, F16, BF16 and F32 tensors stay what they are, others are encoded as Q8_0; parts of different formats
-// become F32. Thread safety: pack_tiles() for disjoint tiles may run at once where `read` allows it. Errors:
-// Error{kBadFile} naming file and tensor on values that aren't finite.
+// What becomes of types without kernels, and of parts of different types, is said in weight_formats.h. Thread
+// safety: pack_tiles() for disjoint tiles may run at once where `read` allows it. Errors: Error{kBadFile}
+// naming file and tensor on values that aren't finite.
 #pragma once
 
 #include <cstddef>
@@ -14,6 +14,7 @@
 
 #include "gguf/reader.h"
 #include "kernels/kernel_table.h"
+#include "model/weight_formats.h"
 
 namespace stonechat {
 
@@ -53,11 +54,5 @@ class MatrixStack {
   uint32_t rows_ = 0;
   uint32_t cols_;
 };
-
-// The format in which tensors of this type are computed with.
-WeightFormat compute_format(gguf::TensorType type);
-
-// The type of tensors that hold this format.
-gguf::TensorType tensor_type(WeightFormat format);
 
 }  // namespace stonechat

@@ -9,16 +9,10 @@
 #include "model/key_shift.h"
 #include "model/kv_cache.h"
 #include "model/rope_table.h"
+#include "model/weight_formats.h"
 
 namespace stonechat {
 namespace {
-
-uint64_t packed_bytes(const gguf::TensorInfo& tensor) {
-  const bool is_block_type = info(tensor.type).block_elements > 1;
-  if (!is_block_type) return tensor.bytes;
-  const gguf::TensorTypeInfo& q8_0 = info(gguf::TensorType::kQ8_0);
-  return tensor.elements() / q8_0.block_elements * q8_0.block_bytes;
-}
 
 // How many heads Weights::wide_key_heads will tell; 0 where the biases can't be read as they are.
 uint32_t wide_key_heads(const gguf::Reader& file, const ModelConfig& config) {
@@ -43,7 +37,13 @@ uint32_t wide_key_heads(const gguf::Reader& file, const ModelConfig& config) {
 MemoryEstimate estimate_memory(const gguf::Reader& file, const ModelConfig& config, uint32_t context,
                                uint32_t batch) {
   MemoryEstimate estimate;
-  for (const auto& tensor : file.tensors()) estimate.weights_bytes += packed_bytes(tensor);
+  const auto formats = matrix_formats(file, config);  // empty for a packed file: its packs have other names
+  for (const auto& tensor : file.tensors()) {
+    const auto format = formats.find(tensor.name);
+    estimate.weights_bytes +=
+        format == formats.end() ? tensor.bytes
+                                : tensor.rows() * gguf::row_bytes(tensor_type(format->second), tensor.cols());
+  }
   const uint32_t wide_heads = wide_key_heads(file, config);
   const auto cache_bytes = [&](CacheFormat format) {
     return round_up(context, kKeyTile) * KvCache::token_bytes(config, wide_heads, {format, format});

@@ -9,7 +9,7 @@
 namespace stonechat {
 
 struct MemoryEstimate {
-  uint64_t weights_bytes = 0;     // packed: types that aren't computed with count as Q8_0
+  uint64_t weights_bytes = 0;     // packed, in the formats that are computed with
   uint64_t cache_bytes = 0;       // binary16, at `context` tokens
   uint64_t code_cache_bytes = 0;  // the same in 8 bits
   uint64_t activation_bytes = 0;  // of a batch of `batch` tokens, and logits

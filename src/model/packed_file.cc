@@ -18,8 +18,8 @@ WeightFormat format_from_name(const gguf::Metadata& metadata, size_t index, std:
     if (gguf::name(tensor_type(static_cast<WeightFormat>(format))) == name)
       return static_cast<WeightFormat>(format);
   }
-  fail(ErrorKind::kBadFile, "{}: {}[{}]: expected F32, F16, BF16 or Q8_0, found '{}'", metadata.file(),
-       kPackFormatsKey, index, name);
+  fail(ErrorKind::kBadFile, "{}: {}[{}]: expected F32, F16, BF16, Q8_0, Q8_R or Q4_0, found '{}'",
+       metadata.file(), kPackFormatsKey, index, name);
 }
 
 std::vector<WeightFormat> read_formats(const gguf::Metadata& metadata, size_t matrices) {
@@ -70,6 +70,12 @@ void made_up_rows(const gguf::TensorInfo& tensor, uint64_t first, uint64_t rows,
         break;
       case gguf::TensorType::kQ8_0:
         make_finite(row, 1, sizeof(BlockQ8_0));
+        break;
+      case gguf::TensorType::kQ4_0:
+        make_finite(row, 1, sizeof(BlockQ4_0));
+        break;
+      case gguf::TensorType::kQ8_R:
+        make_finite(row.first(sizeof(RowHeaderQ8)), 3, sizeof(float));
         break;
       default:
         make_finite(row, 1, 2);

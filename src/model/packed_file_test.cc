@@ -64,8 +64,8 @@ TEST(PackedFile, HoldsWhatLoadingPacks) {
   const std::string packed = directory.file("packed.gguf");
   ThreadPool pool(2);
   for (const auto* architecture : {"qwen2", "llama"}) {
-    for (const auto type :
-         {gguf::TensorType::kF32, gguf::TensorType::kF16, gguf::TensorType::kBF16, gguf::TensorType::kQ8_0}) {
+    for (const auto type : {gguf::TensorType::kF32, gguf::TensorType::kF16, gguf::TensorType::kBF16,
+                            gguf::TensorType::kQ8_0, gguf::TensorType::kQ8_R, gguf::TensorType::kQ4_0}) {
       const TestModel model = small_model(architecture, type == gguf::TensorType::kF16);
       model.write(plain, type, model.metadata());
       for (const KernelTable* compiled : compiled_kernel_tables()) {
@@ -223,7 +223,7 @@ const std::vector<Malformed>& malformed_files() {
       {"formats_too_many",
        [](Pieces& f) { f.set_texts(p + "formats", std::vector<std::string>(10, "Q8_0")); }, "found 10"},
       {"format_unknown", [](Pieces& f) { f.set_texts(p + "formats", std::vector<std::string>(9, "Q4_K")); },
-       "formats[0]: expected F32, F16, BF16 or Q8_0, found 'Q4_K'"},
+       "formats[0]: expected F32, F16, BF16, Q8_0, Q8_R or Q4_0, found 'Q4_K'"},
       {"formats_others", [](Pieces& f) { f.set_texts(p + "formats", std::vector<std::string>(9, "F32")); },
        "token_embd.pack: expected shape"},
       {"architecture_other", [](Pieces& f) { f.set(p + "architecture", text("gemma")); },

@@ -297,7 +297,8 @@ std::string test_name(const testing::TestParamInfo<SchedulingTest::ParamType>& t
 INSTANTIATE_TEST_SUITE_P(Tables, SchedulingTest,
                          testing::Combine(testing::ValuesIn(supported_tables()),
                                           testing::Values(gguf::TensorType::kF32, gguf::TensorType::kF16,
-                                                          gguf::TensorType::kBF16, gguf::TensorType::kQ8_0)),
+                                                          gguf::TensorType::kBF16, gguf::TensorType::kQ8_0,
+                                                          gguf::TensorType::kQ8_R, gguf::TensorType::kQ4_0)),
                          test_name);
 
 }  // namespace

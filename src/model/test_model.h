@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <functional>
 #include <map>
 #include <random>
 #include <string>
@@ -92,15 +93,23 @@ struct TestModel {
 
   // Matrices in `type`, vectors in F32.
   void write(const std::string& path, gguf::TensorType type, const gguf::Metadata& header) const {
+    write(
+        path, [type](const std::string&) { return type; }, header);
+  }
+  void write(const std::string& path, const std::function<gguf::TensorType(const std::string&)>& type_of,
+             const gguf::Metadata& header) const {
     std::vector<gguf::TensorSpec> specs;
     for (const auto& [name, shape] : shapes) {
-      specs.push_back({name, shape.size() > 1 ? type : gguf::TensorType::kF32, shape});
+      specs.push_back({name, shape.size() > 1 ? type_of(name) : gguf::TensorType::kF32, shape});
     }
     gguf::Writer writer(path, header, specs);
     for (const auto& spec : specs) {
       const std::vector<float>& tensor = values.at(spec.name);
       std::vector<std::byte> bytes(spec.bytes());
-      encode(spec.type, tensor.data(), tensor.size(), bytes.data());
+      const uint64_t cols = spec.shape[0];
+      const uint64_t row_bytes = gguf::row_bytes(spec.type, cols);
+      for (uint64_t row = 0; row < tensor.size() / cols; ++row)
+        encode(spec.type, tensor.data() + row * cols, cols, bytes.data() + row * row_bytes);
       writer.write_tensor_data(bytes);
     }
     writer.finish();

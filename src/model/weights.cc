@@ -10,6 +10,7 @@
 #include "model/rope_table.h"
 #include "model/tensor_counts.h"
 #include "model/tensor_shelf.h"
+#include "model/weight_formats.h"
 
 namespace stonechat {
 namespace {
@@ -72,19 +73,22 @@ LayerWeights load_layer(TensorShelf& shelf, MatrixSource& matrices, const ModelC
   return layer;
 }
 
-void notice_reencoding(const gguf::Reader& file, const std::function<void(const std::string&)>& notice) {
-  std::map<std::string_view, uint32_t> count_of;
-  for (const auto& tensor : file.tensors()) {
-    const bool is_ours = tensor.type == gguf::TensorType::kF32 || tensor.type == gguf::TensorType::kF16 ||
-                         tensor.type == gguf::TensorType::kBF16 || tensor.type == gguf::TensorType::kQ8_0 ||
-                         tensor.type == gguf::TensorType::kI8;
-    if (!is_ours) ++count_of[gguf::name(tensor.type)];
+// One sentence for each format that tensors are encoded in at load.
+void notice_reencoding(const gguf::Reader& file, const ModelConfig& config,
+                       const std::function<void(const std::string&)>& notice) {
+  if (!notice || is_packed(file.metadata())) return;
+  std::map<WeightFormat, std::map<std::string_view, uint32_t>> counts_of;
+  for (const auto& [name, format] : matrix_formats(file, config)) {
+    const gguf::TensorType type = file.find_tensor(name)->type;
+    if (!is_stored_as(type, format)) ++counts_of[format][gguf::name(type)];
   }
-  if (count_of.empty() || !notice) return;
-  std::string list;
-  for (const auto& [type, count] : count_of)
-    list += fmt::format("{}{} {}", list.empty() ? "" : ", ", count, type);
-  notice(fmt::format("{}: tensors are re-encoded to Q8_0 at load ({})", file.path(), list));
+  for (const auto& [format, counts] : counts_of) {
+    std::string list;
+    for (const auto& [type, count] : counts)
+      list += fmt::format("{}{} {}", list.empty() ? "" : ", ", count, type);
+    notice(fmt::format("{}: tensors are re-encoded to {} at load ({})", file.path(),
+                       gguf::name(tensor_type(format)), list));
+  }
 }
 
 }  // namespace
@@ -95,7 +99,7 @@ Weights Weights::load(const gguf::Reader& file, const KernelTable& kernels, Thre
   weights.config = ModelConfig::from(file);
   const ModelConfig& config = weights.config;
   TensorShelf shelf(file);
-  notice_reencoding(file, notice);
+  notice_reencoding(file, config, notice);
   MatrixSource matrices(file, config, kernels, shelf, pool);
   weights.embedding = matrices.matrix(embedding_plan(config));
   if (matrices.has_head()) weights.head = matrices.matrix(head_plan(config));

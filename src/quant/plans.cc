@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -19,15 +21,31 @@ bool is_matrix(const gguf::TensorInfo& tensor) {
   return tensor.shape.size() > 1;
 }
 
-RewritePlan plan_for(const gguf::Reader& file, gguf::TensorType matrix_type) {
+// Matrices by name, vectors as F32.
+RewritePlan plan_for(const gguf::Reader& file,
+                     const std::function<gguf::TensorType(const gguf::TensorInfo&)>& type_of) {
   check_is_model(file);
   RewritePlan plan;
   plan.metadata = file.metadata();
-  plan.metadata.set("general.file_type", gguf::Value::of_uint32(file_type_number(matrix_type)));
+  std::map<gguf::TensorType, uint64_t> elements_of;
   for (const auto& tensor : file.tensors()) {
-    plan.tensors.push_back({tensor.name, &tensor, is_matrix(tensor) ? matrix_type : gguf::TensorType::kF32});
+    const gguf::TensorType type = is_matrix(tensor) ? type_of(tensor) : gguf::TensorType::kF32;
+    plan.tensors.push_back({tensor.name, &tensor, type});
+    elements_of[type] += tensor.elements();
   }
+  const auto most = std::max_element(elements_of.begin(), elements_of.end(),
+                                     [](const auto& a, const auto& b) { return a.second < b.second; });
+  plan.metadata.set("general.file_type", gguf::Value::of_uint32(file_type_number(most->first)));
   return plan;
+}
+
+void check_rules_fit(const gguf::Reader& file, const TypePlan& types) {
+  for (const TypeRule& rule : types.rules) {
+    const bool fits = std::any_of(file.tensors().begin(), file.tensors().end(), [&](const auto& tensor) {
+      return is_matrix(tensor) && fits_pattern(rule.tensors, tensor.name);
+    });
+    if (!fits) fail(ErrorKind::kUsage, "pattern '{}': fits no matrix of {}", rule.tensors, file.path());
+  }
 }
 
 // Two tensors came from the same values if they differ by no more than what rounding to each can do: half a
@@ -99,15 +117,22 @@ std::string tie_embeddings(const gguf::Reader& file, RewritePlan& plan, ThreadPo
 
 RewritePlan convert_plan(const gguf::Reader& file, gguf::TensorType type, bool tie, ThreadPool& pool,
                          std::string& notice) {
-  RewritePlan plan = plan_for(file, type);
+  RewritePlan plan = plan_for(file, [type](const auto&) { return type; });
   plan.metadata.erase("general.quantization_version");
   if (tie) notice = tie_embeddings(file, plan, pool);
   return plan;
 }
 
-RewritePlan quantize_plan(const gguf::Reader& file, gguf::TensorType type) {
+RewritePlan quantize_plan(const gguf::Reader& file, const TypePlan& types) {
   constexpr uint32_t kQuantizationVersion = 2;
-  RewritePlan plan = plan_for(file, type);
+  RewritePlan plan = plan_for(file, [&](const gguf::TensorInfo& tensor) {
+    const auto type = types.type_of(tensor.name);
+    if (!type)
+      fail(ErrorKind::kUsage, "tensor {}: no pattern fits it, and no type is given for the rest",
+           tensor.name);
+    return *type;
+  });
+  check_rules_fit(file, types);
   plan.metadata.set("general.quantization_version", gguf::Value::of_uint32(kQuantizationVersion));
   for (const auto& entry : plan.tensors) {
     const uint32_t block = info(entry.type).block_elements;

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "quant/rewrite.h"
+#include "quant/type_plan.h"
 
 namespace stonechat {
 
@@ -14,8 +15,9 @@ namespace stonechat {
 RewritePlan convert_plan(const gguf::Reader& file, gguf::TensorType type, bool tie_embeddings,
                          ThreadPool& pool, std::string& notice);
 
-// Every matrix in the type of a scheme; vectors as F32. Error{kBadFile} for a matrix whose columns aren't a
-// multiple of 32.
-RewritePlan quantize_plan(const gguf::Reader& file, gguf::TensorType type);
+// Every matrix in the type that `types` says; vectors as F32. Error{kBadFile} for a matrix whose columns
+// aren't a multiple of its type's block; Error{kUsage} for a matrix without a type, and for a pattern that
+// fits none.
+RewritePlan quantize_plan(const gguf::Reader& file, const TypePlan& types);
 
 }  // namespace stonechat
