@@ -1,7 +1,7 @@
 # bash completion for stonechat: source this file, or install it as /usr/share/bash-completion/completions/stonechat.
 _stonechat() {
   local word=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]} flags=
-  local commands="pull run chat inspect convert quantize pack bench tune eval tokenize"
+  local commands="pull run chat inspect convert calibrate stats quantize pack bench tune eval tokenize"
   local models="qwen2.5-coder-0.5b smollm2-135m qwen2.5-0.5b qwen2.5-0.5b-instruct"
   local sampling="--max-tokens --greedy --temperature --top-k --top-p --min-p --typical --repeat-penalty
     --presence-penalty --frequency-penalty --repeat-last-n --seed --stop --threads --context --batch
@@ -16,6 +16,8 @@ _stonechat() {
     chat) flags="$sampling --system --load" ;;
     inspect) flags="--tensors --json" ;;
     convert) flags="--to --tie-embeddings --threads" ;;
+    calibrate) flags="--text --output --chunks --context --format --batch --threads --no-tune" ;;
+    stats) flags="--html --json" ;;
     quantize) flags="--type --plan --type-for --range --dry-run --threads" ;;
     pack) flags="--isa --threads" ;;
     bench) flags="--model --n-prompt --n-gen --pg --n-depth --batch-size --ubatch-size --threads --repetitions

@@ -6,6 +6,8 @@ local -a commands=(
   'chat:talk with a model'
   'inspect:show what is in a GGUF file'
   'convert:write a model as F32, F16 or BF16'
+  'calibrate:measure activations and weights on a text'
+  'stats:show what calibrate measured'
   'quantize:write a model in 8 or 4 bits'
   'pack:write a model as this processor wants it'
   'bench:measure tokens per second'
@@ -33,6 +35,9 @@ case $words[1] in
   chat) _arguments $model --system:text '--load:conversation:_files' $sampling ;;
   inspect) _arguments $model --tensors --json ;;
   convert) _arguments $model '2:output:_files' '--to:type:(f32 f16 bf16)' --tie-embeddings {-t,--threads}:threads ;;
+  calibrate) _arguments $model '--text:text:_files' {-o,--output}':output:_files' --chunks:count {-c,--context}:tokens \
+    '--format:format:(stats imatrix)' {-b,--batch}:tokens {-t,--threads}:threads --no-tune ;;
+  stats) _arguments '1:statistics:_files' '--html:page:_files' --json ;;
   quantize) _arguments $model '2:output:_files' '--type:type:(q8_0 q8_t q8_m q8_r q4_0 bf16 f16 f32)' '--plan:plan:_files' '*--type-for:pattern and type' \
     '--range:deviations:(best)' --dry-run {-t,--threads}:threads ;;
   pack) _arguments $model '2:output:_files' '--isa:kernels:(scalar avx2 avx_vnni avx512_vnni neon neon_dotprod neon_i8mm)' \

@@ -19,7 +19,7 @@ MAY_INCLUDE = {
     "hub": {"base"},
     "model": {"base", "gguf", "quant", "kernels"},
     "engine": {"base", "gguf", "kernels", "model", "tokenizer"},
-    "eval": {"base", "gguf", "kernels", "model", "tokenizer", "engine"},
+    "eval": {"base", "gguf", "quant", "kernels", "model", "tokenizer", "engine"},
 }
 # kernels may see the plain structs of block formats, no more of quant.
 ONLY_HEADERS = {("kernels", "quant"): {"quant/block_formats.h"}}

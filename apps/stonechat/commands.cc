@@ -10,6 +10,8 @@ void add_commands(CLI::App& app) {
   add_chat_command(app);
   add_inspect_command(app);
   add_convert_command(app);
+  add_calibrate_command(app);
+  add_stats_command(app);
   add_quantize_command(app);
   add_pack_command(app);
   add_bench_command(app);

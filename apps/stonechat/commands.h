@@ -19,6 +19,8 @@ void add_chat_command(CLI::App& app);
 void add_bench_command(CLI::App& app);
 void add_eval_command(CLI::App& app);
 void add_tune_command(CLI::App& app);
+void add_calibrate_command(CLI::App& app);
+void add_stats_command(CLI::App& app);
 
 // All of them, in the order that --help shows (commands.cc).
 void add_commands(CLI::App& app);

@@ -5,42 +5,13 @@
 
 #include "base/error.h"
 #include "eval/divergence.h"
+#include "eval/windows.h"
 
 namespace stonechat {
 namespace {
 
 // Rows of logits computed at once: 32 x 151,936 floats are 19 MB.
 constexpr uint32_t kRowsAtOnce = 32;
-
-// The windows of a text and what of them is scored.
-class Windows {
- public:
-  Windows(const Tokenizer& tokenizer, std::span<const TokenId> tokens, const WindowOptions& options)
-      : tokens_(tokens), size_(options.window), bos_(tokenizer.add_bos() ? tokenizer.bos() : std::nullopt) {
-    if (size_ < 4) fail(ErrorKind::kUsage, "the window: expected at least 4 tokens, got {}", size_);
-    count_ = tokens.size() / size_;
-    if (count_ == 0)
-      fail(ErrorKind::kUsage, "the text has {} tokens, one window takes {}", tokens.size(), size_);
-    if (options.max_windows != 0) count_ = std::min<uint64_t>(count_, options.max_windows);
-  }
-
-  uint64_t count() const { return count_; }
-  std::vector<TokenId> tokens(uint64_t index) const {
-    const auto part = tokens_.subspan(index * size_, size_);
-    std::vector<TokenId> window(part.begin(), part.end());
-    if (bos_) window[0] = *bos_;
-    return window;
-  }
-  // Positions whose logits are scored, against the token after them.
-  uint32_t first_scored() const { return size_ / 2; }
-  uint32_t scored() const { return size_ - 1 - first_scored(); }
-
- private:
-  std::span<const TokenId> tokens_;
-  uint32_t size_;
-  std::optional<TokenId> bos_;
-  uint64_t count_ = 0;
-};
 
 PerplexityResult summarize(std::span<const double> negative_log_probabilities, uint64_t windows) {
   const Estimate mean = estimate(negative_log_probabilities);

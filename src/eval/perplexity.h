@@ -7,25 +7,15 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <vector>
 
 #include "eval/statistics.h"
+#include "eval/windows.h"
 #include "model/executor.h"
 #include "tokenizer/tokenizer.h"
 
 namespace stonechat {
-
-struct WindowOptions {
-  uint32_t window = 512;     // tokens, at least 4
-  uint32_t max_windows = 0;  // 0: all
-  CacheFormats cache;
-  CacheFormats reference_cache;  // of kl_divergence()
-};
-
-// Told after each window; a true result stops: Error{kInterrupted}.
-using WindowCallback = std::function<bool(uint64_t done, uint64_t total)>;
 
 struct PerplexityResult {
   double perplexity = 0;

@@ -25,7 +25,7 @@ void Executor::set_tuning(const Tuning& tuning) {
 
 size_t Executor::buffer_bytes() const {
   return residual_.bytes() + normed_.bytes() + qkv_.bytes() + prepared_.bytes() + prepared_down_.bytes() +
-         scratch_.bytes() + hidden_.bytes() + logits_.bytes();
+         scratch_.bytes() + hidden_.bytes() + logits_.bytes() + observed_.bytes();
 }
 
 void Executor::check(std::span<const SequenceTokens> sequences) const {
@@ -179,11 +179,13 @@ void Executor::attention(uint32_t layer, uint32_t tokens, std::span<const Run> r
   const ModelConfig& config = weights_.config;
   const LayerWeights& layer_weights = weights_.layers[layer];
   norm_and_prepare(layer_weights.attention_norm, layer_weights.qkv, tokens);
+  observe(Tap::kQkvIn, layer, normed_.as<float>(), tokens, config.width, config.width);
   lap(Step::kNorm, [&] { return values_cost(tokens, 2 * config.width); });
   layer_weights.qkv.multiply(prepared_, tokens, layer_weights.qkv_bias, qkv_.as<float>(),
                              layer_weights.qkv.rows(),
                              /*add_to_out=*/false, pool_);
   lap(Step::kQkv, [&] { return product_cost(layer_weights.qkv, tokens); });
+  if (observer_ != nullptr) observe_qkv(layer, tokens, runs);
   rotate_and_store(layer, tokens, runs);
   lap(Step::kRope, [&] { return values_cost(tokens, 2 * layer_weights.qkv.rows()); });
   attend(layer, runs);
@@ -193,10 +195,10 @@ void Executor::attention(uint32_t layer, uint32_t tokens, std::span<const Run> r
       cost += attention_cost(config, run.cache->formats(), run.first_position, run.tokens);
     return cost;
   });
+  observe(Tap::kAttentionIn, layer, normed_.as<float>(), tokens, config.query_width(), config.query_width());
   prepare(normed_.as<float>(), layer_weights.attention_out, tokens);
   lap(Step::kNorm, [&] { return values_cost(tokens, config.query_width()); });
-  layer_weights.attention_out.multiply(prepared_, tokens, {}, residual_.as<float>(), config.width,
-                                       /*add_to_out=*/true, pool_);
+  add_product(layer_weights.attention_out, prepared_, Tap::kAttentionOut, layer, tokens);
   lap(Step::kAttentionOut, [&] { return product_cost(layer_weights.attention_out, tokens); });
 }
 
@@ -292,16 +294,19 @@ void Executor::attend(uint32_t layer, std::span<const Run> runs) {
 void Executor::mlp(uint32_t layer, uint32_t tokens) {
   const LayerWeights& layer_weights = weights_.layers[layer];
   norm_and_prepare(layer_weights.mlp_norm, layer_weights.gate_up, tokens);
+  observe(Tap::kGateUpIn, layer, normed_.as<float>(), tokens, weights_.config.width, weights_.config.width);
   lap(Step::kNorm, [&] { return values_cost(tokens, 2 * weights_.config.width); });
-  gate_up_and_prepare(layer_weights, tokens);
+  gate_up_and_prepare(layer, tokens);
   lap(Step::kGateUp, [&] { return product_cost(layer_weights.gate_up, tokens); });
-  layer_weights.down.multiply(prepared_down_, tokens, {}, residual_.as<float>(), weights_.config.width,
-                              /*add_to_out=*/true, pool_);
+  add_product(layer_weights.down, prepared_down_, Tap::kDownOut, layer, tokens);
   lap(Step::kDown, [&] { return product_cost(layer_weights.down, tokens); });
 }
 
-void Executor::gate_up_and_prepare(const LayerWeights& layer_weights, uint32_t tokens) {
+void Executor::gate_up_and_prepare(uint32_t layer, uint32_t tokens) {
+  const LayerWeights& layer_weights = weights_.layers[layer];
   const uint32_t mlp_width = weights_.config.mlp_width;
+  const size_t mlp_values = size_t{tokens} * mlp_width;
+  if (observer_ != nullptr) observed_.reserve(3 * mlp_values * sizeof(float));
   const LinearKernels& down = layer_weights.down.linear();
   prepared_down_.reserve(down.prepared_bytes(tokens, mlp_width));
   // An item is a piece of the columns for a block of tokens; its gates and ups never leave the cache. A few
@@ -334,11 +339,73 @@ void Executor::gate_up_and_prepare(const LayerWeights& layer_weights, uint32_t t
       };
       layer_weights.gate_up.linear().multiply(&product);
       kernels_.vector->silu_multiply(gate_up, (end_token - first_token) * cols, activations);
+      if (observer_ != nullptr) {
+        keep_mlp_piece(gate_up, activations, first_col, cols, first_token, end_token, mlp_values);
+      }
       const PrepareJob preparation = {activations, cols,        mlp_width, first_col,
                                       end_col,     first_token, end_token, prepared_down_.data()};
       down.prepare(&preparation);
     }
   });
+  if (observer_ == nullptr) return;
+  const Tap taps[] = {Tap::kGateOut, Tap::kUpOut, Tap::kDownIn};
+  for (size_t i = 0; i < 3; ++i)
+    observe(taps[i], layer, observed_.as<float>() + i * mlp_values, tokens, mlp_width, mlp_width);
+}
+
+void Executor::keep_mlp_piece(const float* gate_up, const float* product, uint32_t first_col, uint32_t cols,
+                              uint32_t first_token, uint32_t end_token, size_t mlp_values) {
+  constexpr uint32_t kTurn = 32;
+  const uint32_t mlp_width = weights_.config.mlp_width;
+  for (uint32_t token = first_token; token < end_token; ++token) {
+    float* gate = observed_.as<float>() + size_t{token} * mlp_width + first_col;
+    for (uint32_t col = 0; col < cols; col += kTurn) {
+      std::copy_n(gate_up + size_t{2} * col, kTurn, gate + col);
+      std::copy_n(gate_up + size_t{2} * col + kTurn, kTurn, gate + mlp_values + col);
+    }
+    std::copy_n(product, cols, gate + 2 * mlp_values);
+    gate_up += size_t{2} * cols;
+    product += cols;
+  }
+}
+
+void Executor::observe_qkv(uint32_t layer, uint32_t tokens, std::span<const Run> runs) {
+  const ModelConfig& config = weights_.config;
+  const uint32_t query_width = config.query_width();
+  const uint32_t kv_width = config.kv_width();
+  const size_t stride = query_width + size_t{2} * kv_width;
+  const auto* queries = qkv_.as<float>();
+  const float* keys = queries + query_width;
+  observe(Tap::kQueryOut, layer, queries, tokens, query_width, stride);
+  observe(Tap::kKeyOut, layer, keys, tokens, kv_width, stride);
+  observe(Tap::kValueOut, layer, keys + kv_width, tokens, kv_width, stride);
+  // A copy, as the cache holds keys without their offset.
+  observed_.reserve(size_t{tokens} * kv_width * sizeof(float));
+  auto* rotated = observed_.as<float>();
+  for (const Run& run : runs) {
+    for (uint32_t i = 0; i < run.tokens; ++i) {
+      const size_t token = size_t{run.first_token} + i;
+      float* row = rotated + token * kv_width;
+      std::copy_n(keys + token * stride, kv_width, row);
+      kernels_.vector->rope(row, config.kv_heads, config.head_dim, rope_.cosine(run.first_position + i),
+                            rope_.sine(run.first_position + i));
+    }
+  }
+  observe(Tap::kKeyRotated, layer, rotated, tokens, kv_width, kv_width);
+}
+
+void Executor::add_product(const PackedMatrix& matrix, const AlignedBuffer& prepared, Tap tap, uint32_t layer,
+                           uint32_t tokens) {
+  const uint32_t width = weights_.config.width;
+  if (observer_ == nullptr) {
+    matrix.multiply(prepared, tokens, {}, residual_.as<float>(), width, /*add_to_out=*/true, pool_);
+    return;
+  }
+  const size_t count = size_t{tokens} * width;
+  observed_.reserve(count * sizeof(float));
+  matrix.multiply(prepared, tokens, {}, observed_.as<float>(), width, /*add_to_out=*/false, pool_);
+  for (size_t i = 0; i < count; ++i) residual_.as<float>()[i] += observed_.as<float>()[i];
+  observe(tap, layer, observed_.as<float>(), tokens, width, width);
 }
 
 std::span<const float> Executor::logits(uint32_t first, uint32_t rows) {
@@ -346,7 +413,9 @@ std::span<const float> Executor::logits(uint32_t first, uint32_t rows) {
   const size_t count = size_t{rows} * head.rows();
   logits_.reserve(count * sizeof(float));
   if (profile_ != nullptr) profile_->start();
-  prepare(hidden_.as<float>() + size_t{first} * weights_.config.width, head, rows);
+  const float* hidden = hidden_.as<float>() + size_t{first} * weights_.config.width;
+  observe(Tap::kHeadIn, 0, hidden, rows, weights_.config.width, weights_.config.width);
+  prepare(hidden, head, rows);
   head.multiply(prepared_, rows, {}, logits_.as<float>(), head.rows(), /*add_to_out=*/false, pool_);
   const auto result = std::span<const float>(logits_.as<float>(), count);
   // The sum of x - x is 0, or NaN as soon as one x isn't finite. Several sums, as one would wait for each
@@ -355,6 +424,7 @@ std::span<const float> Executor::logits(uint32_t first, uint32_t rows) {
   for (size_t i = 0; i < count; ++i) sums[i % 16] += result[i] - result[i];
   if (std::any_of(std::begin(sums), std::end(sums), [](float sum) { return sum != 0; }))
     fail(ErrorKind::kBadFile, "the model's logits are not finite: its weights are broken");
+  observe(Tap::kHeadOut, 0, logits_.as<float>(), rows, head.rows(), head.rows());
   lap(Step::kHead, [&] { return product_cost(head, rows); });
   return result;
 }

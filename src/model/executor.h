@@ -14,6 +14,7 @@
 #include "kernels/kernel_table.h"
 #include "model/key_shift.h"
 #include "model/kv_cache.h"
+#include "model/observer.h"
 #include "model/profile.h"
 #include "model/rope_table.h"
 #include "model/tuning.h"
@@ -54,6 +55,8 @@ class Executor {
 
   // Steps are recorded there from now on; it outlives its use here. Null, the default: nowhere.
   void set_profile(Profile* profile) { profile_ = profile; }
+  // Is told of activations from now on; it outlives its use here. Null, the default: nobody.
+  void set_observer(Observer* observer) { observer_ = observer; }
 
   uint32_t hidden_rows() const { return hidden_rows_; }
 
@@ -85,7 +88,7 @@ class Executor {
   void attend(uint32_t layer, std::span<const Run> runs);
   void mlp(uint32_t layer, uint32_t tokens);
   // Gate and up products of prepared_, SiLU, and their product prepared for the down matrix.
-  void gate_up_and_prepare(const LayerWeights& layer_weights, uint32_t tokens);
+  void gate_up_and_prepare(uint32_t layer, uint32_t tokens);
 
   // Records that a step has ended; `cost()` gives what it had to do.
   template <typename CostOf>
@@ -96,6 +99,21 @@ class Executor {
   static Cost values_cost(uint64_t tokens, uint64_t values) {
     return {.bytes = static_cast<double>(tokens * values * sizeof(float))};
   }
+
+  // Tells the observer, if there is one.
+  void observe(Tap tap, uint32_t layer, const float* values, uint32_t tokens, uint32_t channels,
+               size_t stride) const {
+    if (observer_ != nullptr) observer_->observe({tap, layer, values, tokens, channels, stride}, pool_);
+  }
+  // Adds a product to the residual stream; an observer sees it alone.
+  void add_product(const PackedMatrix& matrix, const AlignedBuffer& prepared, Tap tap, uint32_t layer,
+                   uint32_t tokens);
+  // Queries, keys before and after their rotation, and values of a batch.
+  void observe_qkv(uint32_t layer, uint32_t tokens, std::span<const Run> runs);
+  // Copies a piece of gate and up (32 columns of each in turns) and of their product to observed_, which has
+  // three matrices of mlp_values.
+  void keep_mlp_piece(const float* gate_up, const float* product, uint32_t first_col, uint32_t cols,
+                      uint32_t first_token, uint32_t end_token, size_t mlp_values);
 
   // Splits [0, tokens) among the threads, at multiples of `multiple`.
   template <typename Body>
@@ -120,6 +138,7 @@ class Executor {
   KeyShiftTable key_shifts_;
   std::function<bool()> should_stop_;
   Profile* profile_ = nullptr;
+  Observer* observer_ = nullptr;
 
   // Activations of a batch, rows are tokens.
   AlignedBuffer residual_;  // (tokens, width)
@@ -130,6 +149,7 @@ class Executor {
   AlignedBuffer scratch_;  // one piece a thread
   AlignedBuffer hidden_;   // (hidden_rows, width), after the last norm
   AlignedBuffer logits_;
+  AlignedBuffer observed_;  // (tokens, width) or three of (tokens, mlp_width); only for an observer
   uint32_t hidden_rows_ = 0;
 };
 

@@ -1,0 +1,47 @@
+// `stonechat stats`: what `stonechat calibrate` measured, as tables, JSON or a page.
+#include <cstdio>
+#include <memory>
+
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/input_file.h"
+#include "commands.h"
+#include "stats_report.h"
+
+namespace stonechat {
+namespace {
+
+struct StatsOptions {
+  std::string file;
+  std::string html;
+  bool json = false;
+};
+
+void show(const StatsOptions& options) {
+  const CalibrationStats stats = read_calibration(options.file);
+  if (!options.html.empty()) {
+    if (InputFile(options.file).is_same_file_as(options.html))
+      fail(ErrorKind::kUsage, "{}: the output is the input; expected another file", options.html);
+    const std::string page = stats_html(stats);
+    AtomicFile out(options.html, page.size());
+    out.write(std::as_bytes(std::span(page)));
+    out.commit();
+    fmt::print("wrote {}\n", options.html);
+    return;
+  }
+  fmt::print("{}", options.json ? stats_json(stats) : stats_text(stats));
+  if (std::fflush(stdout) != 0) fail(ErrorKind::kIo, "standard output: cannot write");
+}
+
+}  // namespace
+
+void add_stats_command(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("stats", "Show what calibrate measured");
+  auto options = std::make_shared<StatsOptions>();
+  command->add_option("file", options->file, "A file that 'stonechat calibrate' wrote")->required();
+  CLI::Option* html = command->add_option("--html", options->html, "Write a page with plots to this file");
+  command->add_flag("--json", options->json, "Print one JSON object")->excludes(html);
+  command->callback([options] { show(*options); });
+}
+
+}  // namespace stonechat

@@ -1,0 +1,245 @@
+#include "svg_chart.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+
+namespace stonechat {
+namespace {
+
+// In units of the viewBox, which is about a pixel on a narrow screen.
+constexpr double kWidth = 360;
+constexpr double kHeight = 220;
+constexpr double kLeft = 52;
+constexpr double kRight = 10;
+constexpr double kTop = 10;
+constexpr double kBottom = 38;
+constexpr size_t kHues = 6;  // what comes after has the colours of the first again
+
+// Numbers from low to high to lie on an axis.
+class Axis {
+ public:
+  Axis(double low, double high, bool logarithmic) : logarithmic_(logarithmic) {
+    if (logarithmic_) {
+      low_ = std::floor(std::log10(low));
+      high_ = std::max(low_ + 1, std::ceil(std::log10(high)));
+      tighten(std::log10(low), std::log10(high));
+    } else {
+      low_ = std::min(0.0, low);
+      high_ = high > low_ ? high : low_ + 1;
+      step_ = nice_step(high_ - low_);
+      high_ = std::ceil(high_ / step_) * step_;
+      low_ = std::floor(low_ / step_) * step_;
+    }
+  }
+
+  // 0 at the low end, 1 at the high one.
+  double place(double value) const {
+    const double at = logarithmic_ ? std::log10(value) : value;
+    return (at - low_) / (high_ - low_);
+  }
+  bool holds(double value) const { return std::isfinite(value) && (!logarithmic_ || value > 0); }
+
+  std::vector<double> ticks() const {
+    std::vector<double> result;
+    if (!logarithmic_) {
+      for (double value = low_; value < high_ + step_ / 2; value += step_) result.push_back(value);
+      return result;
+    }
+    const double decades = high_ - low_;
+    const int stride = std::max(1, static_cast<int>(std::ceil(decades / 6)));
+    for (int power = static_cast<int>(std::floor(low_)); power <= static_cast<int>(std::ceil(high_));
+         ++power) {
+      for (const double factor : {1.0, 2.0, 5.0}) {
+        const double value = factor * std::pow(10.0, power);
+        const bool shown = factor == 1 ? power % stride == 0 : decades < 2.2;
+        if (shown && place(value) > -1e-6 && place(value) < 1 + 1e-6) result.push_back(value);
+      }
+    }
+    return result;
+  }
+
+ private:
+  // Cuts a decade's empty part where it begins or ends with one, at 2 or 5.
+  void tighten(double low, double high) {
+    for (const double factor : {5.0, 2.0}) {
+      if (low_ + std::log10(factor) <= low) {
+        low_ += std::log10(factor);
+        break;
+      }
+    }
+    for (const double factor : {2.0, 5.0}) {
+      const double end = high_ - 1 + std::log10(factor);
+      if (end >= high && end > low_) {
+        high_ = end;
+        break;
+      }
+    }
+  }
+  static double nice_step(double range) {
+    const double rough = range / 4;
+    const double power = std::pow(10.0, std::floor(std::log10(rough)));
+    for (const double factor : {1.0, 2.0, 5.0}) {
+      if (factor * power >= rough) return factor * power;
+    }
+    return 10 * power;
+  }
+
+  bool logarithmic_;
+  double low_ = 0;
+  double high_ = 1;
+  double step_ = 1;
+};
+
+std::string number(double value) {
+  const double magnitude = std::fabs(value);
+  if (magnitude >= 1e6 || (magnitude > 0 && magnitude < 1e-3)) return fmt::format("{:.0e}", value);
+  return fmt::format("{:.4g}", value);
+}
+
+class ChartWriter {
+ public:
+  explicit ChartWriter(const Chart& chart) : chart_(chart), y_(y_axis(chart)) {
+    for (const auto& series : chart.series) layers_ = std::max(layers_, series.values.size());
+  }
+
+  std::string write() {
+    out_ = fmt::format(
+        "<figure><figcaption>{0}</figcaption><svg viewBox=\"0 0 {1} {2}\" role=\"img\" "
+        "aria-label=\"{0}\">\n",
+        html_text(chart_.title), kWidth, kHeight);
+    axes();
+    for (size_t i = 0; i < chart_.series.size(); ++i) series(i);
+    return out_ + "</svg></figure>\n";
+  }
+
+ private:
+  static Axis y_axis(const Chart& chart) {
+    double low = INFINITY;
+    double high = -INFINITY;
+    const auto take = [&](double value) {
+      if (!std::isfinite(value) || (chart.logarithmic && value <= 0)) return;
+      low = std::min(low, value);
+      high = std::max(high, value);
+    };
+    for (const auto& series : chart.series) std::for_each(series.values.begin(), series.values.end(), take);
+    if (chart.limit) take(chart.limit->value);
+    if (low > high) low = high = 1;
+    return {low, high, chart.logarithmic};
+  }
+
+  double x(double layer) const {
+    const double count = static_cast<double>(std::max<size_t>(1, layers_));
+    return kLeft + (layer + 0.5) / count * (kWidth - kLeft - kRight);
+  }
+  double y(double value) const { return kHeight - kBottom - y_.place(value) * (kHeight - kTop - kBottom); }
+
+  void axes() {
+    for (const double tick : y_.ticks()) {
+      out_ += fmt::format(
+          "<line class=\"grid\" x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\"/>"
+          "<text class=\"tick\" text-anchor=\"end\" x=\"{3}\" y=\"{4:.1f}\">{5}</text>\n",
+          kLeft, kWidth - kRight, y(tick), kLeft - 5, y(tick) + 4, number(tick));
+    }
+    const size_t step = std::max<size_t>(1, (layers_ + 7) / 8);
+    for (size_t layer = 0; layer < layers_; layer += step) {
+      out_ += fmt::format("<text class=\"tick\" text-anchor=\"middle\" x=\"{:.1f}\" y=\"{}\">{}</text>\n",
+                          x(static_cast<double>(layer)), kHeight - kBottom + 15, layer);
+    }
+    out_ += fmt::format("<line class=\"axis\" x1=\"{0}\" x2=\"{1}\" y1=\"{2}\" y2=\"{2}\"/>\n", kLeft,
+                        kWidth - kRight, kHeight - kBottom);
+    out_ += fmt::format("<text class=\"label\" text-anchor=\"middle\" x=\"{}\" y=\"{}\">layer</text>\n",
+                        (kLeft + kWidth - kRight) / 2, kHeight - 6);
+    out_ += fmt::format(
+        "<text class=\"label\" text-anchor=\"middle\" transform=\"translate(11 {}) rotate(-90)\">{}</text>\n",
+        (kTop + kHeight - kBottom) / 2, html_text(chart_.y_label));
+    if (chart_.limit) {
+      out_ += fmt::format(
+          "<line class=\"limit\" x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" "
+          "y2=\"{2:.1f}\"><title>{3}</title></line>\n",
+          kLeft, kWidth - kRight, y(chart_.limit->value), html_text(chart_.limit->label));
+    }
+  }
+
+  void series(size_t index) {
+    const ChartSeries& series = chart_.series[index];
+    // Points of several series lie beside each other within their layer.
+    const double shift =
+        chart_.lines
+            ? 0
+            : (static_cast<double>(index) + 0.5) / static_cast<double>(chart_.series.size()) * 0.8 - 0.4;
+    std::string path;
+    std::string marks;
+    bool connected = false;
+    for (size_t layer = 0; layer < series.values.size(); ++layer) {
+      const double value = series.values[layer];
+      if (!y_.holds(value)) {
+        connected = false;
+        continue;
+      }
+      const double at = x(static_cast<double>(layer) + shift);
+      path += fmt::format("{}{:.1f} {:.1f}", connected ? "L" : "M", at, y(value));
+      connected = true;
+      marks += fmt::format(
+          "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{}\"><title>{}, layer {}: {}{}</title></circle>", at,
+          y(value), chart_.lines ? 2 : 3, html_text(series.label), layer, number(value),
+          html_text(chart_.unit));
+    }
+    out_ += fmt::format("<g class=\"{}{}\">", chart_.style, index % kHues);
+    if (chart_.lines) out_ += fmt::format("<path d=\"{}\"/>", path);
+    out_ += marks + "</g>\n";
+  }
+
+  const Chart& chart_;
+  Axis y_;
+  size_t layers_ = 0;
+  std::string out_;
+};
+
+}  // namespace
+
+std::string html_text(std::string_view text) {
+  std::string out;
+  for (const char c : printable(text)) {
+    switch (c) {
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out += c;
+    }
+  }
+  return out;
+}
+
+std::string svg_chart(const Chart& chart) {
+  return ChartWriter(chart).write();
+}
+
+std::string svg_legend(std::string_view style, const std::vector<std::string>& labels) {
+  std::string out = "<p class=\"legend\">";
+  for (size_t i = 0; i < labels.size(); ++i) {
+    out += fmt::format(
+        "<span><svg viewBox=\"0 0 22 10\" width=\"22\" height=\"10\" aria-hidden=\"true\"><g class=\"{}{}\">"
+        "<path d=\"M1 5L21 5\"/><circle cx=\"11\" cy=\"5\" r=\"3\"/></g></svg> {}</span> ",
+        style, i % kHues, html_text(labels[i]));
+  }
+  return out + "</p>\n";
+}
+
+}  // namespace stonechat

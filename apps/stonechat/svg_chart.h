@@ -1,0 +1,44 @@
+// Small charts over a model's layers, as inline SVG for a page that stands for itself.
+//
+// Colours come from the page's style: series i has the class "s<i>", text and axes have classes of their own.
+// Every mark carries a <title>, which browsers show when one points at it.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace stonechat {
+
+struct ChartSeries {
+  std::string label;           // "99.9 %": plain text
+  std::vector<double> values;  // by layer; NaN: none. On a logarithmic axis only those above 0 are shown
+};
+
+struct ChartLimit {
+  double value;
+  std::string label;
+};
+
+struct Chart {
+  std::string title;
+  std::string y_label;  // with its unit
+  std::string unit;     // after values, " %" or ""
+  bool logarithmic = true;
+  bool lines = true;       // else points, those of several series beside each other
+  std::string style = "";  // prefix of the series' classes
+  std::optional<ChartLimit> limit = std::nullopt;
+  std::vector<ChartSeries> series = {};
+};
+
+// A <figure> with caption and <svg>. Nothing but the text of labels is taken from outside, escaped here.
+std::string svg_chart(const Chart& chart);
+
+// Swatches with the labels of series that several charts share.
+std::string svg_legend(std::string_view style, const std::vector<std::string>& labels);
+
+// Text as it may stand in a page: &, <, >, quotes and control characters are spelled.
+std::string html_text(std::string_view text);
+
+}  // namespace stonechat

@@ -1,0 +1,243 @@
+#include "quant/weight_stats.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+
+#include "base/checked.h"
+#include "base/error.h"
+#include "base/half.h"
+#include "quant/decode.h"
+#include "quant/encode.h"
+
+namespace stonechat {
+namespace {
+
+constexpr uint64_t kElementsAtOnce = 1 << 20;
+constexpr uint64_t kElementsPerChunk = 1 << 15;
+constexpr uint64_t kBlock = 32;
+
+float largest_magnitude(std::span<const float> values) {
+  float largest = 0;
+  for (const float value : values) largest = std::max(largest, std::fabs(value));
+  return largest;
+}
+
+// Symmetric codes of one step.
+void round_to_steps(std::span<const float> values, double step, float* rounded) {
+  for (size_t i = 0; i < values.size(); ++i)
+    rounded[i] = step == 0 ? 0.0F : static_cast<float>(std::round(values[i] / step) * step);
+}
+
+void round_q8_0(std::span<const float> values, uint64_t, const WeightMoments&, float* rounded) {
+  const gguf::TensorTypeInfo& type = info(gguf::TensorType::kQ8_0);
+  std::vector<std::byte> encoded(values.size() / type.block_elements * type.block_bytes);
+  encode(type.type, values.data(), values.size(), encoded.data());
+  decode(type.type, encoded.data(), values.size(), rounded);
+}
+
+void round_q8_t(std::span<const float> values, uint64_t, const WeightMoments& tensor, float* rounded) {
+  round_to_steps(values, std::max(std::fabs(tensor.minimum), std::fabs(tensor.maximum)) / 127, rounded);
+}
+
+void round_q8_m(std::span<const float> values, uint64_t, const WeightMoments& tensor, float* rounded) {
+  const double step = tensor.deviation / 127;
+  for (size_t i = 0; i < values.size(); ++i) {
+    const double code = step == 0 ? 0.0 : std::round((values[i] - tensor.mean) / step);
+    rounded[i] = static_cast<float>(tensor.mean + std::clamp(code, -127.0, 127.0) * step);
+  }
+}
+
+void round_q8_r(std::span<const float> values, uint64_t cols, const WeightMoments&, float* rounded) {
+  for (size_t row = 0; row < values.size(); row += cols) {
+    const auto one = values.subspan(row, cols);
+    round_to_steps(one, double{largest_magnitude(one)} / 127, rounded + row);
+  }
+}
+
+void round_q4_0(std::span<const float> values, uint64_t, const WeightMoments&, float* rounded) {
+  for (size_t begin = 0; begin < values.size(); begin += kBlock) {
+    const auto block = values.subspan(begin, kBlock);
+    const float outermost = *std::max_element(block.begin(), block.end(),
+                                              [](float a, float b) { return std::fabs(a) < std::fabs(b); });
+    const float d = outermost / -8.0F;
+    const float inverse = d == 0 ? 0.0F : 1.0F / d;
+    const float stored = half_to_float(float_to_half(d));
+    for (size_t i = 0; i < kBlock; ++i) {
+      const float code = std::clamp(std::floor(block[i] * inverse + 8.5F), 0.0F, 15.0F);
+      rounded[begin + i] = stored * (code - 8.0F);
+    }
+  }
+}
+
+constexpr std::array<MeasuredScheme, 5> kSchemes = {{
+    {"q8_0", kBlock, round_q8_0},
+    {"q8_t", 1, round_q8_t},
+    {"q8_m", 1, round_q8_m},
+    {"q8_r", 1, round_q8_r},
+    {"q4_0", kBlock, round_q4_0},
+}};
+
+struct FirstSums {
+  double minimum = INFINITY;
+  double maximum = -INFINITY;
+  double sum = 0;
+};
+
+struct SecondSums {
+  double squares = 0;
+  double central_squares = 0;
+  double central_fourths = 0;
+  std::array<double, kSchemes.size()> squared_differences{};
+};
+
+// Reads one tensor in pieces; chunks of a piece are done by several threads.
+class TensorPass {
+ public:
+  TensorPass(const gguf::Reader& file, const gguf::TensorInfo& tensor, ThreadPool& pool,
+             const std::function<void(uint64_t bytes)>& after_piece)
+      : file_(file),
+        tensor_(tensor),
+        pool_(pool),
+        after_piece_(after_piece),
+        rows_per_chunk_(std::max<uint64_t>(1, kElementsPerChunk / tensor.cols())) {}
+
+  // Sums of all chunks in order: of_values(values) -> Sums, merge(Sums).
+  template <typename Sums, typename OfValues, typename Merge>
+  void run(OfValues&& of_values, Merge&& merge) {
+    const uint64_t cols = tensor_.cols();
+    const uint64_t rows_at_once = round_up(std::max<uint64_t>(1, kElementsAtOnce / cols), rows_per_chunk_);
+    std::vector<std::byte> stored;
+    for (uint64_t row = 0; row < tensor_.rows(); row += rows_at_once) {
+      const uint64_t rows = std::min(rows_at_once, tensor_.rows() - row);
+      stored.resize(rows * tensor_.row_bytes());
+      file_.read_rows(tensor_, row, rows, stored);
+      std::vector<Sums> sums(ceil_div(rows, rows_per_chunk_));
+      pool_.for_each_chunk(sums.size(), 1, [&](uint64_t begin, uint64_t end) {
+        for (uint64_t chunk = begin; chunk < end; ++chunk) {
+          const uint64_t first = chunk * rows_per_chunk_;
+          std::vector<float> values(std::min(rows_per_chunk_, rows - first) * cols);
+          decode(tensor_.type, stored.data() + first * tensor_.row_bytes(), values.size(), values.data());
+          sums[chunk] = of_values(std::span<const float>(values));
+        }
+      });
+      for (const Sums& sum : sums) merge(sum);
+      after_piece_(stored.size());
+    }
+  }
+
+ private:
+  const gguf::Reader& file_;
+  const gguf::TensorInfo& tensor_;
+  ThreadPool& pool_;
+  const std::function<void(uint64_t bytes)>& after_piece_;
+  uint64_t rows_per_chunk_;
+};
+
+WeightStats stats_of(const gguf::Reader& file, const gguf::TensorInfo& tensor, ThreadPool& pool,
+                     const std::function<void(uint64_t bytes)>& after_piece) {
+  TensorPass pass(file, tensor, pool, after_piece);
+  FirstSums first;
+  pass.run<FirstSums>(
+      [&](std::span<const float> values) {
+        FirstSums sums;
+        for (const float value : values) {
+          if (!std::isfinite(value)) {
+            fail(ErrorKind::kBadFile, "{}: tensor {}: expected finite values, found {}", file.path(),
+                 tensor.name, value);
+          }
+          sums.minimum = std::min(sums.minimum, double{value});
+          sums.maximum = std::max(sums.maximum, double{value});
+          sums.sum += double{value};
+        }
+        return sums;
+      },
+      [&](const FirstSums& sums) {
+        first.minimum = std::min(first.minimum, sums.minimum);
+        first.maximum = std::max(first.maximum, sums.maximum);
+        first.sum += sums.sum;
+      });
+  const auto count = static_cast<double>(tensor.elements());
+  WeightMoments moments{first.minimum, first.maximum, first.sum / count, 0};
+
+  const auto add_errors = [&](std::span<const float> values, SecondSums& sums) {
+    std::vector<float> rounded(values.size());
+    for (size_t scheme = 0; scheme < kSchemes.size(); ++scheme) {
+      if (tensor.cols() % kSchemes[scheme].block != 0) continue;
+      kSchemes[scheme].round(values, tensor.cols(), moments, rounded.data());
+      for (size_t i = 0; i < values.size(); ++i) {
+        const double difference = double{rounded[i]} - values[i];
+        sums.squared_differences[scheme] += difference * difference;
+      }
+    }
+  };
+  // The deviation is needed before anything is rounded to steps of it.
+  SecondSums second;
+  pass.run<SecondSums>(
+      [&](std::span<const float> values) {
+        SecondSums sums;
+        for (const float value : values) {
+          const double central = value - moments.mean;
+          sums.squares += double{value} * value;
+          sums.central_squares += central * central;
+          sums.central_fourths += central * central * central * central;
+        }
+        return sums;
+      },
+      [&](const SecondSums& sums) {
+        second.squares += sums.squares;
+        second.central_squares += sums.central_squares;
+        second.central_fourths += sums.central_fourths;
+      });
+  const double variance = second.central_squares / count;
+  moments.deviation = std::sqrt(variance);
+  pass.run<SecondSums>(
+      [&](std::span<const float> values) {
+        SecondSums sums;
+        add_errors(values, sums);
+        return sums;
+      },
+      [&](const SecondSums& sums) {
+        for (size_t i = 0; i < kSchemes.size(); ++i)
+          second.squared_differences[i] += sums.squared_differences[i];
+      });
+
+  WeightStats stats{.name = tensor.name, .rows = tensor.rows(), .cols = tensor.cols(), .moments = moments};
+  if (variance > 0) stats.kurtosis = second.central_fourths / count / (variance * variance);
+  for (size_t i = 0; i < kSchemes.size(); ++i) {
+    const bool fits = tensor.cols() % kSchemes[i].block == 0;
+    const double relative =
+        second.squares > 0 ? std::sqrt(second.squared_differences[i] / second.squares) : 0;
+    stats.errors.push_back(fits ? relative : -1);
+  }
+  return stats;
+}
+
+}  // namespace
+
+std::span<const MeasuredScheme> measured_schemes() {
+  return kSchemes;
+}
+
+std::vector<WeightStats> weight_stats(const gguf::Reader& file, ThreadPool& pool,
+                                      const WeightProgress& progress,
+                                      const std::function<bool()>& should_stop) {
+  constexpr uint64_t kPasses = 3;
+  const auto is_matrix = [](const gguf::TensorInfo& tensor) { return tensor.shape.size() > 1; };
+  uint64_t total = 0;
+  for (const auto& tensor : file.tensors()) total += is_matrix(tensor) ? kPasses * tensor.bytes : 0;
+  uint64_t done = 0;
+  const std::function<void(uint64_t)> after_piece = [&](uint64_t bytes) {
+    done += bytes;
+    if (progress) progress(done, total);
+    if (should_stop && should_stop()) fail(ErrorKind::kInterrupted, "interrupted");
+  };
+  std::vector<WeightStats> result;
+  for (const auto& tensor : file.tensors()) {
+    if (is_matrix(tensor)) result.push_back(stats_of(file, tensor, pool, after_piece));
+  }
+  return result;
+}
+
+}  // namespace stonechat
