@@ -26,7 +26,7 @@ body { margin: 0 auto; padding: 16px; max-width: 1280px; background: var(--page)
   font: 15px/1.45 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; margin: 0.2em 0; overflow-wrap: anywhere; } h2 { font-size: 1.15rem; margin: 1.8em 0 0.2em; }
 p { margin: 0.3em 0 0.8em; max-width: 75ch; } .soft, figcaption .soft { color: var(--soft); }
-.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 220px), 1fr)); gap: 10px; margin: 14px 0; }
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 220px), 1fr)); gap: 10px; margin: 14px 0; }
 .facts div { background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: 8px 12px; }
 .facts b { display: block; font-size: 1.35rem; font-weight: 600; }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr)); gap: 12px; }
@@ -231,7 +231,7 @@ class Page {
     heading("Weight errors by scheme",
             "What rounding to each scheme does to a weight matrix: root of the sum of squared differences "
             "over the "
-            "sum of squares.");
+            "sum of squares. An error of 0 (weights that a scheme holds already) has no place on the axis.");
     // "blk.3.attn_q.weight" by "attn_q.weight", then by layer.
     std::vector<std::string> kinds;
     std::map<std::string, std::map<uint32_t, const WeightStats*>> of_kind;

@@ -103,7 +103,7 @@ Calibration calibrate(Executor& executor, const Tokenizer& tokenizer, std::span<
                       const WindowOptions& options, const WindowCallback& on_window) {
   const Windows windows(tokenizer, tokens, options);
   const ModelConfig& config = executor.weights().config;
-  KvCache cache(config, options.window);
+  KvCache cache(executor.weights(), options.window, options.cache);
   StatsObserver observer(config);
   Calibration result{.wanted = windows.count()};
   {

@@ -40,7 +40,7 @@ class ObserverTest : public testing::Test {
     ThreadPool pool(threads);
     Executor executor(weights, kernels(), pool, tuning);
     executor.set_observer(observer);
-    KvCache cache(weights.config, kTokens);
+    KvCache cache(weights, kTokens);
     std::vector<int32_t> tokens;
     for (int32_t i = 0; i < static_cast<int32_t>(kTokens); ++i) tokens.push_back((i * i * 7 + 3 * i) % 50);
     executor.forward(cache, tokens, Wanted::kAll);
