@@ -13,9 +13,11 @@ import sys
 MAY_INCLUDE = {
     "base": set(),
     "gguf": {"base"},
+    "safetensors": {"base"},
     "quant": {"base", "gguf"},
     "kernels": {"base", "quant"},
     "tokenizer": {"base", "gguf"},
+    "publisher": {"base", "gguf", "safetensors", "tokenizer"},
     "hub": {"base"},
     "model": {"base", "gguf", "quant", "kernels"},
     "engine": {"base", "gguf", "kernels", "model", "tokenizer"},

@@ -31,7 +31,7 @@ struct QuantizeOptions {
 };
 
 // Rounding what was rounded before costs more than quantizing the original does.
-void notice_quantized_input(const gguf::Reader& file) {
+void notice_quantized_input(const gguf::ModelSource& file) {
   std::set<std::string_view> types;
   for (const auto& tensor : file.tensors()) {
     if (info(tensor.type).block_elements > 1) types.insert(gguf::name(tensor.type));
@@ -123,7 +123,7 @@ void quantize(const QuantizeOptions& options) {
   const double range = range_of(options.range);
   const TypePlan types = type_plan(options);
   const gguf::Reader file(resolve_model(options.in));
-  if (file.file().is_same_file_as(options.out)) {
+  if (file.reads_from(options.out)) {
     fail(ErrorKind::kUsage, "{}: the output is the input; expected another file", options.out);
   }
   RewritePlan plan = quantize_plan(file, types);

@@ -15,7 +15,7 @@ double mib(uint64_t bytes) {
   return static_cast<double>(bytes) / (1 << 20);
 }
 
-void print_sizes(const gguf::Reader& file, const RewritePlan& plan) {
+void print_sizes(const gguf::ModelSource& file, const RewritePlan& plan) {
   uint64_t before = 0;
   for (const auto& tensor : file.tensors()) before += tensor.bytes;
   fmt::print("{} tensors, {:.2f} M parameters, {:.2f} MiB to {:.2f} MiB\n", plan.tensors.size(),
@@ -24,7 +24,7 @@ void print_sizes(const gguf::Reader& file, const RewritePlan& plan) {
 
 }  // namespace
 
-void print_plan(const gguf::Reader& file, const RewritePlan& plan) {
+void print_plan(const gguf::ModelSource& file, const RewritePlan& plan) {
   struct Sum {
     uint64_t tensors = 0;
     uint64_t bytes = 0;
@@ -43,7 +43,7 @@ void print_plan(const gguf::Reader& file, const RewritePlan& plan) {
   fmt::print("the file would have {} bytes\n", plan.predicted_bytes());
 }
 
-void rewrite_file(const std::string& label, const gguf::Reader& file, const RewritePlan& plan,
+void rewrite_file(const std::string& label, const gguf::ModelSource& file, const RewritePlan& plan,
                   const std::string& out, ThreadPool& pool) {
   catch_interrupts();
   Progress progress(label, plan.bytes_to_read(), "bytes");

@@ -374,16 +374,6 @@ void place_tensors(const InputFile& file, uint64_t data_start, uint32_t alignmen
 
 }  // namespace
 
-uint64_t TensorInfo::elements() const {
-  uint64_t product = 1;
-  for (const uint64_t size : shape) product *= size;
-  return product;
-}
-
-std::string shape_text(std::span<const uint64_t> shape) {
-  return fmt::format("[{}]", fmt::join(shape, ", "));
-}
-
 Reader::Reader(const std::string& path) : file_(path), metadata_(path) {
   HeaderCursor cursor(file_);
   const auto magic = cursor.read<uint32_t>("magic");

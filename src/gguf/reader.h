@@ -17,43 +17,28 @@
 
 #include "base/input_file.h"
 #include "gguf/metadata.h"
+#include "gguf/model_source.h"
 #include "gguf/types.h"
 
 namespace stonechat::gguf {
 
-struct TensorInfo {
-  std::string name;
-  TensorType type = TensorType::kF32;
-  std::vector<uint64_t> shape;  // 1 to 4 dimensions, the contiguous one (columns) first, as in the file
-  uint64_t offset = 0;          // bytes from the start of the file
-  uint64_t bytes = 0;
-
-  uint64_t elements() const;
-  uint64_t cols() const { return shape[0]; }
-  uint64_t rows() const { return elements() / cols(); }
-  uint64_t row_bytes() const { return gguf::row_bytes(type, cols()); }
-};
-
-// "[896, 151936]"
-std::string shape_text(std::span<const uint64_t> shape);
-
-class Reader {
+class Reader : public ModelSource {
  public:
   explicit Reader(const std::string& path);
 
-  const std::string& path() const { return file_.path(); }
+  const std::string& path() const override { return file_.path(); }
   const InputFile& file() const { return file_; }
   uint32_t version() const { return version_; }
   uint32_t alignment() const { return alignment_; }
-  const Metadata& metadata() const { return metadata_; }
+  const Metadata& metadata() const override { return metadata_; }
   // Frees a metadata value that isn't needed any more.
   void forget(std::string_view key) { metadata_.erase(key); }
-  const std::vector<TensorInfo>& tensors() const { return tensors_; }
-  const TensorInfo* find_tensor(std::string_view name) const;  // nullptr when absent
+  const std::vector<TensorInfo>& tensors() const override { return tensors_; }
+  const TensorInfo* find_tensor(std::string_view name) const override;
 
-  // Reads rows [first_row, first_row + rows) of the tensor, as stored, into `destination` (rows x row_bytes).
   void read_rows(const TensorInfo& tensor, uint64_t first_row, uint64_t rows,
-                 std::span<std::byte> destination) const;
+                 std::span<std::byte> destination) const override;
+  bool reads_from(const std::string& path) const override { return file_.is_same_file_as(path); }
 
  private:
   InputFile file_;

@@ -22,7 +22,7 @@ bool is_matrix(const gguf::TensorInfo& tensor) {
 }
 
 // Matrices by name, vectors as F32.
-RewritePlan plan_for(const gguf::Reader& file,
+RewritePlan plan_for(const gguf::ModelSource& file,
                      const std::function<gguf::TensorType(const gguf::TensorInfo&)>& type_of) {
   check_is_model(file);
   RewritePlan plan;
@@ -39,7 +39,7 @@ RewritePlan plan_for(const gguf::Reader& file,
   return plan;
 }
 
-void check_rules_fit(const gguf::Reader& file, const TypePlan& types) {
+void check_rules_fit(const gguf::ModelSource& file, const TypePlan& types) {
   for (const TypeRule& rule : types.rules) {
     const bool fits = std::any_of(file.tensors().begin(), file.tensors().end(), [&](const auto& tensor) {
       return is_matrix(tensor) && fits_pattern(rule.tensors, tensor.name);
@@ -56,8 +56,8 @@ void check_rules_fit(const gguf::Reader& file, const TypePlan& types) {
 constexpr float kCoarseSteps = 2.0F + 32 * 0x1p-11F;
 constexpr float kFineSteps = 0.5F + 128 * 0x1p-11F;
 
-void check_same_values(const gguf::Reader& file, const gguf::TensorInfo& fine, const gguf::TensorInfo& coarse,
-                       ThreadPool& pool) {
+void check_same_values(const gguf::ModelSource& file, const gguf::TensorInfo& fine,
+                       const gguf::TensorInfo& coarse, ThreadPool& pool) {
   const uint64_t cols = fine.cols();
   const uint64_t rows_at_once = std::max<uint64_t>(1, (uint64_t{1} << 16) / cols);
   pool.for_each_chunk(fine.rows(), rows_at_once, [&](uint64_t begin, uint64_t end) {
@@ -90,7 +90,7 @@ void check_same_values(const gguf::Reader& file, const gguf::TensorInfo& fine, c
 }
 
 // Leaves one embedding in the plan; returns what was done.
-std::string tie_embeddings(const gguf::Reader& file, RewritePlan& plan, ThreadPool& pool) {
+std::string tie_embeddings(const gguf::ModelSource& file, RewritePlan& plan, ThreadPool& pool) {
   const gguf::TensorInfo* embedding = file.find_tensor(kEmbedding);
   const gguf::TensorInfo* head = file.find_tensor(kHead);
   if (embedding == nullptr) fail(ErrorKind::kBadFile, "{}: tensor {} is missing", file.path(), kEmbedding);
@@ -115,7 +115,7 @@ std::string tie_embeddings(const gguf::Reader& file, RewritePlan& plan, ThreadPo
 
 }  // namespace
 
-RewritePlan convert_plan(const gguf::Reader& file, gguf::TensorType type, bool tie, ThreadPool& pool,
+RewritePlan convert_plan(const gguf::ModelSource& file, gguf::TensorType type, bool tie, ThreadPool& pool,
                          std::string& notice) {
   RewritePlan plan = plan_for(file, [type](const auto&) { return type; });
   plan.metadata.erase("general.quantization_version");
@@ -123,7 +123,7 @@ RewritePlan convert_plan(const gguf::Reader& file, gguf::TensorType type, bool t
   return plan;
 }
 
-RewritePlan quantize_plan(const gguf::Reader& file, const TypePlan& types) {
+RewritePlan quantize_plan(const gguf::ModelSource& file, const TypePlan& types) {
   constexpr uint32_t kQuantizationVersion = 2;
   RewritePlan plan = plan_for(file, [&](const gguf::TensorInfo& tensor) {
     const auto type = types.type_of(tensor.name);

@@ -12,12 +12,12 @@ namespace stonechat {
 // output.weight is dropped when it and token_embd.weight are the same values at two precisions, and the more
 // precise ones stay. Error{kBadFile} when there is no output.weight, or one that differs by more than
 // rounding. `notice` becomes a sentence that says what was done, or stays as it is.
-RewritePlan convert_plan(const gguf::Reader& file, gguf::TensorType type, bool tie_embeddings,
+RewritePlan convert_plan(const gguf::ModelSource& file, gguf::TensorType type, bool tie_embeddings,
                          ThreadPool& pool, std::string& notice);
 
 // Every matrix in the type that `types` says; vectors as F32. Error{kBadFile} for a matrix whose columns
 // aren't a multiple of its type's block; Error{kUsage} for a matrix without a type, and for a pattern that
 // fits none.
-RewritePlan quantize_plan(const gguf::Reader& file, const TypePlan& types);
+RewritePlan quantize_plan(const gguf::ModelSource& file, const TypePlan& types);
 
 }  // namespace stonechat

@@ -24,7 +24,7 @@ struct ErrorSums {
 class TensorRewriter {
  public:
   // after_piece(bytes read of the tensor) may throw.
-  TensorRewriter(const gguf::Reader& file, const RewritePlanEntry& entry, double range, ThreadPool& pool,
+  TensorRewriter(const gguf::ModelSource& file, const RewritePlanEntry& entry, double range, ThreadPool& pool,
                  const std::function<void(uint64_t)>& after_piece)
       : file_(file),
         entry_(entry),
@@ -97,7 +97,7 @@ class TensorRewriter {
             spec.bytes(), relative,    total.largest, scale_.deviations};
   }
 
-  const gguf::Reader& file_;
+  const gguf::ModelSource& file_;
   const RewritePlanEntry& entry_;
   uint64_t cols_;
   uint64_t row_bytes_;
@@ -142,10 +142,10 @@ uint64_t RewritePlan::parameters() const {
   return total;
 }
 
-std::vector<TensorError> rewrite(const gguf::Reader& file, const RewritePlan& plan, const std::string& out,
-                                 ThreadPool& pool, const ByteProgress& progress,
+std::vector<TensorError> rewrite(const gguf::ModelSource& file, const RewritePlan& plan,
+                                 const std::string& out, ThreadPool& pool, const ByteProgress& progress,
                                  const std::function<bool()>& should_stop) {
-  if (file.file().is_same_file_as(out)) {
+  if (file.reads_from(out)) {
     fail(ErrorKind::kUsage, "{}: the output is the input; expected another file", out);
   }
   const uint64_t total = plan.bytes_to_read();
@@ -175,7 +175,7 @@ uint32_t file_type_number(gguf::TensorType type) {
   }
 }
 
-void check_is_model(const gguf::Reader& file) {
+void check_is_model(const gguf::ModelSource& file) {
   const std::string architecture = file.metadata().get_string("general.architecture");
   if (architecture == gguf::kPackedArchitecture) {
     fail(ErrorKind::kBadFile,

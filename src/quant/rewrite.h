@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/thread_pool.h"
-#include "gguf/reader.h"
+#include "gguf/model_source.h"
 #include "gguf/writer.h"
 
 namespace stonechat {
@@ -55,8 +55,8 @@ using ByteProgress = std::function<void(uint64_t done, uint64_t total)>;  // byt
 // Error{kUsage} when `out` is the file being read; Error{kIo} when the disk is too small, before any work, or
 // fails; Error{kBadFile} for values that aren't finite or that the new type can't hold. `should_stop` is
 // asked between pieces: Error{kInterrupted}, and no file.
-std::vector<TensorError> rewrite(const gguf::Reader& file, const RewritePlan& plan, const std::string& out,
-                                 ThreadPool& pool, const ByteProgress& progress,
+std::vector<TensorError> rewrite(const gguf::ModelSource& file, const RewritePlan& plan,
+                                 const std::string& out, ThreadPool& pool, const ByteProgress& progress,
                                  const std::function<bool()>& should_stop);
 
 // general.file_type for a file whose matrices are of this type, as llama.cpp counts; types of our own have
@@ -64,6 +64,6 @@ std::vector<TensorError> rewrite(const gguf::Reader& file, const RewritePlan& pl
 uint32_t file_type_number(gguf::TensorType type);
 
 // Error{kBadFile} unless the file is a model of an architecture that we know.
-void check_is_model(const gguf::Reader& file);
+void check_is_model(const gguf::ModelSource& file);
 
 }  // namespace stonechat

@@ -16,7 +16,7 @@ constexpr uint64_t kElementsInChunk = 1 << 15;
 
 }  // namespace
 
-TensorStream::TensorStream(const gguf::Reader& file, const gguf::TensorInfo& tensor)
+TensorStream::TensorStream(const gguf::ModelSource& file, const gguf::TensorInfo& tensor)
     : file_(file),
       tensor_(tensor),
       rows_in_chunk_(std::max<uint64_t>(1, kElementsInChunk / tensor.cols())),

@@ -15,7 +15,7 @@ namespace stonechat {
 
 class TensorStream {
  public:
-  TensorStream(const gguf::Reader& file, const gguf::TensorInfo& tensor);
+  TensorStream(const gguf::ModelSource& file, const gguf::TensorInfo& tensor);
 
   struct Chunk {
     uint64_t index;         // 0 .. chunks() - 1
@@ -32,7 +32,7 @@ class TensorStream {
                       FunctionRef<void(uint64_t rows)> after_piece) const;
 
  private:
-  const gguf::Reader& file_;
+  const gguf::ModelSource& file_;
   const gguf::TensorInfo& tensor_;
   uint64_t rows_in_chunk_;
   uint64_t rows_in_piece_;
