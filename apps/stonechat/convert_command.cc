@@ -24,7 +24,8 @@ gguf::TensorType type_of(const std::string& name) {
 }
 
 void convert(const ConvertOptions& options) {
-  const gguf::Reader file(resolve_model(options.in));
+  const auto source = open_model_source(options.in);
+  const gguf::ModelSource& file = *source;
   ThreadPool pool(options.threads != 0 ? options.threads : usable_processors());
   std::string notice;
   const RewritePlan plan = convert_plan(file, type_of(options.type), options.tie_embeddings, pool, notice);
@@ -37,7 +38,7 @@ void convert(const ConvertOptions& options) {
 void add_convert_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("convert", "Write a model with its tensors as F32, F16 or BF16");
   auto options = std::make_shared<ConvertOptions>();
-  command->add_option("in", options->in, "A GGUF file, a catalog name, or hf:OWNER/REPO[/FILE]")->required();
+  command->add_option("in", options->in, kModelSourceHelp)->required();
   command->add_option("out", options->out, "The file to write")->required();
   command->add_option("--to", options->type, "f32, f16 or bf16")
       ->check(CLI::IsMember({"f32", "f16", "bf16"}))

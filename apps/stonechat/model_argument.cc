@@ -4,9 +4,11 @@
 #include <memory>
 
 #include "base/error.h"
+#include "gguf/reader.h"
 #include "hub/pull.h"
 #include "interrupt.h"
 #include "progress.h"
+#include "publisher/publisher_model.h"
 
 namespace stonechat {
 namespace {
@@ -37,7 +39,7 @@ class PullDisplay {
 
 }  // namespace
 
-std::string pull_model(const std::string& name) {
+std::string pull_model(const std::string& name, HubContent wanted) {
   const CatalogEntry* entry = find_in_catalog(name);
   if (entry == nullptr && !name.starts_with("hf:")) {
     std::string names;
@@ -50,13 +52,28 @@ std::string pull_model(const std::string& name) {
   const PullCallbacks callbacks = display.callbacks();
   const HubEnvironment environment = HubEnvironment::read();
   return entry != nullptr ? pull_entry(*entry, environment, callbacks)
-                          : pull_from_hub(name, environment, callbacks);
+                          : pull_from_hub(name, wanted, environment, callbacks);
 }
 
 std::string resolve_model(const std::string& argument) {
   std::error_code error;
-  if (std::filesystem::exists(argument, error)) return argument;
-  return pull_model(argument);
+  const std::string path =
+      std::filesystem::exists(argument, error) ? argument : pull_model(argument, HubContent::kModelFile);
+  if (std::filesystem::is_directory(path, error)) {
+    fail(ErrorKind::kBadFile,
+         "{}: a directory, not a regular file; `stonechat convert` makes a GGUF file of safetensors", path);
+  }
+  return path;
+}
+
+std::unique_ptr<gguf::ModelSource> open_model_source(const std::string& argument) {
+  std::error_code error;
+  const std::string path =
+      std::filesystem::exists(argument, error) ? argument : pull_model(argument, HubContent::kAnyModel);
+  if (!std::filesystem::is_directory(path, error)) return std::make_unique<gguf::Reader>(path);
+  auto model = std::make_unique<PublisherModel>(path);
+  for (const auto& notice : model->notices()) fmt::print(stderr, "stonechat: {}\n", printable(notice));
+  return model;
 }
 
 }  // namespace stonechat

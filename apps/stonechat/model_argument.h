@@ -2,7 +2,11 @@
 // hf:OWNER/REPO[/FILE].
 #pragma once
 
+#include <memory>
 #include <string>
+
+#include "gguf/model_source.h"
+#include "hub/pull.h"
 
 namespace stonechat {
 
@@ -10,7 +14,14 @@ namespace stonechat {
 // which is downloaded first when absent (with a notice on stderr). Anything else: Error{kUsage}.
 std::string resolve_model(const std::string& argument);
 
-// The same without looking for a file of that name.
-std::string pull_model(const std::string& name);
+// The same without looking for a file of that name; of a model that comes as safetensors, the directory.
+std::string pull_model(const std::string& name, HubContent wanted);
+
+// A GGUF file as above, or a publisher's directory of safetensors: a path of one, or of the hub. Says on
+// stderr what of it is left out.
+std::unique_ptr<gguf::ModelSource> open_model_source(const std::string& argument);
+
+inline constexpr const char* kModelSourceHelp =
+    "A GGUF file, a directory with config.json and safetensors, a catalog name, or hf:OWNER/REPO[/FILE]";
 
 }  // namespace stonechat

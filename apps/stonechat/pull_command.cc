@@ -54,6 +54,7 @@ std::string copy_to(const std::string& path, const std::string& directory) {
     return target;
   }
   for (const auto& entry : fs::directory_iterator(path)) {
+    if (!entry.is_regular_file()) continue;  // what Python tools fetched of the repository's folders
     copy_file(entry.path().string(), (fs::path(directory) / entry.path().filename()).string());
   }
   return directory;
@@ -62,7 +63,7 @@ std::string copy_to(const std::string& path, const std::string& directory) {
 void pull(const PullOptions& options) {
   if (options.list) return print_catalog();
   if (options.name.empty()) fail(ErrorKind::kUsage, "pull: a name is missing; --list shows the catalog");
-  std::string path = pull_model(options.name);
+  std::string path = pull_model(options.name, HubContent::kAnyModel);
   if (!options.to.empty()) path = copy_to(path, options.to);
   fmt::print("{}\n", path);
   if (std::fflush(stdout) != 0) fail(ErrorKind::kIo, "standard output: cannot write");

@@ -122,7 +122,8 @@ std::string scheme_table() {
 void quantize(const QuantizeOptions& options) {
   const double range = range_of(options.range);
   const TypePlan types = type_plan(options);
-  const gguf::Reader file(resolve_model(options.in));
+  const auto source = open_model_source(options.in);
+  const gguf::ModelSource& file = *source;
   if (file.reads_from(options.out)) {
     fail(ErrorKind::kUsage, "{}: the output is the input; expected another file", options.out);
   }
@@ -144,7 +145,7 @@ void quantize(const QuantizeOptions& options) {
 void add_quantize_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("quantize", "Write a model with its matrices in 8 or 4 bits");
   auto options = std::make_shared<QuantizeOptions>();
-  command->add_option("in", options->in, "A GGUF file, a catalog name, or hf:OWNER/REPO[/FILE]")->required();
+  command->add_option("in", options->in, kModelSourceHelp)->required();
   command->add_option("out", options->out, "The file to write")->required();
   command->add_option("--type", options->type, fmt::format("Of all matrices: {}", writable_type_names()))
       ->check([](const std::string& name) {

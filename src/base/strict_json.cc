@@ -127,17 +127,17 @@ Json read_json_object(const std::string& path) {
 }
 
 const Json* JsonFields::find(const std::string& key) const {
-  const auto found = object_.find(key);
-  return found == object_.end() || found->is_null() ? nullptr : &*found;
+  const auto found = object_->find(key);
+  return found == object_->end() || found->is_null() ? nullptr : &*found;
 }
 
 void JsonFields::refuse(const std::string& key, const std::string& expected) const {
-  const auto found = object_.find(key);
-  const bool is_text = found != object_.end() && found->is_string();
+  const auto found = object_->find(key);
+  const bool is_text = found != object_->end() && found->is_string();
   fail(ErrorKind::kBadFile, "{}: {}: expected {}, found {}", file_, path_of(key), expected,
-       found == object_.end() ? "nothing"
-       : is_text              ? fmt::format("'{}'", json_text(*found))
-                              : json_text(*found));
+       found == object_->end() ? "nothing"
+       : is_text               ? fmt::format("'{}'", json_text(*found))
+                               : json_text(*found));
 }
 
 std::optional<uint64_t> JsonFields::find_uint(const std::string& key, uint64_t least, uint64_t most) const {

@@ -32,7 +32,7 @@ class JsonFields {
  public:
   // `where` is empty or names the object within the file, such as "rope_scaling".
   JsonFields(const Json& object, std::string file, std::string where = "")
-      : object_(object), file_(std::move(file)), where_(std::move(where)) {}
+      : object_(&object), file_(std::move(file)), where_(std::move(where)) {}
 
   const std::string& file() const { return file_; }
   const Json* find(const std::string& key) const;  // nullptr when absent
@@ -51,7 +51,7 @@ class JsonFields {
   JsonFields get_object(const std::string& key) const;
   const Json& get_array(const std::string& key) const;
 
-  const Json& json() const { return object_; }
+  const Json& json() const { return *object_; }
 
   // Error{kBadFile}: "FILE: FIELD: expected EXPECTED, found VALUE".
   [[noreturn]] void refuse(const std::string& key, const std::string& expected) const;
@@ -59,7 +59,7 @@ class JsonFields {
  private:
   std::string path_of(const std::string& key) const { return where_.empty() ? key : where_ + "." + key; }
 
-  const Json& object_;
+  const Json* object_;
   std::string file_;
   std::string where_;
 };

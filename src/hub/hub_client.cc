@@ -125,10 +125,16 @@ std::string HubClient::repo_directory(const std::string& repo) const {
   return environment_.hub_cache + "/models--" + name;
 }
 
-std::string HubClient::cached(const std::string& repo, const std::string& file) const {
+// The snapshot that the cache takes for the newest; empty when there is none.
+std::string HubClient::cached_commit(const std::string& repo) const {
   std::string commit;
   std::ifstream(repo_directory(repo) + "/refs/main") >> commit;
-  if (!is_plain_name(commit)) return {};
+  return is_plain_name(commit) ? commit : "";
+}
+
+std::string HubClient::cached(const std::string& repo, const std::string& file) const {
+  const std::string commit = cached_commit(repo);
+  if (commit.empty()) return {};
   const std::string path = repo_directory(repo) + "/snapshots/" + commit + "/" + file;
   std::error_code error;
   return fs::is_regular_file(path, error) ? path : "";
@@ -342,10 +348,37 @@ std::string HubClient::get(const std::string& repo, const std::string& file, con
 
 std::vector<std::string> HubClient::list(const std::string& repo) {
   check_repo(repo);
+  const std::vector<std::string> known = cached_list(repo);
   if (environment_.offline) {
+    if (!known.empty()) return known;
     fail(ErrorKind::kNetwork, "{}: its files can't be listed, HF_HUB_OFFLINE is set; name one: hf:{}/FILE",
          repo, repo);
   }
+  try {
+    return fetch_list(repo);
+  } catch (const Error& error) {
+    if (known.empty() || error.kind() != ErrorKind::kNetwork) throw;
+    if (callbacks_.notice) callbacks_.notice(fmt::format("{}; using the files in the cache", error.what()));
+    return known;
+  }
+}
+
+std::vector<std::string> HubClient::cached_list(const std::string& repo) const {
+  const std::string commit = cached_commit(repo);
+  std::vector<std::string> files;
+  if (commit.empty()) return files;
+  const fs::path snapshot = fs::path(repo_directory(repo)) / "snapshots" / commit;
+  std::error_code error;
+  for (fs::recursive_directory_iterator entry(snapshot, error), end; !error && entry != end;
+       entry.increment(error)) {
+    std::error_code ignored;
+    if (entry->is_regular_file(ignored)) files.push_back(entry->path().lexically_relative(snapshot).string());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+std::vector<std::string> HubClient::fetch_list(const std::string& repo) {
   const std::string url = fmt::format("{}/api/models/{}", environment_.endpoint, repo);
   const HttpResponse response = exchange({url, headers_for(url), false, {}, {}}, repo);
   const auto json = nlohmann::json::parse(response.body, nullptr, /*allow_exceptions=*/false);

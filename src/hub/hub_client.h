@@ -23,7 +23,7 @@ class HubClient {
   // hub says. Error{kUsage} for names that would leave the cache.
   std::string get(const std::string& repo, const std::string& file, const std::string& sha256);
 
-  // Names of all files of a repository.
+  // Names of all files of a repository; of those in the cache when the hub can't be asked.
   std::vector<std::string> list(const std::string& repo);
 
  private:
@@ -37,7 +37,10 @@ class HubClient {
   };
 
   std::string repo_directory(const std::string& repo) const;
+  std::string cached_commit(const std::string& repo) const;
   std::string cached(const std::string& repo, const std::string& file) const;  // empty when it isn't there
+  std::vector<std::string> cached_list(const std::string& repo) const;
+  std::vector<std::string> fetch_list(const std::string& repo);
   std::vector<std::string> headers_for(const std::string& url) const;
   HttpResponse exchange(HttpRequest request, const std::string& what);
   Remote look_up(const std::string& repo, const std::string& file);

@@ -27,8 +27,12 @@ struct PullCallbacks {
 std::string pull_entry(const CatalogEntry& entry, const HubEnvironment& environment,
                        const PullCallbacks& callbacks);
 
-// "hf:OWNER/REPO" (which must have exactly one .gguf file) or "hf:OWNER/REPO/FILE": the path of the file.
-std::string pull_from_hub(const std::string& reference, const HubEnvironment& environment,
+// What a caller can use: a GGUF file only, or a publisher's files too.
+enum class HubContent { kModelFile, kAnyModel };
+
+// "hf:OWNER/REPO/FILE": the path of the file. "hf:OWNER/REPO": that of the repository's only .gguf file, or,
+// for kAnyModel where it has none, the directory with the files that describe a model and its safetensors.
+std::string pull_from_hub(const std::string& reference, HubContent wanted, const HubEnvironment& environment,
                           const PullCallbacks& callbacks);
 
 }  // namespace stonechat

@@ -118,7 +118,12 @@ std::string tie_embeddings(const gguf::ModelSource& file, RewritePlan& plan, Thr
 RewritePlan convert_plan(const gguf::ModelSource& file, gguf::TensorType type, bool tie, ThreadPool& pool,
                          std::string& notice) {
   RewritePlan plan = plan_for(file, [type](const auto&) { return type; });
-  plan.metadata.erase("general.quantization_version");
+  // It says how codes are stored, and none are left. A file of floats that has it keeps it.
+  const bool had_codes = std::any_of(file.tensors().begin(), file.tensors().end(), [](const auto& tensor) {
+    return tensor.type != gguf::TensorType::kF32 && tensor.type != gguf::TensorType::kF16 &&
+           tensor.type != gguf::TensorType::kBF16;
+  });
+  if (had_codes) plan.metadata.erase("general.quantization_version");
   if (tie) notice = tie_embeddings(file, plan, pool);
   return plan;
 }
