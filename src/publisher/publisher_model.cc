@@ -13,6 +13,7 @@
 #include "publisher/tensor_roles.h"
 #include "publisher/vocabulary.h"
 #include "tokenizer/tokenizer.h"
+#include "tokenizer/utf8_stream.h"
 
 namespace stonechat {
 namespace {
@@ -37,23 +38,34 @@ bool is_plain_file_name(const std::string& name) {
          name.find_first_of(std::string_view("/\\\0", 3)) == std::string::npos;
 }
 
-// The head of a model card stands at the start, so a long text may be cut.
-std::string read_start(const std::string& path) {
-  constexpr uint64_t kMostCardBytes = 1 << 16;
-  const InputFile file(path);
-  std::string text(std::min(file.bytes(), kMostCardBytes), '\0');
+// With U+FFFD for what isn't UTF-8, as texts in GGUF must be.
+std::string repaired(std::string_view text) {
+  Utf8Stream stream;
+  std::string result = stream.push(text);
+  return result + stream.finish();
+}
+
+std::string read_bytes(const InputFile& file, uint64_t bytes) {
+  std::string text(bytes, '\0');
   file.read(0, std::as_writable_bytes(std::span(text)));
   return text;
 }
 
-std::string read_text(const std::string& path) {
+// The head of a model card stands at the start, so a long text may be cut.
+std::string read_card(const std::string& path) {
+  constexpr uint64_t kMostCardBytes = 1 << 16;
+  const InputFile file(path);
+  return repaired(read_bytes(file, std::min(file.bytes(), kMostCardBytes)));
+}
+
+std::string read_template(const std::string& path) {
   const InputFile file(path);
   if (file.bytes() > kMostTemplateBytes) {
     fail(ErrorKind::kBadFile, "{}: expected at most {} bytes, found {}", path, kMostTemplateBytes,
          file.bytes());
   }
-  std::string text(file.bytes(), '\0');
-  file.read(0, std::as_writable_bytes(std::span(text)));
+  std::string text = read_bytes(file, file.bytes());
+  if (repaired(text) != text) fail(ErrorKind::kBadFile, "{}: expected UTF-8, found other bytes", path);
   return text;
 }
 
@@ -174,11 +186,11 @@ void PublisherModel::read_metadata(const PublisherConfig& config, const JsonFiel
     const Json generation = read_json("generation_config.json");
     add_sampling(JsonFields(generation, file("generation_config.json")), metadata_);
   }
-  add_name(config_fields.find_string("_name_or_path").value_or(""), published_name(directory_), parameters,
-           metadata_);
+  add_name(config_fields.find_string("_name_or_path").value_or(""), repaired(published_name(directory_)),
+           parameters, metadata_);
   if (has("README.md")) {
     files_.push_back(file("README.md"));
-    add_model_card(read_start(files_.back()), parameters, metadata_);
+    add_model_card(read_card(files_.back()), parameters, metadata_);
   }
   add_hyperparameters(config, metadata_);
   metadata_.set("general.quantization_version", gguf::Value::of_uint32(kQuantizationVersion));
@@ -192,7 +204,7 @@ void PublisherModel::read_metadata(const PublisherConfig& config, const JsonFiel
   }
   if (has("chat_template.jinja")) {
     files_.push_back(file("chat_template.jinja"));
-    files.separate_template = read_text(files_.back());
+    files.separate_template = read_template(files_.back());
   } else if (has("chat_template.json")) {
     const Json chat = read_json("chat_template.json");
     files.separate_template = JsonFields(chat, file("chat_template.json")).find_string("chat_template");

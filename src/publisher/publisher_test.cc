@@ -270,6 +270,7 @@ std::vector<Hostile> hostile_directories() {
        "eos_token: expected"},
       {"template_a_number", [](TestDirectory& files) { files.tokenizer_config["chat_template"] = 4; },
        "chat_template: expected"},
+      {"template_no_utf8", file("chat_template.jinja", "{{ x }}\xff"), "chat_template.jinja: expected UTF-8"},
       {"sampling_a_text", file("generation_config.json", R"({"top_k": "20"})"), "top_k: expected an integer"},
       {"tokenizer_too_deep",
        file("tokenizer.json",

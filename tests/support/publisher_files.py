@@ -43,8 +43,42 @@ OTHER_NAMES = {
 }
 
 
-def metadata(path):
-    return {key: field.contents() for key, field in gguf.GGUFReader(path).fields.items() if not key.startswith("GGUF.")}
+def fields_of_large(path):
+    """{key: (types, value)} of a GGUF file's metadata. The package takes many seconds for a vocabulary of 150,000."""
+    with open(path, "rb") as file:
+        data = file.read(64 << 20)
+    formats = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+    at = 24  # after magic, version and the two counts
+
+    def take(kind, count=1):
+        nonlocal at
+        values = struct.unpack_from(f"<{count}{formats[kind]}", data, at)
+        at += struct.calcsize(f"<{count}{formats[kind]}")
+        return values
+
+    def text():
+        nonlocal at
+        (length,) = take(10)
+        at += length
+        return data[at - length : at].decode()
+
+    result = {}
+    for _ in range(struct.unpack_from("<Q", data, 16)[0]):
+        key = text()
+        (kind,) = take(4)
+        types = [gguf.GGUFValueType(kind).name]
+        if kind == gguf.GGUFValueType.ARRAY:
+            (kind,), (count,) = take(4), take(10)
+            types.append(gguf.GGUFValueType(kind).name)
+            value = [text() for _ in range(count)] if kind == gguf.GGUFValueType.STRING else list(take(kind, count))
+        else:
+            value = text() if kind == gguf.GGUFValueType.STRING else take(kind)[0]
+        result[key] = (types, value)
+    return result
+
+
+def metadata(reader):
+    return {key: field.contents() for key, field in reader.fields.items() if not key.startswith("GGUF.")}
 
 
 def published_name(name):
@@ -118,10 +152,8 @@ def as_halves_of_head(values, heads):
     return values.reshape(heads, shape[0] // heads // 2, 2, *shape[1:]).swapaxes(1, 2).reshape(shape)
 
 
-def tensors(path):
-    """(publisher's name, values as F32) of each tensor of a GGUF file."""
-    reader = gguf.GGUFReader(path)
-    values = {key: field.contents() for key, field in reader.fields.items() if ".head_count" in key or "architecture" in key}
+def tensors(reader, values):
+    """(publisher's name, values as F32) of each tensor of a GGUF file with this metadata."""
     llama = values["general.architecture"] == "llama"
     for tensor in reader.tensors:
         shape = tuple(int(size) for size in reversed(tensor.shape))
@@ -160,11 +192,12 @@ def write(directory, model, kind="F32", shards=1, change=None, config_changes=()
     """A publisher's directory of the GGUF file `model`. `kind` may be a function of a tensor's name, `change(entries)`
     may alter the list of tensors, `config_changes` the fields of config.json. Returns {name: values}."""
     directory.mkdir(parents=True, exist_ok=True)
-    values = metadata(model)
+    reader = gguf.GGUFReader(model)
+    values = metadata(reader)
     write_json(directory / "config.json", {**config(values), **dict(config_changes)})
     write_json(directory / "tokenizer.json", tokenizer(values, **tokenizer_flags))
     write_json(directory / "tokenizer_config.json", tokenizer_config(values))
-    entries = list(tensors(model))
+    entries = list(tensors(reader, values))
     if change:
         entries = change(entries)
     kind_of = kind if callable(kind) else lambda name: kind
