@@ -81,7 +81,7 @@ TypePlan type_plan(const QuantizeOptions& options) {
 }
 
 // Tensors that are multiplied with as one matrix need one format in memory.
-void notice_mixed_stacks(const gguf::Reader& file, const RewritePlan& plan) {
+void notice_mixed_stacks(const gguf::ModelSource& file, const RewritePlan& plan) {
   std::map<std::string, gguf::TensorType> type_of;
   for (const auto& entry : plan.tensors) type_of[entry.name] = entry.type;
   std::vector<StackPlan> stacks;

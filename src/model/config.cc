@@ -69,7 +69,7 @@ void read_rope_scaling(const gguf::Metadata& metadata, const Keys& keys, ModelCo
 
 }  // namespace
 
-ModelConfig ModelConfig::from(const gguf::Reader& file) {
+ModelConfig ModelConfig::from(const gguf::ModelSource& file) {
   const gguf::Metadata& metadata = file.metadata();
   ModelConfig config;
   config.architecture = metadata.get_string("general.architecture");

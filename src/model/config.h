@@ -35,7 +35,7 @@ struct ModelConfig {
 
   // Error{kBadFile} naming the key when it is missing, out of range, or asks for something that we don't
   // compute.
-  static ModelConfig from(const gguf::Reader& file);
+  static ModelConfig from(const gguf::ModelSource& file);
 };
 
 }  // namespace stonechat
