@@ -56,8 +56,11 @@ std::optional<std::string> scalar(std::string_view text) {
 
 // "[a, b]"
 std::optional<std::vector<std::string>> inline_list(std::string_view text) {
-  if (!text.ends_with(']')) return std::nullopt;
-  text = text.substr(1, text.size() - 2);
+  const size_t bracket = text.find(']');
+  if (bracket == std::string_view::npos) return std::nullopt;
+  const std::string_view after = trimmed(text.substr(bracket + 1));
+  if (!after.empty() && after[0] != '#') return std::nullopt;
+  text = text.substr(1, bracket - 1);
   std::vector<std::string> items;
   while (!trimmed(text).empty()) {
     const size_t end = std::min(text.find(','), text.size());
