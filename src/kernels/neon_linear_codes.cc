@@ -56,9 +56,17 @@ struct Kernel {
     void add(int8x16_t weights, int8x16_t x) {
       // One of two by SMULL and an addition: SMLAL runs on one of two units only.
       sum = vmlal_s8(sum, vget_low_s8(weights), vget_low_s8(x));
-      sum = vaddq_s16(sum, vmull_high_s8(weights, x));
+      int16x8_t product = vmull_high_s8(weights, x);
+      asm("" : "+w"(product));  // else the compiler makes it SMLAL again
+      sum = vaddq_s16(sum, product);
     }
     int32x4_t total(const int32_t*& starts) const { return vpadalq_s16(load_start(starts), sum); }
+  };
+  // Where codes are unpacked beside, the shifts take the other unit's time.
+  struct FourBitSumByOne : FourBitSum {
+    void add(int8x16_t weights, int8x16_t x) {
+      sum = vmlal_high_s8(vmlal_s8(sum, vget_low_s8(weights), vget_low_s8(x)), weights, x);
+    }
   };
   template <typename Sum>
   struct Pair {
@@ -120,7 +128,7 @@ struct Kernel {
     for (uint32_t b = 0; b < blocks; ++b, block += Tile::kBlockBytes, codes += kUnitBlockCodes) {
       prefetch_weights<Tile>(block);
       const uint8_t* weights = block + Tile::kScaleBytes;
-      Pair<Sum<Tile>> part;
+      Pair<typename Choice<Tile::kIsFourBits, FourBitSumByOne, EightBitSum>::Type> part;
       part.begin(starts);
 #pragma GCC unroll 8
       for (uint32_t quad = 0; quad < kBlock / 4; ++quad) {
