@@ -18,7 +18,8 @@ _stonechat() {
     convert) flags="--to --tie-embeddings --threads" ;;
     calibrate) flags="--text --output --chunks --context --format --batch --threads --no-tune" ;;
     stats) flags="--html --json" ;;
-    quantize) flags="--type --plan --type-for --range --dry-run --threads" ;;
+    quantize) flags="--type --plan --type-for --range --target-kl --budget-mib --better --text --context --windows
+      --save-plan --dry-run --threads" ;;
     pack) flags="--isa --threads" ;;
     bench) flags="--model --n-prompt --n-gen --pg --n-depth --batch-size --ubatch-size --threads --repetitions
       --cache-type-k --cache-type-v --output --no-warmup --parallel --roofline --profile --no-tune" ;;

@@ -51,6 +51,13 @@ complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l type -x -a "q
 complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l plan -r
 complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l type-for -x
 complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l range -x -a best
+complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l target-kl -x
+complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l budget-mib -x
+complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l better -x -a "q8_0 q8_r bf16 f16 f32"
+complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l text -r
+complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l context -x
+complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l windows -x
+complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l save-plan -r
 complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l dry-run
 complete -c stonechat -n "__fish_seen_subcommand_from pack" -l isa -x -a "scalar avx2 avx_vnni avx512_vnni neon neon_dotprod neon_i8mm"
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -s m -l model -r

@@ -4,13 +4,16 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <span>
 #include <vector>
 
+#include "base/atomic_file.h"
 #include "base/error.h"
 #include "commands.h"
 #include "model/tensor_plan.h"
 #include "model/weight_formats.h"
 #include "model_argument.h"
+#include "plan_finder.h"
 #include "quant/plans.h"
 #include "quant/schemes.h"
 #include "rewrite_file.h"
@@ -26,6 +29,9 @@ struct QuantizeOptions {
   std::string plan;
   std::vector<std::string> rules;  // PATTERN=TYPE
   std::string range;
+  std::string better = "q8_0";
+  std::string save_plan;
+  PlanWishes wishes;
   bool dry_run = false;
   uint32_t threads = 0;
 };
@@ -80,6 +86,42 @@ TypePlan type_plan(const QuantizeOptions& options) {
   return types;
 }
 
+bool searches(const QuantizeOptions& options) {
+  return options.wishes.target_kl > 0 || options.wishes.budget_mib > 0;
+}
+
+void check_search(const QuantizeOptions& options) {
+  if (!searches(options)) {
+    if (!options.wishes.text.empty()) fail(ErrorKind::kUsage, "--text: is for --target-kl and --budget-mib");
+    return;
+  }
+  if (!options.plan.empty() || !options.rules.empty())
+    fail(ErrorKind::kUsage, "--target-kl and --budget-mib choose types: leave out --plan and --type-for");
+  if (options.type.empty() || options.wishes.text.empty())
+    fail(ErrorKind::kUsage, "--target-kl and --budget-mib need --type and --text");
+  if (options.type == options.better)
+    fail(ErrorKind::kUsage, "--better: expected another type than --type, got '{}'", options.better);
+  if (!options.range.empty()) fail(ErrorKind::kUsage, "--range: the search takes the best range");
+}
+
+TypePlan searched_plan(const QuantizeOptions& options, const gguf::ModelSource& source, ThreadPool& pool) {
+  const auto* file = dynamic_cast<const gguf::Reader*>(&source);
+  if (file == nullptr)
+    fail(ErrorKind::kUsage, "{}: --target-kl and --budget-mib run the model: convert it to a GGUF file first",
+         source.path());
+  PlanWishes wishes = options.wishes;
+  wishes.plain = *writable_type(options.type);
+  wishes.better = *writable_type(options.better);
+  return find_plan(*file, wishes, pool);
+}
+
+void write_plan(const TypePlan& plan, const std::string& path) {
+  const std::string json = plan.to_json();
+  AtomicFile file(path, json.size());
+  file.write(std::as_bytes(std::span(json)));
+  file.commit();
+}
+
 // Tensors that are multiplied with as one matrix need one format in memory.
 void notice_mixed_stacks(const gguf::ModelSource& file, const RewritePlan& plan) {
   std::map<std::string, gguf::TensorType> type_of;
@@ -121,22 +163,25 @@ std::string scheme_table() {
 
 void quantize(const QuantizeOptions& options) {
   const double range = range_of(options.range);
-  const TypePlan types = type_plan(options);
+  check_search(options);
+  TypePlan types = type_plan(options);
   const auto source = open_model_source(options.in);
   const gguf::ModelSource& file = *source;
   if (file.reads_from(options.out)) {
     fail(ErrorKind::kUsage, "{}: the output is the input; expected another file", options.out);
   }
+  ThreadPool pool(options.threads != 0 ? options.threads : usable_processors());
+  if (searches(options)) types = searched_plan(options, file, pool);
   RewritePlan plan = quantize_plan(file, types);
   plan.range = range;
   check_range_is_used(options, plan);
   notice_quantized_input(file);
   notice_mixed_stacks(file, plan);
+  if (!options.save_plan.empty()) write_plan(types, options.save_plan);
   if (options.dry_run) {
     print_plan(file, plan);
     return;
   }
-  ThreadPool pool(options.threads != 0 ? options.threads : usable_processors());
   rewrite_file("quantize", file, plan, options.out, pool);
 }
 
@@ -147,11 +192,12 @@ void add_quantize_command(CLI::App& app) {
   auto options = std::make_shared<QuantizeOptions>();
   command->add_option("in", options->in, kModelSourceHelp)->required();
   command->add_option("out", options->out, "The file to write")->required();
+  const auto check_type = [](const std::string& name) {
+    return writable_type(name) ? std::string()
+                               : fmt::format("expected one of {}, got '{}'", writable_type_names(), name);
+  };
   command->add_option("--type", options->type, fmt::format("Of all matrices: {}", writable_type_names()))
-      ->check([](const std::string& name) {
-        return writable_type(name) ? std::string()
-                                   : fmt::format("expected one of {}, got '{}'", writable_type_names(), name);
-      });
+      ->check(check_type);
   command->add_option("--plan", options->plan, "A JSON file of types by tensor (docs/quantization.md)");
   command
       ->add_option(
@@ -161,6 +207,23 @@ void add_quantize_command(CLI::App& app) {
   command->add_option(
       "--range", options->range,
       "q8_m: how many deviations the codes reach; best (default): what loses least, by tensor");
+  PlanWishes& wishes = options->wishes;
+  command
+      ->add_option("--target-kl", wishes.target_kl,
+                   "Give as few matrices the --better type as keep the mean KL divergence, in nats a token")
+      ->check(CLI::Range(1e-6, 100.0));
+  command->add_option("--budget-mib", wishes.budget_mib, "Give as many as a file of this size holds")
+      ->check(CLI::Range(1e-3, 1e7));
+  command
+      ->add_option("--better", options->better,
+                   "The type of those that --type loses too much of (default: q8_0)")
+      ->check(check_type);
+  command->add_option("--text", wishes.text, "A text to measure the divergence on");
+  command->add_option("--context", wishes.window, "Tokens of a window of it (default: 512)")
+      ->check(CLI::Range(4U, 1U << 16));
+  command->add_option("--windows", wishes.windows, "Windows of it (default: 2)")
+      ->check(CLI::Range(1U, 1U << 16));
+  command->add_option("--save-plan", options->save_plan, "Write the types by tensor to this JSON file");
   command->add_flag("--dry-run", options->dry_run, "Say what would be written, and write nothing");
   command->add_option("-t,--threads", options->threads, "Threads (default: the processors that we may use)")
       ->check(CLI::Range(1U, 1024U));

@@ -105,6 +105,16 @@ RowScale largest_scale(std::span<const float> row) {
   return {double{largest} / 127, 0.0F};
 }
 
+void encode_rows(gguf::TensorType type, const RowScale& tensor_scale, std::span<const float> values,
+                 uint64_t cols, std::byte* destination) {
+  if (!gguf::has_row_header(type)) return encode(type, values.data(), values.size(), destination);
+  for (size_t first = 0; first < values.size(); first += cols) {
+    const auto row = values.subspan(first, cols);
+    encode_row(type == gguf::TensorType::kQ8_R ? largest_scale(row) : tensor_scale, row, destination);
+    destination += gguf::row_bytes(type, cols);
+  }
+}
+
 void encode_row(const RowScale& scale, std::span<const float> row, std::byte* destination) {
   const RowHeaderQ8 header = {static_cast<float>(scale.step), scale.mean};
   std::memcpy(destination, &header, sizeof header);

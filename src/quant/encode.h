@@ -30,6 +30,11 @@ struct RowScale {
 // Codes -127 .. 127 for the row's largest magnitude: step = max|w| / 127, mean = 0.
 RowScale largest_scale(std::span<const float> row);
 
+// Rows one after another in any type that we write. Q8_T and Q8_M need the scale of their tensor; for others
+// it isn't looked at.
+void encode_rows(gguf::TensorType type, const RowScale& tensor_scale, std::span<const float> values,
+                 uint64_t cols, std::byte* destination);
+
 // Writes the row's header and codes: code = round half away from zero of (w - mean) / step in double, clipped
 // at +-127; all 0 where step is 0.
 void encode_row(const RowScale& scale, std::span<const float> row, std::byte* destination);

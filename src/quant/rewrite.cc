@@ -61,13 +61,7 @@ class TensorRewriter {
       fail(ErrorKind::kBadFile, "{}: tensor {}: expected values below {} for {}, found {}", file_.path(),
            entry_.source->name, limit, gguf::name(entry_.type), value);
     }
-    if (!gguf::has_row_header(entry_.type))
-      return encode(entry_.type, chunk.values.data(), chunk.values.size(), bytes);
-    const bool scale_of_tensor = tensor_scale_passes(entry_.type, 0) != 0;
-    for (uint64_t row = 0; row < chunk.rows; ++row) {
-      const auto values = chunk.values.subspan(row * cols_, cols_);
-      encode_row(scale_of_tensor ? scale_.scale : largest_scale(values), values, bytes + row * row_bytes_);
-    }
+    encode_rows(entry_.type, scale_.scale, chunk.values, cols_, bytes);
   }
 
   ErrorSums measure(const TensorStream::Chunk& chunk, const std::byte* encoded) const {

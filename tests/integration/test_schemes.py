@@ -339,3 +339,77 @@ def test_broken_plan(stonechat, tiny_model, tmp_path, text, message):
     assert result.returncode == 1 and "plan.json" in result.stderr and message in result.stderr
     result = stonechat("quantize", tiny_model, tmp_path / "out.gguf", "--plan", tmp_path / "none.json", check=False)
     assert result.returncode == 1 and "none.json" in result.stderr
+
+
+# Types found by measuring
+
+
+def test_search_for_a_target(stonechat, written, tmp_path):
+    """The plan holds what was asked for, is written, and gives the same file when it is used."""
+    text, plan = tmp_path / "text.txt", tmp_path / "plan.json"
+    out, again = tmp_path / "out.gguf", tmp_path / "again.gguf"
+    text.write_text(TEXT)
+    flags = ["--text", text, "--context", "64", "--windows", "4"]
+
+    def measured(path):
+        kl = ["eval", "kl", path, "--against", written[0], "--text", text, "-c", "64", "--windows", "4", "--json"]
+        return json.loads(stonechat(*kl).stdout)["mean_kl"]
+
+    stonechat("quantize", written[0], out, "--type", "q4_0")
+    plain = measured(out)
+    target = plain / 4
+    found = stonechat("quantize", written[0], out, "--type", "q4_0", "--target-kl", target, "--save-plan", plan, *flags)
+    assert measured(out) <= target
+    lines = re.findall(r"(\d+) of (\d+) stacks q8_0, the rest q4_0: predicted KL ([\d.]+), measured ([\d.]+)", found.stdout)
+    assert float(lines[-1][3]) == pytest.approx(measured(out), abs=2e-6)
+    assert 0 < int(lines[-1][0]) < int(lines[-1][1]) == 9
+    # Stacks stay together, so nothing is held in another format than it is stored in.
+    assert "one matrix" not in found.stderr
+    stonechat("quantize", written[0], again, "--plan", plan)
+    assert again.read_bytes() == out.read_bytes()
+    assert {rule["type"] for rule in json.loads(plan.read_text())["rules"]} == {"q8_0"}
+    # The same for any number of threads.
+    other = tmp_path / "other.json"
+    one = ["--type", "q4_0", "--target-kl", target, "--save-plan", other, *flags, "-t", "1", "--dry-run"]
+    stonechat("quantize", written[0], tmp_path / "none.gguf", *one)
+    assert other.read_bytes() == plan.read_bytes() and not (tmp_path / "none.gguf").exists()
+
+
+def test_search_within_a_budget(stonechat, written, tmp_path):
+    text, out = tmp_path / "text.txt", tmp_path / "out.gguf"
+    text.write_text(TEXT)
+    flags = ["--type", "q4_0", "--better", "f32", "--text", text, "--context", "64", "--windows", "2"]
+    stonechat("quantize", written[0], out, "--type", "q4_0")
+    smallest = out.stat().st_size
+    result = stonechat("quantize", written[0], out, *flags, "--budget-mib", (smallest + 120_000) / 2**20)
+    assert smallest + 60_000 < out.stat().st_size <= smallest + 120_000
+    assert re.search(r"[1-8] of 9 stacks f32, the rest q4_0", result.stdout)
+    result = stonechat("quantize", written[0], out, *flags, "--budget-mib", smallest / 2**20 - 0.01, check=False)
+    assert result.returncode == 1 and "--budget-mib: expected at most" in result.stderr
+    assert "with all matrices q4_0" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--type", "q8_t", "--target-kl", "0.01"], "need --type and --text"),
+        (["--text", "x.txt", "--target-kl", "0.01"], "need --type and --text"),
+        (["--type", "q8_t", "--text", "x.txt"], "--text: is for --target-kl"),
+        (["--type", "q8_0", "--text", "x.txt", "--target-kl", "0.01"], "another type than --type"),
+        (["--type", "q8_t", "--text", "x.txt", "--target-kl", "0.01", "--type-for", "*=f16"], "leave out --plan"),
+        (["--type", "q8_m", "--text", "x.txt", "--target-kl", "0.01", "--range", "2"], "the search takes the best"),
+        (["--type", "q8_t", "--text", "x.txt", "--target-kl", "-1"], "--target-kl"),
+    ],
+)
+def test_wrong_use_of_the_search(stonechat, tiny_model, tmp_path, flags, message):
+    result = stonechat("quantize", tiny_model, tmp_path / "out.gguf", *flags, check=False)
+    assert result.returncode == 2 and message in result.stderr
+
+
+def test_target_that_cannot_be_reached(stonechat, written, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text(TEXT)
+    flags = ["--type", "q4_0", "--target-kl", "1e-6", "--text", text, "--context", "64"]
+    result = stonechat("quantize", written[0], tmp_path / "out.gguf", *flags, check=False)
+    assert result.returncode == 1 and re.search(r"--target-kl: expected a mean KL of at most 1e-06, reached 0\.0", result.stderr)
+    assert not (tmp_path / "out.gguf").exists()
