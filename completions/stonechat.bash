@@ -1,7 +1,7 @@
 # bash completion for stonechat: source this file, or install it as /usr/share/bash-completion/completions/stonechat.
 _stonechat() {
   local word=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]} flags=
-  local commands="pull run chat inspect convert calibrate stats quantize pack bench tune eval tokenize"
+  local commands="pull run chat inspect convert calibrate stats sensitivity quantize pack bench tune eval tokenize"
   local models="qwen2.5-coder-0.5b smollm2-135m qwen2.5-0.5b qwen2.5-0.5b-instruct"
   local sampling="--max-tokens --greedy --temperature --top-k --top-p --min-p --typical --repeat-penalty
     --presence-penalty --frequency-penalty --repeat-last-n --seed --stop --threads --context --batch
@@ -18,6 +18,7 @@ _stonechat() {
     convert) flags="--to --tie-embeddings --threads" ;;
     calibrate) flags="--text --output --chunks --context --format --batch --threads --no-tune" ;;
     stats) flags="--html --json" ;;
+    sensitivity) flags="--scheme --text --chunks --context --by --html --threads --no-tune --json" ;;
     quantize) flags="--type --plan --type-for --range --target-kl --budget-mib --better --text --context --windows
       --save-plan --dry-run --threads" ;;
     pack) flags="--isa --threads" ;;

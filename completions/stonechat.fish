@@ -1,5 +1,5 @@
 # fish completion for stonechat: put this file into ~/.config/fish/completions/.
-set -l commands pull run chat inspect convert calibrate stats quantize pack bench tune eval tokenize
+set -l commands pull run chat inspect convert calibrate stats sensitivity quantize pack bench tune eval tokenize
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -f
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a pull -d "Fetch a model and print its path"
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a run -d "Complete a text"
@@ -8,6 +8,7 @@ complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a inspect 
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a convert -d "Write a model as F32, F16 or BF16"
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a calibrate -d "Measure activations and weights on a text"
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a stats -d "Show what calibrate measured"
+complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a sensitivity -d "Measure what quantizing each tensor costs"
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a quantize -d "Write a model in 8 or 4 bits"
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a pack -d "Write a model as this processor wants it"
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a bench -d "Measure tokens per second"
@@ -15,8 +16,8 @@ complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a eval -d 
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a tune -d "Measure how models run fastest here"
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a tokenize -d "Show tokens"
 complete -c stonechat -n "__fish_seen_subcommand_from $commands" -a "qwen2.5-coder-0.5b smollm2-135m"
-complete -c stonechat -n "__fish_seen_subcommand_from run chat convert calibrate quantize pack bench eval" -s t -l threads -x
-complete -c stonechat -n "__fish_seen_subcommand_from run chat calibrate eval" -s c -l context -x
+complete -c stonechat -n "__fish_seen_subcommand_from run chat convert calibrate sensitivity quantize pack bench eval" -s t -l threads -x
+complete -c stonechat -n "__fish_seen_subcommand_from run chat calibrate sensitivity eval" -s c -l context -x
 complete -c stonechat -n "__fish_seen_subcommand_from run chat calibrate" -s b -l batch -x
 complete -c stonechat -n "__fish_seen_subcommand_from run chat" -s n -l max-tokens -x
 complete -c stonechat -n "__fish_seen_subcommand_from run chat" -l greedy
@@ -31,7 +32,7 @@ complete -c stonechat -n "__fish_seen_subcommand_from run chat" -l frequency-pen
 complete -c stonechat -n "__fish_seen_subcommand_from run chat" -l repeat-last-n -x
 complete -c stonechat -n "__fish_seen_subcommand_from run chat" -s s -l seed -x
 complete -c stonechat -n "__fish_seen_subcommand_from run chat" -l stop -x
-complete -c stonechat -n "__fish_seen_subcommand_from run chat inspect stats tune eval tokenize" -l json
+complete -c stonechat -n "__fish_seen_subcommand_from run chat inspect stats sensitivity tune eval tokenize" -l json
 complete -c stonechat -n "__fish_seen_subcommand_from run tokenize" -s f -l file -r
 complete -c stonechat -n "__fish_seen_subcommand_from run tokenize" -l special
 complete -c stonechat -n "__fish_seen_subcommand_from run" -l ignore-eos
@@ -39,13 +40,16 @@ complete -c stonechat -n "__fish_seen_subcommand_from run" -l stats
 complete -c stonechat -n "__fish_seen_subcommand_from chat" -l system -x
 complete -c stonechat -n "__fish_seen_subcommand_from chat" -l load -r
 complete -c stonechat -n "__fish_seen_subcommand_from inspect" -l tensors
-complete -c stonechat -n "__fish_seen_subcommand_from run chat calibrate bench eval" -l no-tune
+complete -c stonechat -n "__fish_seen_subcommand_from run chat calibrate sensitivity bench eval" -l no-tune
 complete -c stonechat -n "__fish_seen_subcommand_from tune" -l quick
 complete -c stonechat -n "__fish_seen_subcommand_from convert" -l to -x -a "f32 f16 bf16"
 complete -c stonechat -n "__fish_seen_subcommand_from convert" -l tie-embeddings
 complete -c stonechat -n "__fish_seen_subcommand_from calibrate" -s o -l output -r
-complete -c stonechat -n "__fish_seen_subcommand_from calibrate" -l chunks -x
+complete -c stonechat -n "__fish_seen_subcommand_from calibrate sensitivity" -l chunks -x
 complete -c stonechat -n "__fish_seen_subcommand_from calibrate" -l format -x -a "stats imatrix"
+complete -c stonechat -n "__fish_seen_subcommand_from stats sensitivity" -l html -r
+complete -c stonechat -n "__fish_seen_subcommand_from sensitivity" -l scheme -x -a "q8_0 q8_t q8_m q8_r q4_0"
+complete -c stonechat -n "__fish_seen_subcommand_from sensitivity" -l by -x -a "kind layer tensor"
 complete -c stonechat -n "__fish_seen_subcommand_from stats" -l html -r
 complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l type -x -a "q8_0 q8_t q8_m q8_r q4_0 bf16 f16 f32"
 complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l plan -r
@@ -76,7 +80,7 @@ complete -c stonechat -n "__fish_seen_subcommand_from bench" -l parallel -x
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -l roofline -d "Measure the limits of the machine too"
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -l profile -d "Show where time goes"
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -a "ppl kl"
-complete -c stonechat -n "__fish_seen_subcommand_from calibrate eval" -l text -r
+complete -c stonechat -n "__fish_seen_subcommand_from calibrate sensitivity eval" -l text -r
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -l against -r
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -l against-cache-type-k -x -a "f32 f16 q8_0"
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -l against-cache-type-v -x -a "f32 f16 q8_0"

@@ -8,6 +8,7 @@ local -a commands=(
   'convert:write a model as F32, F16 or BF16'
   'calibrate:measure activations and weights on a text'
   'stats:show what calibrate measured'
+  'sensitivity:measure what quantizing each tensor costs'
   'quantize:write a model in 8 or 4 bits'
   'pack:write a model as this processor wants it'
   'bench:measure tokens per second'
@@ -38,6 +39,8 @@ case $words[1] in
   calibrate) _arguments $model '--text:text:_files' {-o,--output}':output:_files' --chunks:count {-c,--context}:tokens \
     '--format:format:(stats imatrix)' {-b,--batch}:tokens {-t,--threads}:threads --no-tune ;;
   stats) _arguments '1:statistics:_files' '--html:page:_files' --json ;;
+  sensitivity) _arguments $model '--scheme:scheme:(q8_0 q8_t q8_m q8_r q4_0)' '--text:text:_files' --chunks:count \
+    {-c,--context}:tokens '--by:unit:(kind layer tensor)' '--html:page:_files' {-t,--threads}:threads --no-tune --json ;;
   quantize) _arguments $model '2:output:_files' '--type:type:(q8_0 q8_t q8_m q8_r q4_0 bf16 f16 f32)' '--plan:plan:_files' '*--type-for:pattern and type' \
     '--range:deviations:(best)' --target-kl:nats --budget-mib:MiB '--better:type:(q8_0 q8_r bf16 f16 f32)' '--text:text:_files' \
     --context:tokens --windows:count '--save-plan:plan:_files' --dry-run {-t,--threads}:threads ;;

@@ -12,6 +12,7 @@ void add_commands(CLI::App& app) {
   add_convert_command(app);
   add_calibrate_command(app);
   add_stats_command(app);
+  add_sensitivity_command(app);
   add_quantize_command(app);
   add_pack_command(app);
   add_bench_command(app);

@@ -21,6 +21,7 @@ void add_eval_command(CLI::App& app);
 void add_tune_command(CLI::App& app);
 void add_calibrate_command(CLI::App& app);
 void add_stats_command(CLI::App& app);
+void add_sensitivity_command(CLI::App& app);
 
 // All of them, in the order that --help shows (commands.cc).
 void add_commands(CLI::App& app);

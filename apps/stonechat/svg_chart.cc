@@ -96,7 +96,7 @@ class Axis {
 
 std::string number(double value) {
   const double magnitude = std::fabs(value);
-  if (magnitude >= 1e6 || (magnitude > 0 && magnitude < 1e-3)) return fmt::format("{:.0e}", value);
+  if (magnitude >= 1e6 || (magnitude > 0 && magnitude < 1e-4)) return fmt::format("{:.2g}", value);
   return fmt::format("{:.4g}", value);
 }
 
@@ -229,6 +229,36 @@ std::string html_text(std::string_view text) {
 
 std::string svg_chart(const Chart& chart) {
   return ChartWriter(chart).write();
+}
+
+std::string svg_bars(const std::string& title, const std::string& x_label, const std::vector<Bar>& bars) {
+  constexpr double kLabels = 150;
+  constexpr double kValues = 52;
+  constexpr double kRow = 18;
+  constexpr double kThick = 12;
+  double most = 0;
+  for (const Bar& bar : bars) most = std::max(most, bar.value);
+  const double height = kTop + kRow * static_cast<double>(bars.size()) + kBottom - 14;
+  std::string out = fmt::format(
+      "<figure><figcaption>{0}</figcaption><svg viewBox=\"0 0 {1} {2}\" role=\"img\" aria-label=\"{0}\">\n",
+      html_text(title), kWidth, height);
+  double top = kTop;
+  for (const Bar& bar : bars) {
+    const double length = most > 0 ? bar.value / most * (kWidth - kLabels - kValues) : 0;
+    out += fmt::format(
+        "<g class=\"c0\"><title>{}</title><text class=\"tick\" text-anchor=\"end\" x=\"{}\" "
+        "y=\"{:.1f}\">{}</text>"
+        "<rect x=\"{}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{}\"/><text class=\"tick\" x=\"{:.1f}\" "
+        "y=\"{:.1f}\">{}</text></g>\n",
+        html_text(bar.note), kLabels - 6, top + kThick - 2, html_text(bar.label), kLabels, top, length,
+        kThick, kLabels + length + 5, top + kThick - 2, number(bar.value));
+    top += kRow;
+  }
+  out += fmt::format("<line class=\"axis\" x1=\"{0}\" x2=\"{0}\" y1=\"{1}\" y2=\"{2:.1f}\"/>", kLabels,
+                     kTop - 3, top);
+  out += fmt::format("<text class=\"label\" text-anchor=\"middle\" x=\"{}\" y=\"{:.1f}\">{}</text>\n",
+                     (kLabels + kWidth) / 2, height - 6, html_text(x_label));
+  return out + "</svg></figure>\n";
 }
 
 std::string svg_legend(std::string_view style, const std::vector<std::string>& labels) {

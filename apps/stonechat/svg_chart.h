@@ -35,6 +35,15 @@ struct Chart {
 // A <figure> with caption and <svg>. Nothing but the text of labels is taken from outside, escaped here.
 std::string svg_chart(const Chart& chart);
 
+struct Bar {
+  std::string label;
+  double value;      // 0 or more
+  std::string note;  // shown when one points at it
+};
+
+// A <figure> with a bar from 0 for each value, which is written beside it.
+std::string svg_bars(const std::string& title, const std::string& x_label, const std::vector<Bar>& bars);
+
 // Swatches with the labels of series that several charts share.
 std::string svg_legend(std::string_view style, const std::vector<std::string>& labels);
 

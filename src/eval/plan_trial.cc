@@ -66,7 +66,7 @@ void PlanTrial::for_each_logits(
   const uint32_t scored = windows_.scored();
   for (uint64_t index = 0; index < windows_.count(); ++index) {
     const std::vector<TokenId> window = windows_.tokens(index);
-    KvCache cache(weights_.config, static_cast<uint32_t>(window.size()));
+    KvCache cache(weights_, static_cast<uint32_t>(window.size()));
     executor.forward(cache, window, Wanted::kAll);
     for (uint32_t row = 0; row < scored; row += kRowsAtOnce) {
       const uint32_t rows = std::min(kRowsAtOnce, scored - row);

@@ -1,0 +1,215 @@
+#include "eval/sensitivity.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "base/error.h"
+#include "eval/divergence.h"
+#include "model/tensor_plan.h"
+#include "model/tensor_shelf.h"
+#include "quant/decode.h"
+
+namespace stonechat {
+namespace {
+
+// Rows of logits computed at once: 32 x 151,936 floats are 19 MB.
+constexpr uint32_t kRowsAtOnce = 32;
+
+struct Stack {
+  StackPlan plan;
+  PackedMatrix* matrix;
+};
+
+// The weights' matrices with the tensors that they are made of.
+std::vector<Stack> stacks_of(Weights& weights) {
+  std::vector<PackedMatrix*> matrices = {&weights.embedding};
+  if (weights.head) matrices.push_back(&*weights.head);
+  for (LayerWeights& layer : weights.layers)
+    matrices.insert(matrices.end(), {&layer.qkv, &layer.attention_out, &layer.gate_up, &layer.down});
+  std::vector<StackPlan> plans = all_stack_plans(weights.config, weights.head.has_value());
+  std::vector<Stack> stacks;
+  for (size_t i = 0; i < plans.size(); ++i) stacks.push_back({std::move(plans[i]), matrices[i]});
+  return stacks;
+}
+
+// While it lives, some tensors of the weights are rounded.
+class Rounded {
+ public:
+  Rounded(const SensitivityJob& job, const std::vector<std::string>& tensors)
+      : job_(job), rounded_(tensors.begin(), tensors.end()) {
+    for (const WeightStats& stats : job.stats) moments_[stats.name] = &stats.moments;
+    for (const Stack& stack : stacks_of(job.weights)) {
+      const bool concerned =
+          std::any_of(stack.plan.parts.begin(), stack.plan.parts.end(),
+                      [&](const StackPart& part) { return rounded_.contains(part.tensor); });
+      if (concerned) kept_.emplace_back(stack.matrix, std::exchange(*stack.matrix, packed(stack.plan)));
+    }
+  }
+  ~Rounded() {
+    for (auto& [matrix, original] : kept_) *matrix = std::move(original);
+  }
+  Rounded(const Rounded&) = delete;
+  Rounded& operator=(const Rounded&) = delete;
+
+ private:
+  PackedMatrix packed(const StackPlan& plan) {
+    // What is rounded comes as FP32, the other parts as they are stored.
+    std::vector<gguf::TensorInfo> infos;
+    for (const StackPart& part : plan.parts) {
+      infos.push_back(*job_.file.find_tensor(part.tensor));
+      if (rounded_.contains(part.tensor)) infos.back().type = gguf::TensorType::kF32;
+    }
+    std::vector<const gguf::TensorInfo*> tensors;
+    for (const auto& tensor_info : infos) tensors.push_back(&tensor_info);
+    const MatrixStack stack(
+        job_.file.path(), stack_parts(plan, job_.weights.config.head_dim, tensors),
+        [this](const gguf::TensorInfo& tensor, uint64_t first, uint64_t rows,
+               std::span<std::byte> destination) { read_rows(tensor, first, rows, destination); });
+    return {stack, job_.kernels, arena_, job_.pool};
+  }
+
+  // By several threads at once.
+  void read_rows(const gguf::TensorInfo& tensor, uint64_t first, uint64_t rows,
+                 std::span<std::byte> destination) const {
+    const gguf::TensorInfo& stored = *job_.file.find_tensor(tensor.name);
+    if (!rounded_.contains(tensor.name)) return job_.file.read_rows(stored, first, rows, destination);
+    const uint64_t cols = stored.cols();
+    std::vector<std::byte> bytes(rows * stored.row_bytes());
+    job_.file.read_rows(stored, first, rows, bytes);
+    std::vector<float> values(rows * cols);
+    decode(stored.type, bytes.data(), values.size(), values.data());
+    std::vector<float> result(values.size());
+    job_.scheme.round(values, cols, *moments_.at(tensor.name), result.data());
+    std::memcpy(destination.data(), result.data(), result.size() * sizeof(float));
+  }
+
+  const SensitivityJob& job_;
+  std::set<std::string, std::less<>> rounded_;
+  std::map<std::string, const WeightMoments*, std::less<>> moments_;
+  PackArena arena_;
+  std::vector<std::pair<PackedMatrix*, PackedMatrix>> kept_;
+};
+
+// One model's way through windows.
+class Runner {
+ public:
+  Runner(const SensitivityJob& job, const Windows& windows, uint32_t window)
+      : windows_(windows),
+        executor_(job.weights, job.kernels, job.pool, job.tuning),
+        cache_(job.weights, window) {}
+
+  // Calls take(row, logits) for the scored positions' logits, several rows at once by several threads.
+  template <typename Take>
+  void run(const std::vector<TokenId>& window, Take&& take) {
+    cache_.truncate(0);
+    executor_.forward(cache_, window, Wanted::kAll);
+    for (uint32_t row = 0; row < windows_.scored(); row += kRowsAtOnce) {
+      const uint32_t rows = std::min(kRowsAtOnce, windows_.scored() - row);
+      const std::span<const float> logits = executor_.logits(windows_.first_scored() + row, rows);
+      const size_t vocabulary = logits.size() / rows;
+      executor_.pool().for_each_chunk(rows, 1, [&](uint64_t begin, uint64_t end) {
+        for (uint64_t i = begin; i < end; ++i) take(row + i, logits.subspan(i * vocabulary, vocabulary));
+      });
+    }
+  }
+
+ private:
+  const Windows& windows_;
+  Executor executor_;
+  KvCache cache_;
+};
+
+std::string kind_of(const std::string& tensor) {
+  if (!tensor.starts_with("blk.")) return tensor;
+  return tensor.substr(tensor.find('.', 4) + 1);
+}
+
+std::string layer_of(const std::string& tensor) {
+  return tensor.starts_with("blk.") ? tensor.substr(0, tensor.find('.', 4)) : "";
+}
+
+}  // namespace
+
+std::string_view name(SensitivityUnit unit) {
+  constexpr std::string_view kNames[] = {"all", "kind", "layer", "tensor"};
+  return kNames[static_cast<size_t>(unit)];
+}
+
+std::vector<SensitivityItem> sensitivity_items(const std::vector<WeightStats>& stats, size_t scheme,
+                                               const std::vector<SensitivityUnit>& units) {
+  std::vector<SensitivityItem> items;
+  for (const SensitivityUnit unit : units) {
+    const size_t first = items.size();
+    for (const WeightStats& weight : stats) {
+      if (weight.errors[scheme] < 0) continue;
+      std::string group = weight.name;
+      if (unit == SensitivityUnit::kAll) group = "all";
+      if (unit == SensitivityUnit::kKind) group = kind_of(weight.name);
+      if (unit == SensitivityUnit::kLayer) group = layer_of(weight.name);
+      if (group.empty()) continue;
+      auto item = std::find_if(items.begin() + static_cast<std::ptrdiff_t>(first), items.end(),
+                               [&](const SensitivityItem& one) { return one.name == group; });
+      if (item == items.end()) {
+        items.push_back({.unit = unit, .name = group, .tensors = {}});
+        item = items.end() - 1;
+      }
+      item->tensors.push_back(weight.name);
+      item->weights += weight.rows * weight.cols;
+      if (unit == SensitivityUnit::kTensor) item->relative_error = weight.errors[scheme];
+    }
+  }
+  return items;
+}
+
+SensitivityReport measure_sensitivity(const SensitivityJob& job, std::vector<SensitivityItem> items,
+                                      const Tokenizer& tokenizer, std::span<const TokenId> tokens,
+                                      const WindowOptions& options, const SensitivityCallback& after_run) {
+  const Windows windows(tokenizer, tokens, options);
+  const size_t vocabulary = job.weights.config.vocabulary;
+  Runner runner(job, windows, options.window);
+  std::vector<float> reference(windows.scored() * vocabulary);
+  // By item, the values of all scored positions so far.
+  std::vector<std::vector<double>> kl(items.size()), same_top(items.size());
+  SensitivityReport report{.items = {}, .windows = 0, .wanted = windows.count(), .scored_tokens = 0};
+  bool stopped = false;
+  while (report.windows < windows.count() && !stopped) {
+    const std::vector<TokenId> window = windows.tokens(report.windows);
+    runner.run(window, [&](uint64_t row, std::span<const float> logits) {
+      std::copy(logits.begin(), logits.end(),
+                reference.begin() + static_cast<std::ptrdiff_t>(row * vocabulary));
+    });
+    const size_t before = report.windows * windows.scored();
+    size_t finished = 0;
+    for (; finished < items.size() && !stopped; ++finished) {
+      const size_t i = finished;
+      kl[i].resize(before + windows.scored());
+      same_top[i].resize(before + windows.scored());
+      const Rounded rounded(job, items[i].tensors);
+      runner.run(window, [&](uint64_t row, std::span<const float> logits) {
+        const TokenId right = window[windows.first_scored() + row + 1];
+        const Divergence one =
+            diverge(logits, std::span(reference).subspan(row * vocabulary, vocabulary), right);
+        kl[i][before + row] = one.kl;
+        same_top[i][before + row] = one.same_top ? 1 : 0;
+      });
+      const uint64_t done = report.windows * items.size() + i + 1;
+      stopped = after_run && after_run(done, windows.count() * items.size());
+    }
+    if (finished == items.size()) ++report.windows;
+  }
+  if (report.windows == 0) fail(ErrorKind::kInterrupted, "interrupted before the first chunk was done");
+  report.scored_tokens = report.windows * windows.scored();
+  for (size_t i = 0; i < items.size(); ++i) {
+    kl[i].resize(report.scored_tokens);
+    same_top[i].resize(report.scored_tokens);
+    items[i].kl = estimate(kl[i]);
+    items[i].same_top = estimate(same_top[i]);
+  }
+  report.items = std::move(items);
+  return report;
+}
+
+}  // namespace stonechat
