@@ -16,8 +16,8 @@ namespace stonechat {
 struct WindowOptions {
   uint32_t window = 512;     // tokens, at least 4
   uint32_t max_windows = 0;  // 0: all
-  CacheFormats cache;
-  CacheFormats reference_cache;  // of kl_divergence()
+  CacheFormats cache = {};
+  CacheFormats reference_cache = {};  // of kl_divergence()
 };
 
 // Told after each window; a true result stops: Error{kInterrupted}.
