@@ -120,50 +120,37 @@ TEST_P(NumericCareTest, ExpIsWithinTwoUlp) {
   std::vector<float> query(kHeadDim), out(kHeadDim);
   query[0] = 1;
   AlignedBuffer scratch(table_.attention->scratch_bytes(kHeadDim));
+  const AttentionJob job = {.queries = query.data(),
+                            .query_stride = kHeadDim,
+                            .group_heads = 1,
+                            .head_dim = kHeadDim,
+                            .first_token = 0,
+                            .end_token = 1,
+                            .first_position = 1,
+                            .keys = {kCacheF32, keys.data(), nullptr},
+                            .values = {kCacheF32, values.data(), nullptr},
+                            .shifts = nullptr,
+                            .scale = 1,
+                            .out = out.data(),
+                            .out_stride = kHeadDim,
+                            .scratch = scratch.as<float>()};
+  const auto share_of = [&](float x) {
+    keys[1] = -x;
+    table_.attention->attend(&job);
+    return out[0];
+  };
   double worst = 0;
   for (float x = 0; x <= 87; x += 0.00390625F + x * 1e-4F) {
-    keys[1] = -x;
-    const AttentionJob job = {query.data(),
-                              kHeadDim,
-                              1,
-                              kHeadDim,
-                              0,
-                              1,
-                              1,
-                              {kCacheF32, keys.data(), nullptr},
-                              {kCacheF32, values.data(), nullptr},
-                              nullptr,
-                              1,
-                              out.data(),
-                              kHeadDim,
-                              scratch.as<float>()};
-    table_.attention->attend(&job);
     const double exact = std::exp(-double{x});
     const double expected = exact / (1 + exact);
     // In units of the last place of exp(-x), less the roundings of the sum and the quotient.
     const double ulp = std::ldexp(1.0, std::max(-126, std::ilogb(exact)) - 23);
     const double others = expected * 0x1p-23;
-    worst = std::max(worst, (std::fabs(out[0] - expected) - others) * (1 + exact) / ulp);
+    worst = std::max(worst, (std::fabs(share_of(x) - expected) - others) * (1 + exact) / ulp);
   }
   EXPECT_LE(worst, 2.0);
   // Below that a weight is nothing: the smallest normal float is e^-87.3.
-  keys[1] = -87.5F;
-  const AttentionJob job = {query.data(),
-                            kHeadDim,
-                            1,
-                            kHeadDim,
-                            0,
-                            1,
-                            1,
-                            {kCacheF32, keys.data(), nullptr},
-                            {kCacheF32, values.data(), nullptr},
-                            nullptr,
-                            1,
-                            out.data(),
-                            kHeadDim,
-                            scratch.as<float>()};
-  table_.attention->attend(&job);
-  EXPECT_EQ(out[0], 0.0F);
+  EXPECT_EQ(share_of(87.5F), 0.0F);
 }
 
 // exp(x) of large x is in silu(-x) = -x / (1 + exp(x)).
