@@ -3,11 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
 
 #include "base/checked.h"
 #include "base/error.h"
-#include "base/half.h"
 #include "quant/decode.h"
 #include "quant/encode.h"
 
@@ -18,65 +16,25 @@ constexpr uint64_t kElementsAtOnce = 1 << 20;
 constexpr uint64_t kElementsPerChunk = 1 << 15;
 constexpr uint64_t kBlock = 32;
 
-float largest_magnitude(std::span<const float> values) {
-  float largest = 0;
-  for (const float value : values) largest = std::max(largest, std::fabs(value));
-  return largest;
-}
-
-// Symmetric codes of one step.
-void round_to_steps(std::span<const float> values, double step, float* rounded) {
-  for (size_t i = 0; i < values.size(); ++i)
-    rounded[i] = step == 0 ? 0.0F : static_cast<float>(std::round(values[i] / step) * step);
-}
-
-void round_q8_0(std::span<const float> values, uint64_t, const WeightMoments&, float* rounded) {
-  const gguf::TensorTypeInfo& type = info(gguf::TensorType::kQ8_0);
-  std::vector<std::byte> encoded(values.size() / type.block_elements * type.block_bytes);
-  encode(type.type, values.data(), values.size(), encoded.data());
-  decode(type.type, encoded.data(), values.size(), rounded);
-}
-
-void round_q8_t(std::span<const float> values, uint64_t, const WeightMoments& tensor, float* rounded) {
-  round_to_steps(values, std::max(std::fabs(tensor.minimum), std::fabs(tensor.maximum)) / 127, rounded);
-}
-
-void round_q8_m(std::span<const float> values, uint64_t, const WeightMoments& tensor, float* rounded) {
-  const double step = tensor.deviation / 127;
-  for (size_t i = 0; i < values.size(); ++i) {
-    const double code = step == 0 ? 0.0 : std::round((values[i] - tensor.mean) / step);
-    rounded[i] = static_cast<float>(tensor.mean + std::clamp(code, -127.0, 127.0) * step);
-  }
-}
-
-void round_q8_r(std::span<const float> values, uint64_t cols, const WeightMoments&, float* rounded) {
-  for (size_t row = 0; row < values.size(); row += cols) {
-    const auto one = values.subspan(row, cols);
-    round_to_steps(one, double{largest_magnitude(one)} / 127, rounded + row);
-  }
-}
-
-void round_q4_0(std::span<const float> values, uint64_t, const WeightMoments&, float* rounded) {
-  for (size_t begin = 0; begin < values.size(); begin += kBlock) {
-    const auto block = values.subspan(begin, kBlock);
-    const float outermost = *std::max_element(block.begin(), block.end(),
-                                              [](float a, float b) { return std::fabs(a) < std::fabs(b); });
-    const float d = outermost / -8.0F;
-    const float inverse = d == 0 ? 0.0F : 1.0F / d;
-    const float stored = half_to_float(float_to_half(d));
-    for (size_t i = 0; i < kBlock; ++i) {
-      const float code = std::clamp(std::floor(block[i] * inverse + 8.5F), 0.0F, 15.0F);
-      rounded[begin + i] = stored * (code - 8.0F);
-    }
-  }
+// What a type makes of rows of a tensor.
+template <gguf::TensorType kType>
+void round_rows(std::span<const float> values, uint64_t cols, const WeightMoments& tensor, float* rounded) {
+  RowScale scale;
+  if (kType == gguf::TensorType::kQ8_T)
+    scale.step = std::max(std::fabs(tensor.minimum), std::fabs(tensor.maximum)) / 127;
+  if (kType == gguf::TensorType::kQ8_M)
+    scale = {.step = tensor.deviation / 127, .mean = static_cast<float>(tensor.mean)};
+  std::vector<std::byte> encoded(values.size() / cols * gguf::row_bytes(kType, cols));
+  encode_rows(kType, scale, values, cols, encoded.data());
+  decode_rows(kType, encoded.data(), values.size() / cols, cols, rounded);
 }
 
 constexpr std::array<MeasuredScheme, 5> kSchemes = {{
-    {"q8_0", kBlock, round_q8_0},
-    {"q8_t", 1, round_q8_t},
-    {"q8_m", 1, round_q8_m},
-    {"q8_r", 1, round_q8_r},
-    {"q4_0", kBlock, round_q4_0},
+    {"q8_0", kBlock, round_rows<gguf::TensorType::kQ8_0>},
+    {"q8_t", kBlock, round_rows<gguf::TensorType::kQ8_T>},
+    {"q8_m", kBlock, round_rows<gguf::TensorType::kQ8_M>},
+    {"q8_r", kBlock, round_rows<gguf::TensorType::kQ8_R>},
+    {"q4_0", kBlock, round_rows<gguf::TensorType::kQ4_0>},
 }};
 
 struct FirstSums {

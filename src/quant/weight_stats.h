@@ -33,12 +33,8 @@ struct MeasuredScheme {
   RoundRows round;
 };
 
-// The table to which new schemes are added; files name the ones that they were measured with.
-//   q8_0  blocks of 32, d = max|w| / 127 in binary16 (quant/encode.h)
-//   q8_t  s = max|w| / 127 over the tensor, code = round(w / s)
-//   q8_m  code = round((w - mean) / deviation x 127), clipped at +-127
-//   q8_r  as q8_t with s over each row
-//   q4_0  blocks of 32, d = w / -8 in binary16 of the w of largest magnitude, codes 0 .. 15 for -8 .. 7
+// The 8- and 4-bit schemes of quant/schemes.h as `quantize` stores them; q8_m with a range of one deviation, as
+// the paper's equation 1 has it. Files name the ones that they were measured with.
 std::span<const MeasuredScheme> measured_schemes();
 
 struct WeightStats {
