@@ -67,7 +67,7 @@ struct TestDirectory {
     std::vector<float> values(static_cast<size_t>(elements));
     for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
     std::string data(values.size() * sizeof(float), '\0');
-    std::memcpy(data.data(), values.data(), data.size());
+    if (!data.empty()) std::memcpy(data.data(), values.data(), data.size());
     tensors[name] = {"F32", Json(shape).dump(), data};
   }
 

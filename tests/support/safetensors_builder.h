@@ -22,7 +22,7 @@ class SafetensorsBuilder {
   SafetensorsBuilder& floats(std::string_view name, std::string_view shape,
                              const std::vector<float>& values) {
     std::string data(values.size() * sizeof(float), '\0');
-    std::memcpy(data.data(), values.data(), data.size());
+    if (!data.empty()) std::memcpy(data.data(), values.data(), data.size());
     return tensor(name, "F32", shape, data);
   }
   // A line of the header only.
