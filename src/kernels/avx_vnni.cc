@@ -1,5 +1,6 @@
-// The table for client processors with AVX-VNNI but no AVX-512: products with integer codes, weights and cached
-// ones, by VPDPBUSD in 256 bits (see avx512_linear_codes.cc, avx512_simd.cc); the rest is that of avx2.
+// The table for client processors with AVX-VNNI but no AVX-512: products with integer codes, weights and
+// cached ones, by VPDPBUSD in 256 bits (see avx512_linear_codes.cc, avx512_simd.cc); the rest is that of
+// avx2.
 #include "base/cpu_feature_bits.h"
 #include "kernels/avx2_limits.h"
 #include "kernels/avx2_parts.h"
