@@ -1,4 +1,5 @@
-// The table for Arm with SDOT: products with integer codes, of weights and of the cache; the rest is that of neon.
+// The table for Arm with SDOT: products with integer codes, of weights and of the cache; the rest is that of
+// neon.
 #include "base/cpu_feature_bits.h"
 #include "kernels/neon_attention.h"
 #include "kernels/neon_limits.h"
