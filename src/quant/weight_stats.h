@@ -33,8 +33,8 @@ struct MeasuredScheme {
   RoundRows round;
 };
 
-// The 8- and 4-bit schemes of quant/schemes.h as `quantize` stores them; q8_m with a range of one deviation, as
-// the paper's equation 1 has it. Files name the ones that they were measured with.
+// The 8- and 4-bit schemes of quant/schemes.h as `quantize` stores them; q8_m with a range of one deviation,
+// as the paper's equation 1 has it. Files name the ones that they were measured with.
 std::span<const MeasuredScheme> measured_schemes();
 
 struct WeightStats {
