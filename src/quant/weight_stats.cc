@@ -4,16 +4,14 @@
 #include <array>
 #include <cmath>
 
-#include "base/checked.h"
 #include "base/error.h"
 #include "quant/decode.h"
 #include "quant/encode.h"
+#include "quant/tensor_stream.h"
 
 namespace stonechat {
 namespace {
 
-constexpr uint64_t kElementsAtOnce = 1 << 20;
-constexpr uint64_t kElementsPerChunk = 1 << 15;
 constexpr uint64_t kBlock = 32;
 
 // What a type makes of rows of a tensor.
@@ -50,61 +48,27 @@ struct SecondSums {
   std::array<double, kSchemes.size()> squared_differences{};
 };
 
-// Reads one tensor in pieces; chunks of a piece are done by several threads.
-class TensorPass {
- public:
-  TensorPass(const gguf::Reader& file, const gguf::TensorInfo& tensor, ThreadPool& pool,
-             const std::function<void(uint64_t bytes)>& after_piece)
-      : file_(file),
-        tensor_(tensor),
-        pool_(pool),
-        after_piece_(after_piece),
-        rows_per_chunk_(std::max<uint64_t>(1, kElementsPerChunk / tensor.cols())) {}
-
-  // Sums of all chunks in order: of_values(values) -> Sums, merge(Sums).
-  template <typename Sums, typename OfValues, typename Merge>
-  void run(OfValues&& of_values, Merge&& merge) {
-    const uint64_t cols = tensor_.cols();
-    const uint64_t rows_at_once = round_up(std::max<uint64_t>(1, kElementsAtOnce / cols), rows_per_chunk_);
-    std::vector<std::byte> stored;
-    for (uint64_t row = 0; row < tensor_.rows(); row += rows_at_once) {
-      const uint64_t rows = std::min(rows_at_once, tensor_.rows() - row);
-      stored.resize(rows * tensor_.row_bytes());
-      file_.read_rows(tensor_, row, rows, stored);
-      std::vector<Sums> sums(ceil_div(rows, rows_per_chunk_));
-      pool_.for_each_chunk(sums.size(), 1, [&](uint64_t begin, uint64_t end) {
-        for (uint64_t chunk = begin; chunk < end; ++chunk) {
-          const uint64_t first = chunk * rows_per_chunk_;
-          std::vector<float> values(std::min(rows_per_chunk_, rows - first) * cols);
-          decode(tensor_.type, stored.data() + first * tensor_.row_bytes(), values.size(), values.data());
-          sums[chunk] = of_values(std::span<const float>(values));
-        }
-      });
-      for (const Sums& sum : sums) merge(sum);
-      after_piece_(stored.size());
-    }
-  }
-
- private:
-  const gguf::Reader& file_;
-  const gguf::TensorInfo& tensor_;
-  ThreadPool& pool_;
-  const std::function<void(uint64_t bytes)>& after_piece_;
-  uint64_t rows_per_chunk_;
-};
+// Sums of all chunks of a tensor, added in order: of_values(values) -> Sums, merge(Sums).
+template <typename Sums, typename OfValues, typename Merge>
+void sum_chunks(const TensorStream& stream, ThreadPool& pool, FunctionRef<void(uint64_t rows)> after_piece,
+                OfValues&& of_values, Merge&& merge) {
+  std::vector<Sums> sums(stream.chunks());
+  stream.for_each_chunk(
+      pool, [&](const TensorStream::Chunk& chunk) { sums[chunk.index] = of_values(chunk.values); },
+      after_piece);
+  for (const Sums& sum : sums) merge(sum);
+}
 
 WeightStats stats_of(const gguf::Reader& file, const gguf::TensorInfo& tensor, ThreadPool& pool,
                      const std::function<void(uint64_t bytes)>& after_piece) {
-  TensorPass pass(file, tensor, pool, after_piece);
+  const TensorStream stream(file, tensor);
+  const auto after_rows = [&](uint64_t rows) { after_piece(rows * tensor.row_bytes()); };
   FirstSums first;
-  pass.run<FirstSums>(
+  sum_chunks<FirstSums>(
+      stream, pool, after_rows,
       [&](std::span<const float> values) {
         FirstSums sums;
         for (const float value : values) {
-          if (!std::isfinite(value)) {
-            fail(ErrorKind::kBadFile, "{}: tensor {}: expected finite values, found {}", file.path(),
-                 tensor.name, value);
-          }
           sums.minimum = std::min(sums.minimum, double{value});
           sums.maximum = std::max(sums.maximum, double{value});
           sums.sum += double{value};
@@ -132,7 +96,8 @@ WeightStats stats_of(const gguf::Reader& file, const gguf::TensorInfo& tensor, T
   };
   // The deviation is needed before anything is rounded to steps of it.
   SecondSums second;
-  pass.run<SecondSums>(
+  sum_chunks<SecondSums>(
+      stream, pool, after_rows,
       [&](std::span<const float> values) {
         SecondSums sums;
         for (const float value : values) {
@@ -150,7 +115,8 @@ WeightStats stats_of(const gguf::Reader& file, const gguf::TensorInfo& tensor, T
       });
   const double variance = second.central_squares / count;
   moments.deviation = std::sqrt(variance);
-  pass.run<SecondSums>(
+  sum_chunks<SecondSums>(
+      stream, pool, after_rows,
       [&](std::span<const float> values) {
         SecondSums sums;
         add_errors(values, sums);
