@@ -10,9 +10,6 @@
 namespace stonechat {
 namespace {
 
-// Rows of logits computed at once: 32 x 151,936 floats are 19 MB.
-constexpr uint32_t kRowsAtOnce = 32;
-
 class StatsObserver : public Observer {
  public:
   explicit StatsObserver(const ModelConfig& config) : shape_(tap_shape(config)) {
@@ -113,8 +110,8 @@ Calibration calibrate(Executor& executor, const Tokenizer& tokenizer, std::span<
       cache.truncate(0);
       executor.forward(cache, windows.tokens(result.windows), Wanted::kAll);
       observer.check_finite();
-      for (uint32_t row = 0; row < options.window; row += kRowsAtOnce)
-        executor.logits(row, std::min(kRowsAtOnce, options.window - row));
+      for (uint32_t row = 0; row < options.window; row += kLogitsAtOnce)
+        executor.logits(row, std::min(kLogitsAtOnce, options.window - row));
       ++result.windows;
       stopped = on_window && on_window(result.windows, windows.count());
     }

@@ -10,9 +10,6 @@
 namespace stonechat {
 namespace {
 
-// Rows of logits computed at once: 32 x 151,936 floats are 19 MB.
-constexpr uint32_t kRowsAtOnce = 32;
-
 PerplexityResult summarize(std::span<const double> negative_log_probabilities, uint64_t windows) {
   const Estimate mean = estimate(negative_log_probabilities);
   const double result = std::exp(mean.mean);
@@ -32,18 +29,10 @@ PerplexityResult perplexity(Executor& executor, const Tokenizer& tokenizer, std:
   std::vector<double> losses(windows.count() * windows.scored());
   for (uint64_t index = 0; index < windows.count(); ++index) {
     const std::vector<TokenId> window = windows.tokens(index);
-    cache.truncate(0);
-    executor.forward(cache, window, Wanted::kAll);
-    for (uint32_t row = 0; row < windows.scored(); row += kRowsAtOnce) {
-      const uint32_t rows = std::min(kRowsAtOnce, windows.scored() - row);
-      const uint32_t first = windows.first_scored() + row;
-      const std::span<const float> logits = executor.logits(first, rows);
-      const size_t vocabulary = logits.size() / rows;
-      executor.pool().for_each_chunk(rows, 1, [&](uint64_t begin, uint64_t) {
-        losses[index * windows.scored() + row + begin] =
-            -log_probability(logits.subspan(begin * vocabulary, vocabulary), window[first + begin + 1]);
-      });
-    }
+    for_each_scored(executor, cache, windows, window, [&](uint32_t row, std::span<const float> logits) {
+      losses[index * windows.scored() + row] =
+          -log_probability(logits, window[windows.first_scored() + row + 1]);
+    });
     after_window(on_window, index + 1, windows.count());
   }
   return summarize(losses, windows.count());
@@ -68,8 +57,8 @@ KlResult kl_divergence(Executor& executor, Executor& reference, const Tokenizer&
     reference_cache.truncate(0);
     executor.forward(cache, window, Wanted::kAll);
     reference.forward(reference_cache, window, Wanted::kAll);
-    for (uint32_t row = 0; row < windows.scored(); row += kRowsAtOnce) {
-      const uint32_t rows = std::min(kRowsAtOnce, windows.scored() - row);
+    for (uint32_t row = 0; row < windows.scored(); row += kLogitsAtOnce) {
+      const uint32_t rows = std::min(kLogitsAtOnce, windows.scored() - row);
       const uint32_t first = windows.first_scored() + row;
       const std::span<const float> logits = executor.logits(first, rows);
       const std::span<const float> reference_logits = reference.logits(first, rows);

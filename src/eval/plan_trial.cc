@@ -8,8 +8,6 @@
 namespace stonechat {
 namespace {
 
-constexpr uint32_t kRowsAtOnce = 32;
-
 // In the order of all_stack_plans().
 std::vector<PackedMatrix*> matrices_of(Weights& weights) {
   std::vector<PackedMatrix*> matrices = {&weights.embedding};
@@ -62,20 +60,12 @@ void PlanTrial::for_each_logits(
     const std::function<void(uint64_t row, std::span<const float> logits)>& take) {
   Executor executor(weights_, kernels_, pool_);
   executor.set_should_stop(should_stop_);
-  const uint32_t vocabulary = weights_.config.vocabulary;
-  const uint32_t scored = windows_.scored();
+  const uint64_t scored = windows_.scored();
   for (uint64_t index = 0; index < windows_.count(); ++index) {
     const std::vector<TokenId> window = windows_.tokens(index);
     KvCache cache(weights_, static_cast<uint32_t>(window.size()));
-    executor.forward(cache, window, Wanted::kAll);
-    for (uint32_t row = 0; row < scored; row += kRowsAtOnce) {
-      const uint32_t rows = std::min(kRowsAtOnce, scored - row);
-      const std::span<const float> logits = executor.logits(windows_.first_scored() + row, rows);
-      pool_.for_each_chunk(rows, 1, [&](uint64_t begin, uint64_t end) {
-        for (uint64_t i = begin; i < end; ++i)
-          take(index * scored + row + i, logits.subspan(i * vocabulary, vocabulary));
-      });
-    }
+    for_each_scored(executor, cache, windows_, window,
+                    [&](uint32_t row, std::span<const float> logits) { take(index * scored + row, logits); });
   }
 }
 

@@ -15,9 +15,6 @@
 namespace stonechat {
 namespace {
 
-// Rows of logits computed at once: 32 x 151,936 floats are 19 MB.
-constexpr uint32_t kRowsAtOnce = 32;
-
 struct Stack {
   StackPlan plan;
   PackedMatrix* matrix;
@@ -93,35 +90,6 @@ class Rounded {
   std::vector<std::pair<PackedMatrix*, PackedMatrix>> kept_;
 };
 
-// One model's way through windows.
-class Runner {
- public:
-  Runner(const SensitivityJob& job, const Windows& windows, uint32_t window)
-      : windows_(windows),
-        executor_(job.weights, job.kernels, job.pool, job.tuning),
-        cache_(job.weights, window) {}
-
-  // Calls take(row, logits) for the scored positions' logits, several rows at once by several threads.
-  template <typename Take>
-  void run(const std::vector<TokenId>& window, Take&& take) {
-    cache_.truncate(0);
-    executor_.forward(cache_, window, Wanted::kAll);
-    for (uint32_t row = 0; row < windows_.scored(); row += kRowsAtOnce) {
-      const uint32_t rows = std::min(kRowsAtOnce, windows_.scored() - row);
-      const std::span<const float> logits = executor_.logits(windows_.first_scored() + row, rows);
-      const size_t vocabulary = logits.size() / rows;
-      executor_.pool().for_each_chunk(rows, 1, [&](uint64_t begin, uint64_t end) {
-        for (uint64_t i = begin; i < end; ++i) take(row + i, logits.subspan(i * vocabulary, vocabulary));
-      });
-    }
-  }
-
- private:
-  const Windows& windows_;
-  Executor executor_;
-  KvCache cache_;
-};
-
 std::string kind_of(const std::string& tensor) {
   if (!tensor.starts_with("blk.")) return tensor;
   return tensor.substr(tensor.find('.', 4) + 1);
@@ -169,7 +137,8 @@ SensitivityReport measure_sensitivity(const SensitivityJob& job, std::vector<Sen
                                       const WindowOptions& options, const SensitivityCallback& after_run) {
   const Windows windows(tokenizer, tokens, options);
   const size_t vocabulary = job.weights.config.vocabulary;
-  Runner runner(job, windows, options.window);
+  Executor executor(job.weights, job.kernels, job.pool, job.tuning);
+  KvCache cache(job.weights, options.window);
   std::vector<float> reference(windows.scored() * vocabulary);
   // By item, the values of all scored positions so far.
   std::vector<std::vector<double>> kl(items.size()), same_top(items.size());
@@ -177,7 +146,7 @@ SensitivityReport measure_sensitivity(const SensitivityJob& job, std::vector<Sen
   bool stopped = false;
   while (report.windows < windows.count() && !stopped) {
     const std::vector<TokenId> window = windows.tokens(report.windows);
-    runner.run(window, [&](uint64_t row, std::span<const float> logits) {
+    for_each_scored(executor, cache, windows, window, [&](uint32_t row, std::span<const float> logits) {
       std::copy(logits.begin(), logits.end(),
                 reference.begin() + static_cast<std::ptrdiff_t>(row * vocabulary));
     });
@@ -188,7 +157,7 @@ SensitivityReport measure_sensitivity(const SensitivityJob& job, std::vector<Sen
       kl[i].resize(before + windows.scored());
       same_top[i].resize(before + windows.scored());
       const Rounded rounded(job, items[i].tensors);
-      runner.run(window, [&](uint64_t row, std::span<const float> logits) {
+      for_each_scored(executor, cache, windows, window, [&](uint32_t row, std::span<const float> logits) {
         const TokenId right = window[windows.first_scored() + row + 1];
         const Divergence one =
             diverge(logits, std::span(reference).subspan(row * vocabulary, vocabulary), right);

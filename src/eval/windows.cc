@@ -22,4 +22,20 @@ std::vector<TokenId> Windows::tokens(uint64_t index) const {
   return window;
 }
 
+void for_each_scored(Executor& executor, KvCache& cache, const Windows& windows,
+                     std::span<const TokenId> window,
+                     FunctionRef<void(uint32_t row, std::span<const float> logits)> take) {
+  cache.truncate(0);
+  executor.forward(cache, window, Wanted::kAll);
+  for (uint32_t row = 0; row < windows.scored(); row += kLogitsAtOnce) {
+    const uint32_t rows = std::min(kLogitsAtOnce, windows.scored() - row);
+    const std::span<const float> logits = executor.logits(windows.first_scored() + row, rows);
+    const size_t vocabulary = logits.size() / rows;
+    executor.pool().for_each_chunk(rows, 1, [&](uint64_t begin, uint64_t end) {
+      for (uint64_t i = begin; i < end; ++i)
+        take(row + static_cast<uint32_t>(i), logits.subspan(i * vocabulary, vocabulary));
+    });
+  }
+}
+
 }  // namespace stonechat

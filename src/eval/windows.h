@@ -8,6 +8,8 @@
 #include <span>
 #include <vector>
 
+#include "base/function_ref.h"
+#include "model/executor.h"
 #include "model/kv_cache.h"
 #include "tokenizer/tokenizer.h"
 
@@ -40,5 +42,14 @@ class Windows {
   std::optional<TokenId> bos_;
   uint64_t count_ = 0;
 };
+
+// Runs one window from an empty cache; calls take(row, logits) for each scored position's logits, row counted
+// from the first one, several rows at once by several threads. `cache` has room for the window.
+void for_each_scored(Executor& executor, KvCache& cache, const Windows& windows,
+                     std::span<const TokenId> window,
+                     FunctionRef<void(uint32_t row, std::span<const float> logits)> take);
+
+// Rows of logits computed at once: 32 x 151,936 floats are 19 MB.
+inline constexpr uint32_t kLogitsAtOnce = 32;
 
 }  // namespace stonechat
