@@ -10,7 +10,7 @@
 #include "eval/statistics.h"
 #include "eval/windows.h"
 #include "model/executor.h"
-#include "model/quantized_matrix.h"
+#include "model/replaced_matrix.h"
 
 namespace stonechat {
 
@@ -38,8 +38,7 @@ class PlanTrial {
   const Windows& windows_;
   std::function<bool()> should_stop_;
   std::vector<StackPlan> stacks_;
-  std::vector<PackedMatrix*> matrices_;  // of weights_, in the order of stacks_
-  std::vector<float> reference_;         // (scored tokens, vocabulary)
+  std::vector<float> reference_;  // (scored tokens, vocabulary)
 };
 
 }  // namespace stonechat

@@ -2,93 +2,30 @@
 
 #include <algorithm>
 #include <cstring>
-#include <map>
-#include <set>
 #include <utility>
 
 #include "base/error.h"
 #include "eval/divergence.h"
-#include "model/tensor_plan.h"
-#include "model/tensor_shelf.h"
-#include "quant/decode.h"
+#include "model/replaced_matrix.h"
 
 namespace stonechat {
 namespace {
 
-struct Stack {
-  StackPlan plan;
-  PackedMatrix* matrix;
-};
-
-// The weights' matrices with the tensors that they are made of.
-std::vector<Stack> stacks_of(Weights& weights) {
-  std::vector<PackedMatrix*> matrices = {&weights.embedding};
-  if (weights.head) matrices.push_back(&*weights.head);
-  for (LayerWeights& layer : weights.layers)
-    matrices.insert(matrices.end(), {&layer.qkv, &layer.attention_out, &layer.gate_up, &layer.down});
-  std::vector<StackPlan> plans = all_stack_plans(weights.config, weights.head.has_value());
-  std::vector<Stack> stacks;
-  for (size_t i = 0; i < plans.size(); ++i) stacks.push_back({std::move(plans[i]), matrices[i]});
-  return stacks;
+// These tensors rounded as the job's scheme does, in FP32.
+ReplacementByTensor rounded(const SensitivityJob& job, const std::vector<std::string>& tensors) {
+  ReplacementByTensor replacements;
+  for (const WeightStats& stats : job.stats) {
+    if (std::find(tensors.begin(), tensors.end(), stats.name) == tensors.end()) continue;
+    replacements[stats.name] = {
+        gguf::TensorType::kF32,
+        [&](std::span<const float> values, uint64_t cols, std::span<std::byte> destination) {
+          std::vector<float> result(values.size());
+          job.scheme.round(values, cols, stats.moments, result.data());
+          std::memcpy(destination.data(), result.data(), result.size() * sizeof(float));
+        }};
+  }
+  return replacements;
 }
-
-// While it lives, some tensors of the weights are rounded.
-class Rounded {
- public:
-  Rounded(const SensitivityJob& job, const std::vector<std::string>& tensors)
-      : job_(job), rounded_(tensors.begin(), tensors.end()) {
-    for (const WeightStats& stats : job.stats) moments_[stats.name] = &stats.moments;
-    for (const Stack& stack : stacks_of(job.weights)) {
-      const bool concerned =
-          std::any_of(stack.plan.parts.begin(), stack.plan.parts.end(),
-                      [&](const StackPart& part) { return rounded_.contains(part.tensor); });
-      if (concerned) kept_.emplace_back(stack.matrix, std::exchange(*stack.matrix, packed(stack.plan)));
-    }
-  }
-  ~Rounded() {
-    for (auto& [matrix, original] : kept_) *matrix = std::move(original);
-  }
-  Rounded(const Rounded&) = delete;
-  Rounded& operator=(const Rounded&) = delete;
-
- private:
-  PackedMatrix packed(const StackPlan& plan) {
-    // What is rounded comes as FP32, the other parts as they are stored.
-    std::vector<gguf::TensorInfo> infos;
-    for (const StackPart& part : plan.parts) {
-      infos.push_back(*job_.file.find_tensor(part.tensor));
-      if (rounded_.contains(part.tensor)) infos.back().type = gguf::TensorType::kF32;
-    }
-    std::vector<const gguf::TensorInfo*> tensors;
-    for (const auto& tensor_info : infos) tensors.push_back(&tensor_info);
-    const MatrixStack stack(
-        job_.file.path(), stack_parts(plan, job_.weights.config.head_dim, tensors),
-        [this](const gguf::TensorInfo& tensor, uint64_t first, uint64_t rows,
-               std::span<std::byte> destination) { read_rows(tensor, first, rows, destination); });
-    return {stack, job_.kernels, arena_, job_.pool};
-  }
-
-  // By several threads at once.
-  void read_rows(const gguf::TensorInfo& tensor, uint64_t first, uint64_t rows,
-                 std::span<std::byte> destination) const {
-    const gguf::TensorInfo& stored = *job_.file.find_tensor(tensor.name);
-    if (!rounded_.contains(tensor.name)) return job_.file.read_rows(stored, first, rows, destination);
-    const uint64_t cols = stored.cols();
-    std::vector<std::byte> bytes(rows * stored.row_bytes());
-    job_.file.read_rows(stored, first, rows, bytes);
-    std::vector<float> values(rows * cols);
-    decode(stored.type, bytes.data(), values.size(), values.data());
-    std::vector<float> result(values.size());
-    job_.scheme.round(values, cols, *moments_.at(tensor.name), result.data());
-    std::memcpy(destination.data(), result.data(), result.size() * sizeof(float));
-  }
-
-  const SensitivityJob& job_;
-  std::set<std::string, std::less<>> rounded_;
-  std::map<std::string, const WeightMoments*, std::less<>> moments_;
-  PackArena arena_;
-  std::vector<std::pair<PackedMatrix*, PackedMatrix>> kept_;
-};
 
 std::string kind_of(const std::string& tensor) {
   if (!tensor.starts_with("blk.")) return tensor;
@@ -156,7 +93,8 @@ SensitivityReport measure_sensitivity(const SensitivityJob& job, std::vector<Sen
       const size_t i = finished;
       kl[i].resize(before + windows.scored());
       same_top[i].resize(before + windows.scored());
-      const Rounded rounded(job, items[i].tensors);
+      const ReplacedMatrices replaced(job.file, job.weights, job.kernels, job.pool,
+                                      rounded(job, items[i].tensors));
       for_each_scored(executor, cache, windows, window, [&](uint32_t row, std::span<const float> logits) {
         const TokenId right = window[windows.first_scored() + row + 1];
         const Divergence one =

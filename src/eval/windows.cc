@@ -31,9 +31,8 @@ void for_each_scored(Executor& executor, KvCache& cache, const Windows& windows,
     const uint32_t rows = std::min(kLogitsAtOnce, windows.scored() - row);
     const std::span<const float> logits = executor.logits(windows.first_scored() + row, rows);
     const size_t vocabulary = logits.size() / rows;
-    executor.pool().for_each_chunk(rows, 1, [&](uint64_t begin, uint64_t end) {
-      for (uint64_t i = begin; i < end; ++i)
-        take(row + static_cast<uint32_t>(i), logits.subspan(i * vocabulary, vocabulary));
+    executor.pool().for_each_chunk(rows, 1, [&](uint64_t i, uint64_t) {
+      take(row + static_cast<uint32_t>(i), logits.subspan(i * vocabulary, vocabulary));
     });
   }
 }

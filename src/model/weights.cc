@@ -125,12 +125,16 @@ Weights Weights::load(const gguf::Reader& file, const KernelTable& kernels, Thre
   weights.file_bytes = counts.bytes;
   weights.parameters = counts.parameters;
   weights.file_type = std::move(counts.main_type);
-  weights.packed_bytes = weights.embedding.bytes() + (weights.head ? weights.head->bytes() : 0);
-  for (const auto& layer : weights.layers) {
-    weights.packed_bytes +=
-        layer.qkv.bytes() + layer.attention_out.bytes() + layer.gate_up.bytes() + layer.down.bytes();
-  }
+  for (const PackedMatrix* matrix : weights.matrices()) weights.packed_bytes += matrix->bytes();
   return weights;
+}
+
+std::vector<PackedMatrix*> Weights::matrices() {
+  std::vector<PackedMatrix*> result = {&embedding};
+  if (head) result.push_back(&*head);
+  for (LayerWeights& layer : layers)
+    result.insert(result.end(), {&layer.qkv, &layer.attention_out, &layer.gate_up, &layer.down});
+  return result;
 }
 
 }  // namespace stonechat

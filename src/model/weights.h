@@ -41,6 +41,9 @@ struct Weights {
   std::string file_type;      // the type of most parameters in the file, "Q8_0"
   uint64_t packed_bytes = 0;  // of all packs
 
+  // In the order of all_stack_plans().
+  std::vector<PackedMatrix*> matrices();
+
   const PackedMatrix& head_matrix() const { return head ? *head : embedding; }
 
   // Error{kBadFile} naming tensor, expected and found shape when one is missing, of another shape, not

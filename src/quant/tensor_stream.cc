@@ -37,19 +37,14 @@ void TensorStream::for_each_chunk(ThreadPool& pool, FunctionRef<void(const Chunk
     stored.resize(rows * row_bytes);
     file_.read_rows(tensor_, first, rows, stored);
     pool.for_each_chunk(rows, rows_in_chunk_, [&](uint64_t begin, uint64_t end) {
-      std::vector<float> values;
-      // One thread is handed all rows at once.
-      for (uint64_t row = begin; row < end; row += rows_in_chunk_) {
-        const uint64_t count = std::min(rows_in_chunk_, end - row);
-        values.resize(count * cols);
-        decode_rows(tensor_.type, stored.data() + row * row_bytes, count, cols, values.data());
-        for (const float value : values) {
-          if (std::isfinite(value)) continue;
-          fail(ErrorKind::kBadFile, "{}: tensor {}: expected finite values, found {}", file_.path(),
-               tensor_.name, value);
-        }
-        visit({(first + row) / rows_in_chunk_, row, count, values});
+      std::vector<float> values((end - begin) * cols);
+      decode_rows(tensor_.type, stored.data() + begin * row_bytes, end - begin, cols, values.data());
+      for (const float value : values) {
+        if (std::isfinite(value)) continue;
+        fail(ErrorKind::kBadFile, "{}: tensor {}: expected finite values, found {}", file_.path(),
+             tensor_.name, value);
       }
+      visit({(first + begin) / rows_in_chunk_, begin, end - begin, values});
     });
     after_piece(rows);
   }
