@@ -124,10 +124,7 @@ void calibrate_model(const CalibrateOptions& options) {
   }
   ThreadPool pool(options.run.thread_count());
   const LoadedModel model(path, pool);
-  if (options.windows.window > model.weights.config.context_length) {
-    fail(ErrorKind::kUsage, "--context: the model was trained for {} tokens, got {}",
-         model.weights.config.context_length, options.windows.window);
-  }
+  check_context(model.weights.config, options.windows.window);
   const std::vector<TokenId> tokens = model.tokenizer.encode(text, Tokenizer::SpecialTokens::kPlainText);
   const uint64_t wanted = Windows(model.tokenizer, tokens, options.windows).count();
   catch_interrupts();
@@ -158,9 +155,7 @@ void add_calibrate_command(CLI::App& app) {
   command->add_option("--format", options->format, "stats, or imatrix: what llama.cpp's quantizer reads")
       ->check(CLI::IsMember({"stats", "imatrix"}))
       ->capture_default_str();
-  command
-      ->add_option("-b,--batch", options->run.batch, "Tokens computed together (default: 512, or as tuned)")
-      ->check(CLI::Range(1U, 1U << 16));
+  options->run.add_batch(*command);
   options->run.add_threads(*command);
   options->run.add_no_tune(*command);
   command->callback([options] { calibrate_model(*options); });

@@ -30,13 +30,6 @@ std::vector<TokenId> tokens_of(const std::string& text, const Tokenizer& tokeniz
   return tokenizer.encode(text, Tokenizer::SpecialTokens::kPlainText);
 }
 
-void check_window(const EvalOptions& options, const ModelConfig& config) {
-  if (options.windows.window > config.context_length) {
-    fail(ErrorKind::kUsage, "--context: the model was trained for {} tokens, got {}", config.context_length,
-         options.windows.window);
-  }
-}
-
 WindowCallback show_progress(Progress& progress) {
   return [&progress](uint64_t done, uint64_t) {
     progress.update(done);
@@ -53,7 +46,7 @@ void eval_perplexity(const EvalOptions& options) {
   const std::string text = read_text_file(options.text);  // first: a model takes long to load
   ThreadPool pool(options.run.thread_count());
   const LoadedModel model(options.model, pool);
-  check_window(options, model.weights.config);
+  check_context(model.weights.config, options.windows.window);
   const std::vector<TokenId> tokens = tokens_of(text, model.tokenizer);
   Executor executor(model.weights, kernels(), pool, choose_tuning(model.weights, options.run).tuning);
   catch_interrupts();
@@ -109,8 +102,8 @@ void eval_kl(const EvalOptions& options) {
   ThreadPool pool(options.run.thread_count());
   const LoadedModel model(options.model, pool);
   const LoadedModel reference(options.against, pool);
-  check_window(options, model.weights.config);
-  check_window(options, reference.weights.config);
+  check_context(model.weights.config, options.windows.window);
+  check_context(reference.weights.config, options.windows.window);
   const std::vector<TokenId> tokens = tokens_of(text, model.tokenizer);
   if (tokens != tokens_of(text, reference.tokenizer)) {
     fail(ErrorKind::kUsage, "{} and {}: the models cut the text into different tokens", options.model,

@@ -31,9 +31,13 @@ void RunFlags::add_context(CLI::App& command) {
       .add_option("-c,--context", context,
                   "Tokens of context, prompt and answer together (default: up to 4096)")
       ->check(CLI::Range(1U, 1U << 27));
+  add_batch(command);
+  add_cache_flags(command, cache);
+}
+
+void RunFlags::add_batch(CLI::App& command) {
   command.add_option("-b,--batch", batch, "Tokens of a prompt computed together (default: 256, or as tuned)")
       ->check(CLI::Range(1U, 1U << 16));
-  add_cache_flags(command, cache);
 }
 
 void RunFlags::add_no_tune(CLI::App& command) {
@@ -59,12 +63,16 @@ LoadedModel::LoadedModel(const std::string& argument, ThreadPool& pool)
   }
 }
 
-uint32_t context_for(const ModelConfig& config, uint32_t asked) {
-  if (asked == 0) return std::min(kDefaultContext, config.context_length);
+void check_context(const ModelConfig& config, uint32_t asked) {
   if (asked > config.context_length) {
     fail(ErrorKind::kUsage, "--context: the model was trained for {} tokens, got {}", config.context_length,
          asked);
   }
+}
+
+uint32_t context_for(const ModelConfig& config, uint32_t asked) {
+  if (asked == 0) return std::min(kDefaultContext, config.context_length);
+  check_context(config, asked);
   return asked;
 }
 

@@ -25,6 +25,7 @@ struct RunFlags {
 
   void add_threads(CLI::App& command);
   void add_context(CLI::App& command);
+  void add_batch(CLI::App& command);
   void add_no_tune(CLI::App& command);
   uint32_t thread_count() const { return threads != 0 ? threads : usable_processors(); }
 };
@@ -43,8 +44,11 @@ struct LoadedModel {
   LoadedModel(const std::string& argument, ThreadPool& pool);
 };
 
+// Error{kUsage} with both counts when --context asks for more tokens than the model was trained for.
+void check_context(const ModelConfig& config, uint32_t asked);
+
 // Tokens of context: what the user asked for, or 4,096, or what the model was trained for where that is less.
-// Error{kUsage} with both counts when the user asks for more than the model was trained for.
+// Error as of check_context().
 uint32_t context_for(const ModelConfig& config, uint32_t asked);
 
 // "qwen2 494M Q8_0": what bench and chat call a model.

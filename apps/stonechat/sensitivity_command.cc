@@ -177,10 +177,7 @@ void sensitivity(const SensitivityOptions& options) {
   check_types(gguf::Reader(path));
   ThreadPool pool(options.run.thread_count());
   LoadedModel model(path, pool);
-  if (options.windows.window > model.weights.config.context_length) {
-    fail(ErrorKind::kUsage, "--context: the model was trained for {} tokens, got {}",
-         model.weights.config.context_length, options.windows.window);
-  }
+  check_context(model.weights.config, options.windows.window);
   const std::vector<TokenId> tokens = model.tokenizer.encode(text, Tokenizer::SpecialTokens::kPlainText);
   const uint64_t windows = Windows(model.tokenizer, tokens, options.windows).count();
   catch_interrupts();
