@@ -89,6 +89,11 @@ void print_kl_json(const EvalOptions& options, const KlResult& result) {
       {"max_kl", result.kl_maximum},
       {"same_top", result.same_top.mean},
       {"same_top_error", result.same_top.standard_error},
+      {"top5_overlap", result.top5_overlap.mean},
+      {"top5_overlap_error", result.top5_overlap.standard_error},
+      {"probability_difference", result.probability_difference.mean},
+      {"probability_difference_error", result.probability_difference.standard_error},
+      {"probability_difference_rms", result.probability_difference_rms},
       {"ppl", result.model.perplexity},
       {"ppl_error", result.model.perplexity_error},
       {"ppl_reference", result.reference.perplexity},
@@ -124,6 +129,11 @@ void eval_kl(const EvalOptions& options) {
       result.kl_median, result.kl_p90, result.kl_p95, result.kl_p99, result.kl_p999, result.kl_maximum);
   fmt::print("same top     {:.2f} +- {:.2f} %\n", 100 * result.same_top.mean,
              100 * result.same_top.standard_error);
+  fmt::print("top 5 shared {:.2f} +- {:.2f} %\n", 100 * result.top5_overlap.mean,
+             100 * result.top5_overlap.standard_error);
+  fmt::print("right token  {:+.4f} +- {:.4f} % of probability, rms {:.4f} %\n",
+             100 * result.probability_difference.mean, 100 * result.probability_difference.standard_error,
+             100 * result.probability_difference_rms);
   fmt::print("perplexity   {:.4f} +- {:.4f}, reference {:.4f} +- {:.4f}\n", result.model.perplexity,
              result.model.perplexity_error, result.reference.perplexity, result.reference.perplexity_error);
   fmt::print("scored       {} tokens in {} windows of {}\n", result.model.scored_tokens, result.model.windows,

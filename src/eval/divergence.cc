@@ -1,6 +1,7 @@
 #include "eval/divergence.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 namespace stonechat {
@@ -8,6 +9,32 @@ namespace {
 
 size_t index_of_largest(std::span<const float> values) {
   return static_cast<size_t>(std::max_element(values.begin(), values.end()) - values.begin());
+}
+
+constexpr size_t kTop = 5;
+
+// Indices of the largest values, largest first; of equal ones the earlier. Fewer values: the rest is size().
+std::array<size_t, kTop> largest_indices(std::span<const float> values) {
+  std::array<size_t, kTop> best;
+  best.fill(values.size());
+  for (size_t index = 0; index < values.size(); ++index) {
+    if (best.back() != values.size() && !(values[index] > values[best.back()])) continue;
+    size_t slot = kTop - 1;
+    for (; slot > 0 && (best[slot - 1] == values.size() || values[index] > values[best[slot - 1]]); --slot)
+      best[slot] = best[slot - 1];
+    best[slot] = index;
+  }
+  return best;
+}
+
+double overlap(std::span<const float> logits, std::span<const float> reference) {
+  const auto model_top = largest_indices(logits);
+  const auto reference_top = largest_indices(reference);
+  const size_t counted = std::min(kTop, logits.size());
+  size_t shared = 0;
+  for (size_t i = 0; i < counted; ++i)
+    shared += std::find(model_top.begin(), model_top.end(), reference_top[i]) != model_top.end() ? 1 : 0;
+  return static_cast<double>(shared) / static_cast<double>(counted);
 }
 
 }  // namespace
@@ -37,11 +64,15 @@ Divergence diverge(std::span<const float> logits, std::span<const float> referen
     weighted += weight * (double{shifted_reference} - shifted);
   }
   const auto index = static_cast<size_t>(right);
+  const double right_log = double{logits[index]} - largest - std::log(sum);
+  const double right_log_reference = double{reference[index]} - largest_reference - std::log(sum_reference);
   return {
       .kl = weighted / sum_reference - std::log(sum_reference) + std::log(sum),
       .same_top = top == top_reference,
-      .log_probability = double{logits[index]} - largest - std::log(sum),
-      .log_probability_reference = double{reference[index]} - largest_reference - std::log(sum_reference),
+      .top5_overlap = overlap(logits, reference),
+      .probability_difference = std::exp(right_log) - std::exp(right_log_reference),
+      .log_probability = right_log,
+      .log_probability_reference = right_log_reference,
   };
 }
 

@@ -12,7 +12,9 @@ double log_probability(std::span<const float> logits, int32_t token);
 struct Divergence {
   double kl = 0;  // sum of p_reference x ln(p_reference / p), in nats
   bool same_top = false;
-  double log_probability = 0;  // of the right token
+  double top5_overlap = 0;  // share of the reference's 5 likeliest tokens that are among the model's
+  double probability_difference = 0;  // of the right token: the model's less the reference's
+  double log_probability = 0;         // of the right token
   double log_probability_reference = 0;
 };
 

@@ -50,7 +50,8 @@ KlResult kl_divergence(Executor& executor, Executor& reference, const Tokenizer&
   KvCache cache(executor.weights(), options.window, options.cache);
   KvCache reference_cache(reference.weights(), options.window, options.reference_cache);
   const uint64_t scored = windows.count() * windows.scored();
-  std::vector<double> kl(scored), same_top(scored), losses(scored), reference_losses(scored);
+  std::vector<double> kl(scored), same_top(scored), top5(scored), difference(scored), losses(scored),
+      reference_losses(scored);
   for (uint64_t index = 0; index < windows.count(); ++index) {
     const std::vector<TokenId> window = windows.tokens(index);
     cache.truncate(0);
@@ -69,23 +70,30 @@ KlResult kl_divergence(Executor& executor, Executor& reference, const Tokenizer&
         const uint64_t slot = index * windows.scored() + row + begin;
         kl[slot] = one.kl;
         same_top[slot] = one.same_top ? 1 : 0;
+        top5[slot] = one.top5_overlap;
+        difference[slot] = one.probability_difference;
         losses[slot] = -one.log_probability;
         reference_losses[slot] = -one.log_probability_reference;
       });
     }
     after_window(on_window, index + 1, windows.count());
   }
+  std::vector<double> squares;
+  for (const double value : difference) squares.push_back(value * value);
   constexpr double kFractions[] = {0.5, 0.9, 0.95, 0.99, 0.999, 1.0};
   const std::vector<double> at = percentiles(kl, kFractions);
   return {
-      .kl = estimate(kl),
+      .kl = grouped_estimate(kl, windows.scored()),
       .kl_median = at[0],
       .kl_p90 = at[1],
       .kl_p95 = at[2],
       .kl_p99 = at[3],
       .kl_p999 = at[4],
       .kl_maximum = at[5],
-      .same_top = estimate(same_top),
+      .same_top = grouped_estimate(same_top, windows.scored()),
+      .top5_overlap = grouped_estimate(top5, windows.scored()),
+      .probability_difference = grouped_estimate(difference, windows.scored()),
+      .probability_difference_rms = std::sqrt(estimate(squares).mean),
       .model = summarize(losses, windows.count()),
       .reference = summarize(reference_losses, windows.count()),
   };

@@ -31,7 +31,11 @@ PerplexityResult perplexity(Executor& executor, const Tokenizer& tokenizer, std:
 struct KlResult {
   Estimate kl;  // nats a token
   double kl_median = 0, kl_p90 = 0, kl_p95 = 0, kl_p99 = 0, kl_p999 = 0, kl_maximum = 0;
-  Estimate same_top;  // share of positions whose most probable token is the same
+  // Standard errors of these come from the means of windows.
+  Estimate same_top;      // share of positions whose most probable token is the same
+  Estimate top5_overlap;  // share of the reference's 5 most probable tokens that are among the model's
+  Estimate probability_difference;        // of the right token, the model's less the reference's
+  double probability_difference_rms = 0;  // root of the mean of its square
   PerplexityResult model;
   PerplexityResult reference;
 };

@@ -25,6 +25,14 @@ Estimate estimate(std::span<const double> values) {
   return {mean_of(values), standard_deviation(values) / std::sqrt(static_cast<double>(values.size()))};
 }
 
+Estimate grouped_estimate(std::span<const double> values, size_t group_size) {
+  if (values.size() < 2 * group_size) return estimate(values);
+  std::vector<double> means;
+  for (size_t begin = 0; begin < values.size(); begin += group_size)
+    means.push_back(mean_of(values.subspan(begin, group_size)));
+  return estimate(means);
+}
+
 std::vector<double> percentiles(std::vector<double> values, std::span<const double> fractions) {
   std::sort(values.begin(), values.end());
   std::vector<double> result;

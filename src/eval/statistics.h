@@ -13,6 +13,10 @@ struct Estimate {
 
 // Values must not be empty.
 Estimate estimate(std::span<const double> values);
+// The same, with the standard error from the means of groups of `group_size` values that follow each other:
+// values of one text window depend on each other, windows hardly do. values.size() is a multiple; with one
+// group the error is estimate()'s.
+Estimate grouped_estimate(std::span<const double> values, size_t group_size);
 // Standard deviation of a sample (divisor count - 1); 0 for fewer than two values.
 double standard_deviation(std::span<const double> values);
 

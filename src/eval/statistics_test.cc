@@ -36,5 +36,13 @@ TEST(Divergence, OfTwoKnownDistributions) {
   EXPECT_NEAR(diverge(p, p, 0).kl, 0, 1e-9);
 }
 
+TEST(GroupedEstimate, ErrorIsThatOfGroupMeans) {
+  const double values[] = {1, 3, 4, 6};  // means 2 and 5: deviation 3 / sqrt(2), error of their mean 1.5
+  const Estimate result = grouped_estimate(values, 2);
+  EXPECT_DOUBLE_EQ(result.mean, 3.5);
+  EXPECT_DOUBLE_EQ(result.standard_error, 1.5);
+  EXPECT_DOUBLE_EQ(grouped_estimate(values, 4).standard_error, estimate(values).standard_error);
+}
+
 }  // namespace
 }  // namespace stonechat

@@ -20,6 +20,7 @@ def kl(stonechat, model, reference, text, *flags):
 def test_model_against_itself(stonechat, tiny_model, text_file):
     result = kl(stonechat, tiny_model, tiny_model, text_file, "-c", "64")
     assert result["same_top"] == 1 and abs(result["max_kl"]) < 1e-9
+    assert result["top5_overlap"] == 1 and result["probability_difference_rms"] == 0
     assert result["ppl"] == result["ppl_reference"]
     ppl = json.loads(stonechat("eval", "ppl", tiny_model, "--text", text_file, "-c", "64", "--json").stdout)
     assert ppl["ppl"] == pytest.approx(result["ppl"], rel=1e-12)
@@ -32,6 +33,9 @@ def test_quantized_tiny_model_is_near(stonechat, tiny_model, text_file, tmp_path
     result = kl(stonechat, q8, tiny_model, text_file, "-c", "64")
     assert 0 < result["mean_kl"] < 0.01
     assert result["median_kl"] <= result["p90_kl"] <= result["p99_kl"] <= result["max_kl"]
+    assert 0.8 < result["top5_overlap"] < 1
+    assert 0 < abs(result["probability_difference"]) <= result["probability_difference_rms"] < 0.05
+    assert result["mean_kl_error"] > 0 and result["top5_overlap_error"] > 0
     assert result == kl(stonechat, q8, tiny_model, text_file, "-c", "64", "-t", "1")
 
 
