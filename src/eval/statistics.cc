@@ -30,7 +30,7 @@ Estimate grouped_estimate(std::span<const double> values, size_t group_size) {
   std::vector<double> means;
   for (size_t begin = 0; begin < values.size(); begin += group_size)
     means.push_back(mean_of(values.subspan(begin, group_size)));
-  return estimate(means);
+  return {mean_of(values), estimate(means).standard_error};
 }
 
 std::vector<double> percentiles(std::vector<double> values, std::span<const double> fractions) {

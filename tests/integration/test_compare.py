@@ -242,7 +242,15 @@ def test_a_program_that_hangs_or_dies(bench):
 def test_interrupting_shows_what_is_measured(bench, to_all):
     ours, peer = bench.program("ours", 6.0), bench.program("peer", 2.0, 2.0, 2.0, {"sleep": 60, "avg_ts": 2.0})
     words = list(map(str, bench.words(ours, {"peer": peer}, "-p", "16", "-n", "4", "--rounds", "3")))
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    # A shell starts its background jobs with SIGINT ignored, and children inherit that.
+    process = subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     asleep = pathlib.Path(f"{bench.log}.asleep")
     while not asleep.exists():
         assert process.poll() is None
