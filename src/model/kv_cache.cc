@@ -122,6 +122,32 @@ void KvCache::extend(uint32_t tokens) {
   length_ += tokens;
 }
 
+// Of keys and values alike, a tile's positions lie side by side within each head.
+void KvCache::copy_tiles(Store& to, const Store& from, uint32_t first, uint32_t end) const {
+  for (size_t head = 0; head < to.heads.size(); ++head) {
+    const CacheFormat format = to.heads[head].format;
+    const size_t position_bytes = head_dim_ * element_bytes(format);
+    std::memcpy(to.data.data() + to.heads[head].data + first * position_bytes,
+                from.data.data() + from.heads[head].data + first * position_bytes,
+                (end - first) * position_bytes);
+    if (format != kCacheQ8) continue;
+    std::memcpy(to.scales.as<float>() + to.heads[head].scales + first,
+                from.scales.as<float>() + from.heads[head].scales + first, (end - first) * sizeof(float));
+  }
+}
+
+void KvCache::copy_prefix(const KvCache& other, uint32_t same, uint32_t length) {
+  assert(formats_ == other.formats_ && keys_.heads.size() == other.keys_.heads.size());
+  assert(same <= length && length <= other.length_ && length <= capacity_);
+  const uint32_t first = same / kKeyTile * kKeyTile;
+  const auto end = static_cast<uint32_t>(round_up(length, kKeyTile));
+  if (same < length) {
+    copy_tiles(keys_, other.keys_, first, end);
+    copy_tiles(values_, other.values_, first, end);
+  }
+  length_ = length;
+}
+
 CachedHead KvCache::head_of(const Store& store, size_t head) {
   const Store::Head& of_head = store.heads[head];
   return {of_head.format, store.data.data() + of_head.data,

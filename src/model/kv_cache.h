@@ -43,6 +43,11 @@ class KvCache {
   void truncate(uint32_t length);
   void extend(uint32_t tokens);
 
+  // Becomes the first `length` tokens of `other`, a cache of the same weights and formats. Both hold the same
+  // tokens at positions before `same`, which aren't copied again; same <= length <= other.length(), and
+  // `length` fits into the capacity.
+  void copy_prefix(const KvCache& other, uint32_t same, uint32_t length);
+
   // Stores one token's keys and values of a layer, kv_heads x head_dim each. As codes: with a = max |x| of a
   // head, scale = a / 127 and code = to-nearest-even(x * (127 / a)); a <= 1e-30 gives 0.
   void store(const VectorKernels& kernels, uint32_t layer, uint32_t position, const float* keys,
@@ -69,6 +74,7 @@ class KvCache {
     AlignedBuffer scales;     // of each head padded_capacity, where it has codes
   };
 
+  void copy_tiles(Store& to, const Store& from, uint32_t first, uint32_t end) const;
   Store make_store(CacheFormat format, const std::vector<bool>& wide_heads) const;
   size_t head_index(uint32_t layer, uint32_t kv_head) const { return size_t{layer} * kv_heads_ + kv_head; }
   static CachedHead head_of(const Store& store, size_t head);

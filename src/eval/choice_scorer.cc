@@ -1,0 +1,99 @@
+#include "eval/choice_scorer.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "eval/divergence.h"
+
+namespace stonechat {
+namespace {
+
+uint32_t common_length(std::span<const TokenId> a, std::span<const TokenId> b) {
+  return static_cast<uint32_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());
+}
+
+struct Request {
+  std::vector<TokenId> tokens;  // the prompt's, then the continuation's
+  uint32_t prompt_tokens = 0;
+};
+
+}  // namespace
+
+ChoiceScorer::ChoiceScorer(Executor& executor, const Tokenizer& tokenizer, uint32_t context,
+                           CacheFormats formats)
+    : executor_(executor),
+      tokenizer_(tokenizer),
+      context_(context),
+      formats_(formats),
+      shared_{KvCache(executor.weights(), context, formats), {}} {}
+
+ChoiceScores ChoiceScorer::score(const std::string& prompt, const std::vector<std::string>& continuations) {
+  // Spaces at a prompt's end belong to the continuation: its first token begins with them.
+  const size_t kept = prompt.find_last_not_of(" \t\r\n\f\v") + 1;
+  const std::string context = prompt.substr(0, kept);
+  const size_t context_tokens = tokenizer_.encode(context, Tokenizer::SpecialTokens::kParse).size();
+  ChoiceScores scores;
+  std::vector<Request> requests;
+  for (const std::string& continuation : continuations) {
+    Request request{tokenizer_.encode(prompt + continuation, Tokenizer::SpecialTokens::kParse),
+                    static_cast<uint32_t>(context_tokens)};
+    if (context_tokens == 0 || request.tokens.size() <= context_tokens)
+      fail(ErrorKind::kUsage, "a prompt has {} tokens, with a choice {}: both need at least one",
+           context_tokens, request.tokens.size());
+    if (request.tokens.size() > size_t{context_} + 1) {
+      const size_t excess = request.tokens.size() - context_ - 1;
+      if (excess >= request.prompt_tokens)
+        fail(ErrorKind::kLimit, "a choice of {} tokens does not fit into a context of {}",
+             request.tokens.size() - context_tokens, context_);
+      request.tokens.erase(request.tokens.begin(), request.tokens.begin() + static_cast<ptrdiff_t>(excess));
+      request.prompt_tokens -= static_cast<uint32_t>(excess);
+      scores.truncated = true;
+    }
+    requests.push_back(std::move(request));
+  }
+
+  // The shared beginning ends before the first token whose logits some choice needs.
+  const std::span<const TokenId> first = requests[0].tokens;
+  uint32_t shared = requests[0].prompt_tokens - 1;
+  for (const Request& request : requests)
+    shared = std::min({shared, request.prompt_tokens - 1, common_length(first, request.tokens)});
+  const uint32_t known = common_length(first.first(shared), shared_.tokens);
+  shared_.cache.truncate(known);
+  shared_.tokens.resize(known);
+  if (known < shared) {
+    const auto rest = first.subspan(known, shared - known);
+    executor_.forward(shared_.cache, rest, Wanted::kNone);
+    shared_.tokens.insert(shared_.tokens.end(), rest.begin(), rest.end());
+    computed_tokens_ += rest.size();
+  }
+
+  std::vector<SequenceTokens> batch;
+  while (choices_.size() < requests.size())
+    choices_.push_back({KvCache(executor_.weights(), context_, formats_), {}});
+  for (size_t i = 0; i < requests.size(); ++i) {
+    Sequence& choice = choices_[i];
+    choice.cache.copy_prefix(shared_.cache, common_length(first.first(shared), choice.tokens), shared);
+    const auto input = std::span<const TokenId>(requests[i].tokens).first(requests[i].tokens.size() - 1);
+    choice.tokens.assign(first.begin(), first.begin() + shared);  // what stays true if the run is stopped
+    batch.push_back({&choice.cache, input.subspan(shared), Wanted::kAll});
+    computed_tokens_ += input.size() - shared;
+    scored_tokens_ += input.size();
+  }
+  executor_.forward(batch);
+  uint32_t row = 0;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const Request& request = requests[i];
+    const auto count = static_cast<uint32_t>(request.tokens.size()) - request.prompt_tokens;
+    const std::span<const float> logits = executor_.logits(row + request.prompt_tokens - 1 - shared, count);
+    const size_t vocabulary = logits.size() / count;
+    double sum = 0;
+    for (uint32_t token = 0; token < count; ++token)
+      sum += log_probability(logits.subspan(token * vocabulary, vocabulary),
+                             request.tokens[request.prompt_tokens + token]);
+    scores.log_likelihoods.push_back(sum);
+    row += static_cast<uint32_t>(batch[i].tokens.size());
+  }
+  return scores;
+}
+
+}  // namespace stonechat
