@@ -79,12 +79,17 @@ complete -c stonechat -n "__fish_seen_subcommand_from bench" -l no-warmup
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -l parallel -x
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -l roofline -d "Measure the limits of the machine too"
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -l profile -d "Show where time goes"
-complete -c stonechat -n "__fish_seen_subcommand_from eval" -a "ppl kl"
+complete -c stonechat -n "__fish_seen_subcommand_from eval" -a "ppl kl arc_c arc_easy hellaswag piqa"
 complete -c stonechat -n "__fish_seen_subcommand_from calibrate sensitivity eval" -l text -r
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -l against -r
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -l against-cache-type-k -x -a "f32 f16 q8_0"
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -l against-cache-type-v -x -a "f32 f16 q8_0"
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -l windows -x
+complete -c stonechat -n "__fish_seen_subcommand_from eval" -l data -r
+complete -c stonechat -n "__fish_seen_subcommand_from eval" -l shots -x
+complete -c stonechat -n "__fish_seen_subcommand_from eval" -l limit -x
+complete -c stonechat -n "__fish_seen_subcommand_from eval" -l seed -x
+complete -c stonechat -n "__fish_seen_subcommand_from eval" -l samples-out -r
 complete -c stonechat -n "__fish_seen_subcommand_from tokenize" -l ids
 complete -c stonechat -n "__fish_seen_subcommand_from tokenize" -l detokenize
 complete -c stonechat -n "__fish_seen_subcommand_from pull" -l list

@@ -18,6 +18,7 @@ void add_run_command(CLI::App& app);
 void add_chat_command(CLI::App& app);
 void add_bench_command(CLI::App& app);
 void add_eval_command(CLI::App& app);
+void add_eval_tasks(CLI::App& eval);  // its multiple-choice tasks
 void add_tune_command(CLI::App& app);
 void add_calibrate_command(CLI::App& app);
 void add_stats_command(CLI::App& app);

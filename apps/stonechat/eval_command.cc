@@ -172,6 +172,8 @@ void add_eval_command(CLI::App& app) {
   kl->add_option("--against", kl_options->against, "The reference model")->required();
   add_cache_flags(*kl, kl_options->windows.reference_cache, "against-", " of the reference");
   kl->callback([kl_options] { eval_kl(*kl_options); });
+
+  add_eval_tasks(*command);
 }
 
 }  // namespace stonechat

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "eval/divergence.h"
+#include "eval/windows.h"
 
 namespace stonechat {
 namespace {
@@ -27,7 +28,8 @@ ChoiceScorer::ChoiceScorer(Executor& executor, const Tokenizer& tokenizer, uint3
       formats_(formats),
       shared_{KvCache(executor.weights(), context, formats), {}} {}
 
-ChoiceScores ChoiceScorer::score(const std::string& prompt, const std::vector<std::string>& continuations) {
+ChoiceScores ChoiceScorer::score(const std::string& prompt, const std::vector<std::string>& continuations,
+                                 const std::string& where) {
   // Spaces at a prompt's end belong to the continuation: its first token begins with them.
   const size_t kept = prompt.find_last_not_of(" \t\r\n\f\v") + 1;
   const std::string context = prompt.substr(0, kept);
@@ -38,12 +40,12 @@ ChoiceScores ChoiceScorer::score(const std::string& prompt, const std::vector<st
     Request request{tokenizer_.encode(prompt + continuation, Tokenizer::SpecialTokens::kParse),
                     static_cast<uint32_t>(context_tokens)};
     if (context_tokens == 0 || request.tokens.size() <= context_tokens)
-      fail(ErrorKind::kUsage, "a prompt has {} tokens, with a choice {}: both need at least one",
-           context_tokens, request.tokens.size());
+      fail(ErrorKind::kBadFile, "{}: the prompt has {} tokens, with a choice {}: both need at least one",
+           where, context_tokens, request.tokens.size());
     if (request.tokens.size() > size_t{context_} + 1) {
       const size_t excess = request.tokens.size() - context_ - 1;
       if (excess >= request.prompt_tokens)
-        fail(ErrorKind::kLimit, "a choice of {} tokens does not fit into a context of {}",
+        fail(ErrorKind::kLimit, "{}: a choice of {} tokens does not fit into a context of {}", where,
              request.tokens.size() - context_tokens, context_);
       request.tokens.erase(request.tokens.begin(), request.tokens.begin() + static_cast<ptrdiff_t>(excess));
       request.prompt_tokens -= static_cast<uint32_t>(excess);
@@ -64,7 +66,6 @@ ChoiceScores ChoiceScorer::score(const std::string& prompt, const std::vector<st
     const auto rest = first.subspan(known, shared - known);
     executor_.forward(shared_.cache, rest, Wanted::kNone);
     shared_.tokens.insert(shared_.tokens.end(), rest.begin(), rest.end());
-    computed_tokens_ += rest.size();
   }
 
   std::vector<SequenceTokens> batch;
@@ -76,20 +77,22 @@ ChoiceScores ChoiceScorer::score(const std::string& prompt, const std::vector<st
     const auto input = std::span<const TokenId>(requests[i].tokens).first(requests[i].tokens.size() - 1);
     choice.tokens.assign(first.begin(), first.begin() + shared);  // what stays true if the run is stopped
     batch.push_back({&choice.cache, input.subspan(shared), Wanted::kAll});
-    computed_tokens_ += input.size() - shared;
-    scored_tokens_ += input.size();
   }
   executor_.forward(batch);
   uint32_t row = 0;
   for (size_t i = 0; i < requests.size(); ++i) {
     const Request& request = requests[i];
     const auto count = static_cast<uint32_t>(request.tokens.size()) - request.prompt_tokens;
-    const std::span<const float> logits = executor_.logits(row + request.prompt_tokens - 1 - shared, count);
-    const size_t vocabulary = logits.size() / count;
     double sum = 0;
-    for (uint32_t token = 0; token < count; ++token)
-      sum += log_probability(logits.subspan(token * vocabulary, vocabulary),
-                             request.tokens[request.prompt_tokens + token]);
+    for (uint32_t token = 0; token < count; token += kLogitsAtOnce) {
+      const uint32_t rows = std::min(kLogitsAtOnce, count - token);
+      const std::span<const float> logits =
+          executor_.logits(row + request.prompt_tokens - 1 - shared + token, rows);
+      const size_t vocabulary = logits.size() / rows;
+      for (uint32_t one = 0; one < rows; ++one)
+        sum += log_probability(logits.subspan(one * vocabulary, vocabulary),
+                               request.tokens[request.prompt_tokens + token + one]);
+    }
     scores.log_likelihoods.push_back(sum);
     row += static_cast<uint32_t>(batch[i].tokens.size());
   }

@@ -24,14 +24,10 @@ class ChoiceScorer {
   // `context` tokens of room for prompt and choice together.
   ChoiceScorer(Executor& executor, const Tokenizer& tokenizer, uint32_t context, CacheFormats formats);
 
-  // Of continuations (with the delimiter before them) of a prompt. Error{kUsage} when one has no tokens,
-  // Error{kLimit} when one alone doesn't fit.
-  ChoiceScores score(const std::string& prompt, const std::vector<std::string>& continuations);
-
-  uint64_t computed_tokens() const { return computed_tokens_; }
-  uint64_t scored_tokens() const {
-    return scored_tokens_;
-  }  // of all prompts and choices, as if each were alone
+  // Of continuations (with the delimiter before them) of a prompt. `where` begins errors: Error{kBadFile}
+  // when one has no tokens, Error{kLimit} when one alone doesn't fit.
+  ChoiceScores score(const std::string& prompt, const std::vector<std::string>& continuations,
+                     const std::string& where);
 
  private:
   struct Sequence {
@@ -45,8 +41,6 @@ class ChoiceScorer {
   CacheFormats formats_;
   Sequence shared_;
   std::deque<Sequence> choices_;
-  uint64_t computed_tokens_ = 0;
-  uint64_t scored_tokens_ = 0;
 };
 
 }  // namespace stonechat

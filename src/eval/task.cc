@@ -25,9 +25,6 @@ constexpr Builtin kBuiltins[] = {
       "choices": "endings", "answer": "label", "clean": "wikihow"})"},
     {"piqa", R"({"name": "piqa", "prompts": ["Question: {goal}\nAnswer:"], "choices": ["{sol1}", "{sol2}"],
       "answer": "label"})"},
-    {"ceval", R"({"name": "ceval",
-      "prompts": ["{question|strip}\nA. {A}\nB. {B}\nC. {C}\nD. {D}\n答案："],
-      "choices": ["A", "B", "C", "D"], "labels": ["A", "B", "C", "D"], "answer": "answer"})"},
 };
 
 // The value at "a.b", or nullptr.
@@ -168,13 +165,15 @@ std::vector<std::string> texts_of(const Json& from, const Record& record) {
 
 Question question_of(const TaskDescription& task, const Record& record, size_t index) {
   Question question;
+  question.where = record.where;
   const bool has_id = at_path(record.fields, "id") != nullptr;
   question.id = has_id ? scalar_text(record, "id") : std::to_string(index);
   const auto usable = std::find_if(task.prompts.begin(), task.prompts.end(),
                                    [&](const std::string& prompt) { return has_fields(prompt, record); });
   question.prompt = filled(usable == task.prompts.end() ? task.prompts.back() : *usable, record);
   question.choices = texts_of(task.choices, record);
-  if (question.choices.size() < 2) refuse(record, "choices", "at least two", &record.fields);
+  if (question.choices.size() < 2 || question.choices.size() > kMostChoices)
+    refuse(record, "choices", fmt::format("2 to {}", kMostChoices), &record.fields);
   const std::string answer = scalar_text(record, task.answer);
   std::vector<std::string> labels;
   if (task.labels.is_null()) {
@@ -261,10 +260,8 @@ std::vector<Question> read_questions(const TaskDescription& task, const std::str
   return questions;
 }
 
-std::string shots_text(const TaskDescription& task, const std::string& subject,
-                       std::span<const Question> shots) {
+std::string shots_text(const TaskDescription& task, std::span<const Question> shots) {
   std::string text = task.description;
-  replace_all(text, "{subject}", subject);
   for (const Question& shot : shots)
     text += shot.prompt + task.target_delimiter + shot.choices[shot.gold] + task.shot_delimiter;
   return text;

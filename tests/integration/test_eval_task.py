@@ -1,0 +1,109 @@
+"""`stonechat eval arc_c` and other multiple-choice tasks."""
+import json
+
+import numpy as np
+import pytest
+
+import numpy_forward
+import tiny_model as tiny
+
+QUESTIONS = [
+    {"id": "a", "question": "Where does the rain go?", "choices": {"text": ["in the inn", "the sea", "the sea and the inn"], "label": ["A", "B", "C"]}, "answerKey": "B"},
+    {"id": "b", "question": "Where is the mill?", "choices": {"text": ["in", "and then an inn", "the " * 12 + "end"], "label": ["1", "2", "3"]}, "answerKey": "1"},
+    {"id": "c", "question": "Where is the rain?", "choices": {"text": ["an inn", "the sea"], "label": ["A", "B"]}, "answerKey": "A"},
+]
+
+
+def write(path, records):
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+def run_task(stonechat, model, data, samples, *flags):
+    result = stonechat("eval", "arc_c", model, "--data", data, "--samples-out", samples, "--json", *flags)
+    return json.loads(result.stdout), [json.loads(line) for line in samples.read_text().splitlines()]
+
+
+def tokens_of(stonechat, model, text):
+    return json.loads(stonechat("tokenize", model, text, "--json").stdout)["tokens"]
+
+
+def test_log_likelihoods_are_numpys(stonechat, tmp_path):
+    model = tmp_path / "tiny.gguf"
+    tensors = tiny.write(model)
+    data = write(tmp_path / "arc.jsonl", QUESTIONS)
+    result, samples = run_task(stonechat, model, data, tmp_path / "s.jsonl", "-ctk", "f32", "-ctv", "f32")
+    right, right_norm = [], []
+    for question, sample in zip(QUESTIONS, samples, strict=True):
+        prompt = f"Question: {question['question']}\nAnswer:"
+        expected = []
+        for choice in question["choices"]["text"]:
+            tokens = tokens_of(stonechat, model, f"{prompt} {choice}")
+            begin = len(tokens_of(stonechat, model, prompt))
+            numbers = (tiny.LAYERS, tiny.HEADS, tiny.KV_HEADS, 1e-6, 10000.0, False)
+            logits = numpy_forward.taps(tensors, np.array(tokens), *numbers)["output.out"]
+            top = logits.max(axis=1, keepdims=True)
+            logs = logits - top - np.log(np.exp(logits - top).sum(axis=1, keepdims=True))
+            expected.append(sum(logs[i - 1, tokens[i]] for i in range(begin, len(tokens))))
+        assert sample["log_likelihoods"] == pytest.approx(expected, rel=1e-4)
+        gold = question["choices"]["label"].index(question["answerKey"])
+        lengths = [len(choice) for choice in question["choices"]["text"]]
+        assert (sample["id"], sample["gold"]) == (question["id"], gold)
+        right.append(int(np.argmax(expected)) == gold)
+        right_norm.append(int(np.argmax(np.array(expected) / lengths)) == gold)
+    assert result["questions"] == 3
+    for name, values in (("acc", right), ("acc_norm", right_norm)):
+        mean = np.mean(values)
+        assert result[name] == pytest.approx(mean)
+        assert result[name + "_stderr"] == pytest.approx(np.sqrt(mean * (1 - mean) / 2))
+
+
+@pytest.mark.parametrize("cache", ["f32", "f16", "q8_0"])
+def test_shared_beginnings_change_nothing(stonechat, tiny_model, tmp_path, cache):
+    """Each question alone, in a new process, gives the same bits."""
+    flags = ["-ctk", cache, "-ctv", cache]
+    _, together = run_task(stonechat, tiny_model, write(tmp_path / "all.jsonl", QUESTIONS), tmp_path / "s.jsonl", *flags)
+    for question, sample in zip(QUESTIONS, together, strict=True):
+        _, alone = run_task(stonechat, tiny_model, write(tmp_path / "one.jsonl", [question]), tmp_path / "o.jsonl", *flags)
+        assert alone == [sample]
+        texts, labels = question["choices"]["text"], question["choices"]["label"]
+        turned = {**question, "choices": {"text": texts[::-1], "label": labels[::-1]}}
+        _, alone = run_task(stonechat, tiny_model, write(tmp_path / "one.jsonl", [turned]), tmp_path / "o.jsonl", *flags)
+        assert alone[0]["log_likelihoods"] == sample["log_likelihoods"][::-1]
+
+
+def test_shots_are_other_questions(stonechat, tiny_model, tmp_path):
+    """With one shot fewer than questions, each question's shots are all the others, in the order drawn."""
+    data = write(tmp_path / "two.jsonl", [QUESTIONS[0], QUESTIONS[2]])
+    _, samples = run_task(stonechat, tiny_model, data, tmp_path / "s.jsonl", "--shots", "1")
+    by_hand = {**QUESTIONS[0], "question": "Where is the rain?\nAnswer: an inn\n\nQuestion: " + QUESTIONS[0]["question"]}
+    _, alone = run_task(stonechat, tiny_model, write(tmp_path / "one.jsonl", [by_hand]), tmp_path / "o.jsonl")
+    assert alone[0]["log_likelihoods"] == samples[0]["log_likelihoods"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "at least one record"),
+        ('{"question": ', "bad.jsonl:1"),
+        ("[1]", "bad.jsonl:1: expected an object"),
+        (json.dumps({**QUESTIONS[0], "question": None}), "bad.jsonl:1: question"),
+        (json.dumps({**QUESTIONS[0], "question": ["x"]}), "bad.jsonl:1: question"),
+        (json.dumps({**QUESTIONS[0], "answerKey": "Z"}), "bad.jsonl:1: answerKey: expected one of the 3"),
+        (json.dumps({**QUESTIONS[0], "choices": {"text": [1, 2], "label": ["A", "B"]}}), "choices.text"),
+        (json.dumps({**QUESTIONS[0], "choices": {"text": ["x"] * 27, "label": ["A"] * 27}}), "2 to 26"),
+    ],
+)
+def test_bad_data(stonechat, tiny_model, tmp_path, text, expected):
+    data, samples = tmp_path / "bad.jsonl", tmp_path / "s.jsonl"
+    data.write_text(text)
+    result = stonechat("eval", "arc_c", tiny_model, "--data", data, "--samples-out", samples, check=False)
+    assert result.returncode == 1 and expected in result.stderr, result.stderr
+    assert not samples.exists()
+
+
+def test_wrong_use(stonechat, tiny_model, tmp_path):
+    data = write(tmp_path / "arc.jsonl", QUESTIONS)
+    for flags, expected in ((["--nope"], "--nope"), (["--shots", "3"], "--shots"), (["--limit", "0"], "--limit")):
+        result = stonechat("eval", "arc_c", tiny_model, "--data", data, *flags, check=False)
+        assert result.returncode == 2 and expected in result.stderr, result.stderr
