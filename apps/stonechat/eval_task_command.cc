@@ -9,6 +9,7 @@
 
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "base/input_file.h"
 #include "cache_flags.h"
 #include "commands.h"
 #include "eval/choice_scorer.h"
@@ -63,6 +64,8 @@ void eval_task(const TaskOptions& options) {
   if (options.shots >= questions.size())
     fail(ErrorKind::kUsage, "--shots: {} shots need more questions than {} has: {}", options.shots,
          options.data, questions.size());
+  if (!options.samples.empty() && InputFile(options.data).is_same_file_as(options.samples))
+    fail(ErrorKind::kUsage, "--samples-out: {} is the file of the questions", options.samples);
   std::optional<AtomicFile> samples;
   if (!options.samples.empty()) samples.emplace(options.samples);
   const size_t count =
@@ -107,7 +110,8 @@ void eval_task(const TaskOptions& options) {
                                              {"choice_norm", choice_norm},
                                              {"truncated", scores.truncated},
                                              {"log_likelihoods", scores.log_likelihoods}};
-      const std::string line = sample.dump() + "\n";
+      // An id of a .csv file may be any bytes.
+      const std::string line = sample.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
       samples->write(std::as_bytes(std::span(line)));
     }
     progress.update(index + 1);

@@ -1,5 +1,6 @@
 #include "eval/records.h"
 
+#include <set>
 #include <span>
 
 #include "base/error.h"
@@ -85,6 +86,9 @@ std::vector<Record> csv_rows(const std::string& text, const std::string& path) {
   std::vector<Record> records;
   if (!reader.next(header))
     fail(ErrorKind::kBadFile, "{}:1: expected a line of field names, found nothing", path);
+  const std::set<std::string> names(header.fields.begin(), header.fields.end());
+  if (names.size() != header.fields.size())
+    fail(ErrorKind::kBadFile, "{}:1: expected different field names, one is there twice", path);
   while (reader.next(row)) {
     if (row.fields.size() == 1 && row.fields[0].empty()) continue;
     const std::string where = fmt::format("{}:{}", path, row.line);

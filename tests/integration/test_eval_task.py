@@ -107,3 +107,33 @@ def test_wrong_use(stonechat, tiny_model, tmp_path):
     for flags, expected in ((["--nope"], "--nope"), (["--shots", "3"], "--shots"), (["--limit", "0"], "--limit")):
         result = stonechat("eval", "arc_c", tiny_model, "--data", data, *flags, check=False)
         assert result.returncode == 2 and expected in result.stderr, result.stderr
+    kept = data.read_bytes()
+    result = stonechat("eval", "arc_c", tiny_model, "--data", data, "--samples-out", data, check=False)
+    assert result.returncode == 2 and "file of the questions" in result.stderr
+    assert data.read_bytes() == kept
+
+
+def test_csv(stonechat, tiny_model, tmp_path):
+    """Quoted fields, line ends of both kinds; and the same questions as JSON lines give the same bits."""
+    table, lines = tmp_path / "piqa.csv", tmp_path / "piqa.jsonl"
+    table.write_bytes(b'goal,sol1,sol2,label\r\n"Dry, and ""warm""",wool,"a\nhat",1\nShut it,door,the lid,0\n')
+    questions = [
+        {"goal": 'Dry, and "warm"', "sol1": "wool", "sol2": "a\nhat", "label": "1"},
+        {"goal": "Shut it", "sol1": "door", "sol2": "the lid", "label": "0"},
+    ]
+    write(lines, questions)
+    found = []
+    for data in (table, lines):
+        out = tmp_path / "samples.jsonl"
+        stonechat("eval", "piqa", tiny_model, "--data", data, "--samples-out", out)
+        found.append([json.loads(line)["log_likelihoods"] for line in out.read_text().splitlines()])
+    assert found[0] == found[1] and len(found[0]) == 2 and len(set(found[0][0])) == 2
+    for text, expected in (
+        (b"goal,goal\n1,2\n", "piqa.csv:1: expected different field names"),
+        (b"goal,sol1\n1\n", "piqa.csv:2: expected 2 fields, found 1"),
+        (b'goal,sol1\n"1,2\n', "piqa.csv:2: a quote opens here"),
+        (b"", "nothing"),
+    ):
+        table.write_bytes(text)
+        result = stonechat("eval", "piqa", tiny_model, "--data", table, check=False)
+        assert result.returncode == 1 and expected in result.stderr, result.stderr
