@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <span>
 
 #include "base/error.h"
 #include "base/input_file.h"
@@ -15,9 +14,7 @@ std::string read_text_file(const std::string& path, size_t most_bytes) {
   if (file.bytes() > most_bytes) {
     fail(ErrorKind::kLimit, "{}: has {} bytes of text, at most {} are read", path, file.bytes(), most_bytes);
   }
-  std::string text(file.bytes(), '\0');
-  file.read(0, std::as_writable_bytes(std::span(text)));
-  return text;
+  return file.read_all();
 }
 
 std::string read_standard_input(size_t most_bytes) {

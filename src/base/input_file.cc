@@ -54,6 +54,12 @@ void InputFile::read(uint64_t offset, std::span<std::byte> destination) const {
   }
 }
 
+std::string InputFile::read_all() const {
+  std::string content(bytes_, '\0');
+  read(0, std::as_writable_bytes(std::span(content)));
+  return content;
+}
+
 bool InputFile::is_same_file_as(const std::string& path) const noexcept {
   struct stat mine {};
   struct stat theirs {};

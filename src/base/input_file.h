@@ -26,6 +26,8 @@ class InputFile {
 
   // Fills `destination` from `offset`. Throws when the file ends before.
   void read(uint64_t offset, std::span<std::byte> destination) const;
+  // The whole content. What bytes() may be is for the caller to check first.
+  std::string read_all() const;
 
   // True when both name one file on disk (device and inode), whatever the paths look like.
   bool is_same_file_as(const std::string& path) const noexcept;

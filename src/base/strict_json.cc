@@ -118,9 +118,7 @@ Json read_json_object(const std::string& path) {
     fail(ErrorKind::kBadFile, "{}: expected at most {} bytes of JSON, found {}", path, kMostJsonBytes,
          file.bytes());
   }
-  std::string text(file.bytes(), '\0');
-  file.read(0, std::as_writable_bytes(std::span(text)));
-  Json json = parse_strict_json(text, path);
+  Json json = parse_strict_json(file.read_all(), path);
   if (!json.is_object())
     fail(ErrorKind::kBadFile, "{}: expected a JSON object, found {}", path, json_text(json));
   return json;

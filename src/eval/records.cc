@@ -1,7 +1,6 @@
 #include "eval/records.h"
 
 #include <set>
-#include <span>
 
 #include "base/error.h"
 #include "base/input_file.h"
@@ -108,8 +107,7 @@ std::vector<Record> read_records(const std::string& path) {
   const InputFile file(path);
   if (file.bytes() > kMostRecordBytes)
     fail(ErrorKind::kLimit, "{}: has {} bytes, at most {} are read", path, file.bytes(), kMostRecordBytes);
-  std::string text(file.bytes(), '\0');
-  file.read(0, std::as_writable_bytes(std::span(text)));
+  std::string text = file.read_all();
   if (text.starts_with("\xef\xbb\xbf")) text.erase(0, 3);
   std::vector<Record> records = path.ends_with(".csv") ? csv_rows(text, path) : json_lines(text, path);
   if (records.empty()) fail(ErrorKind::kBadFile, "{}: expected at least one record, found none", path);

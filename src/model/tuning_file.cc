@@ -139,9 +139,7 @@ std::optional<Tuning> find_tuning(const std::string& directory, const TuningKey&
   const InputFile file(path);
   if (file.bytes() > kMostBytes)
     fail(ErrorKind::kBadFile, "{}: expected at most {} bytes, found {}", path, kMostBytes, file.bytes());
-  std::string text(file.bytes(), '\0');
-  file.read(0, std::as_writable_bytes(std::span(text)));
-  return parse_tuning(text, key, path);
+  return parse_tuning(file.read_all(), key, path);
 }
 
 }  // namespace stonechat
