@@ -7,15 +7,12 @@
 namespace stonechat {
 namespace {
 
-size_t index_of_largest(std::span<const float> values) {
-  return static_cast<size_t>(std::max_element(values.begin(), values.end()) - values.begin());
-}
-
 constexpr size_t kTop = 5;
+using TopIndices = std::array<size_t, kTop>;
 
 // Indices of the largest values, largest first; of equal ones the earlier. Fewer values: the rest is size().
-std::array<size_t, kTop> largest_indices(std::span<const float> values) {
-  std::array<size_t, kTop> best;
+TopIndices largest_indices(std::span<const float> values) {
+  TopIndices best;
   best.fill(values.size());
   for (size_t index = 0; index < values.size(); ++index) {
     if (best.back() != values.size() && !(values[index] > values[best.back()])) continue;
@@ -27,13 +24,11 @@ std::array<size_t, kTop> largest_indices(std::span<const float> values) {
   return best;
 }
 
-double overlap(std::span<const float> logits, std::span<const float> reference) {
-  const auto model_top = largest_indices(logits);
-  const auto reference_top = largest_indices(reference);
-  const size_t counted = std::min(kTop, logits.size());
+double overlap(const TopIndices& top, const TopIndices& reference, size_t vocabulary) {
+  const size_t counted = std::min(kTop, vocabulary);
   size_t shared = 0;
   for (size_t i = 0; i < counted; ++i)
-    shared += std::find(model_top.begin(), model_top.end(), reference_top[i]) != model_top.end() ? 1 : 0;
+    shared += std::find(top.begin(), top.end(), reference[i]) != top.end() ? 1 : 0;
   return static_cast<double>(shared) / static_cast<double>(counted);
 }
 
@@ -47,10 +42,10 @@ double log_probability(std::span<const float> logits, int32_t token) {
 }
 
 Divergence diverge(std::span<const float> logits, std::span<const float> reference, int32_t right) {
-  const size_t top = index_of_largest(logits);
-  const size_t top_reference = index_of_largest(reference);
-  const float largest = logits[top];
-  const float largest_reference = reference[top_reference];
+  const TopIndices top = largest_indices(logits);
+  const TopIndices top_reference = largest_indices(reference);
+  const float largest = logits[top[0]];
+  const float largest_reference = reference[top_reference[0]];
   // With e = exp(reference - largest): KL = sum(e x (log e - log e')) / sum(e) - ln sum(e) + ln sum(e').
   double sum = 0;
   double sum_reference = 0;
@@ -68,8 +63,8 @@ Divergence diverge(std::span<const float> logits, std::span<const float> referen
   const double right_log_reference = double{reference[index]} - largest_reference - std::log(sum_reference);
   return {
       .kl = weighted / sum_reference - std::log(sum_reference) + std::log(sum),
-      .same_top = top == top_reference,
-      .top5_overlap = overlap(logits, reference),
+      .same_top = top[0] == top_reference[0],
+      .top5_overlap = overlap(top, top_reference, logits.size()),
       .probability_difference = std::exp(right_log) - std::exp(right_log_reference),
       .log_probability = right_log,
       .log_probability_reference = right_log_reference,
