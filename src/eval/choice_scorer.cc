@@ -1,6 +1,7 @@
 #include "eval/choice_scorer.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/error.h"
 #include "eval/divergence.h"
@@ -83,17 +84,12 @@ ChoiceScores ChoiceScorer::score(const std::string& prompt, const std::vector<st
   for (size_t i = 0; i < requests.size(); ++i) {
     const Request& request = requests[i];
     const auto count = static_cast<uint32_t>(request.tokens.size()) - request.prompt_tokens;
-    double sum = 0;
-    for (uint32_t token = 0; token < count; token += kLogitsAtOnce) {
-      const uint32_t rows = std::min(kLogitsAtOnce, count - token);
-      const std::span<const float> logits =
-          executor_.logits(row + request.prompt_tokens - 1 - shared + token, rows);
-      const size_t vocabulary = logits.size() / rows;
-      for (uint32_t one = 0; one < rows; ++one)
-        sum += log_probability(logits.subspan(one * vocabulary, vocabulary),
-                               request.tokens[request.prompt_tokens + token + one]);
-    }
-    scores.log_likelihoods.push_back(sum);
+    std::vector<double> logs(count);
+    for_each_logits(executor_, row + request.prompt_tokens - 1 - shared, count,
+                    [&](uint32_t token, std::span<const float> logits) {
+                      logs[token] = log_probability(logits, request.tokens[request.prompt_tokens + token]);
+                    });
+    scores.log_likelihoods.push_back(std::accumulate(logs.begin(), logs.end(), 0.0));
     row += static_cast<uint32_t>(batch[i].tokens.size());
   }
   return scores;

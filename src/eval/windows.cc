@@ -27,12 +27,17 @@ void for_each_scored(Executor& executor, KvCache& cache, const Windows& windows,
                      FunctionRef<void(uint32_t row, std::span<const float> logits)> take) {
   cache.truncate(0);
   executor.forward(cache, window, Wanted::kAll);
-  for (uint32_t row = 0; row < windows.scored(); row += kLogitsAtOnce) {
-    const uint32_t rows = std::min(kLogitsAtOnce, windows.scored() - row);
-    const std::span<const float> logits = executor.logits(windows.first_scored() + row, rows);
-    const size_t vocabulary = logits.size() / rows;
-    executor.pool().for_each_chunk(rows, 1, [&](uint64_t i, uint64_t) {
-      take(row + static_cast<uint32_t>(i), logits.subspan(i * vocabulary, vocabulary));
+  for_each_logits(executor, windows.first_scored(), windows.scored(), take);
+}
+
+void for_each_logits(Executor& executor, uint32_t first, uint32_t rows,
+                     FunctionRef<void(uint32_t row, std::span<const float> logits)> take) {
+  for (uint32_t done = 0; done < rows; done += kLogitsAtOnce) {
+    const uint32_t count = std::min(kLogitsAtOnce, rows - done);
+    const std::span<const float> logits = executor.logits(first + done, count);
+    const size_t vocabulary = logits.size() / count;
+    executor.pool().for_each_chunk(count, 1, [&](uint64_t i, uint64_t) {
+      take(done + static_cast<uint32_t>(i), logits.subspan(i * vocabulary, vocabulary));
     });
   }
 }

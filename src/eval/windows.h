@@ -43,10 +43,15 @@ class Windows {
   uint64_t count_ = 0;
 };
 
-// Runs one window from an empty cache; calls take(row, logits) for each scored position's logits, row counted
-// from the first one, several rows at once by several threads. `cache` has room for the window.
+// Runs one window from an empty cache, then for_each_logits() of its scored positions. `cache` has room for
+// the window.
 void for_each_scored(Executor& executor, KvCache& cache, const Windows& windows,
                      std::span<const TokenId> window,
+                     FunctionRef<void(uint32_t row, std::span<const float> logits)> take);
+
+// Calls take(row, logits) for `rows` hidden states from `first` on that the executor holds, row counted from
+// the first one, several rows at once by several threads.
+void for_each_logits(Executor& executor, uint32_t first, uint32_t rows,
                      FunctionRef<void(uint32_t row, std::span<const float> logits)> take);
 
 // Rows of logits computed at once: 32 x 151,936 floats are 19 MB.
