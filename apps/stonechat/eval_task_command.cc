@@ -25,7 +25,7 @@ namespace stonechat {
 namespace {
 
 struct TaskOptions {
-  std::string task;
+  const Task* task = nullptr;
   std::string model;
   std::string data;
   std::string samples;
@@ -59,8 +59,8 @@ std::vector<size_t> draw_shots(size_t questions, uint32_t shots, uint64_t seed) 
 }
 
 void eval_task(const TaskOptions& options) {
-  const TaskDescription task = parse_task(builtin_task(options.task), options.task);
-  const std::vector<Question> questions = read_questions(task, options.data);  // first: a model takes long
+  const std::vector<Question> questions =
+      read_questions(*options.task, options.data);  // first: a model takes long
   if (options.shots >= questions.size())
     fail(ErrorKind::kUsage, "--shots: {} shots need more questions than {} has: {}", options.shots,
          options.data, questions.size());
@@ -79,7 +79,7 @@ void eval_task(const TaskOptions& options) {
   catch_interrupts();
   executor.set_should_stop(interrupted);
   ChoiceScorer scorer(executor, model.tokenizer, context, options.run.cache);
-  Progress progress(options.task, count, "questions");
+  Progress progress(options.task->name, count, "questions");
   const auto start = std::chrono::steady_clock::now();
   std::vector<double> right, right_norm;
   uint64_t truncated = 0;
@@ -91,9 +91,9 @@ void eval_task(const TaskOptions& options) {
     }
     std::vector<std::string> continuations;
     for (const std::string& choice : question.choices)
-      continuations.push_back(task.target_delimiter + choice);
+      continuations.push_back(std::string(kTargetDelimiter) + choice);
     const ChoiceScores scores =
-        scorer.score(shots_text(task, shots) + question.prompt, continuations, question.where);
+        scorer.score(shots_text(shots) + question.prompt, continuations, question.where);
     std::vector<double> by_length = scores.log_likelihoods;
     for (size_t i = 0; i < by_length.size(); ++i) by_length[i] /= characters(question.choices[i]);
     const size_t choice = largest(scores.log_likelihoods);
@@ -102,7 +102,7 @@ void eval_task(const TaskOptions& options) {
     right_norm.push_back(choice_norm == question.gold ? 1 : 0);
     truncated += scores.truncated ? 1 : 0;
     if (samples) {
-      const nlohmann::ordered_json sample = {{"task", options.task},
+      const nlohmann::ordered_json sample = {{"task", options.task->name},
                                              {"shots", options.shots},
                                              {"id", question.id},
                                              {"gold", question.gold},
@@ -123,29 +123,34 @@ void eval_task(const TaskOptions& options) {
   const Estimate acc_norm = estimate(right_norm);
   if (!options.json) {
     fmt::print("{}: {} questions, {} shots\nacc       {:.4f} +- {:.4f}\nacc_norm  {:.4f} +- {:.4f}\n",
-               options.task, count, options.shots, acc.mean, acc.standard_error, acc_norm.mean,
+               options.task->name, count, options.shots, acc.mean, acc.standard_error, acc_norm.mean,
                acc_norm.standard_error);
     if (truncated != 0) fmt::print("{} prompts lost their beginning: context {}\n", truncated, context);
     return;
   }
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  const nlohmann::ordered_json json = {
-      {"task", options.task},      {"model", options.model},
-      {"data", options.data},      {"shots", options.shots},
-      {"seed", options.seed},      {"questions", count},
-      {"acc", acc.mean},           {"acc_stderr", acc.standard_error},
-      {"acc_norm", acc_norm.mean}, {"acc_norm_stderr", acc_norm.standard_error},
-      {"truncated", truncated},    {"seconds", seconds.count()}};
+  const nlohmann::ordered_json json = {{"task", options.task->name},
+                                       {"model", options.model},
+                                       {"data", options.data},
+                                       {"shots", options.shots},
+                                       {"seed", options.seed},
+                                       {"questions", count},
+                                       {"acc", acc.mean},
+                                       {"acc_stderr", acc.standard_error},
+                                       {"acc_norm", acc_norm.mean},
+                                       {"acc_norm_stderr", acc_norm.standard_error},
+                                       {"truncated", truncated},
+                                       {"seconds", seconds.count()}};
   fmt::print("{}\n", json.dump(2));
 }
 
 }  // namespace
 
 void add_eval_tasks(CLI::App& eval) {
-  for (const char* name : {"arc_c", "arc_easy", "hellaswag", "piqa"}) {
+  for (const Task& task : builtin_tasks()) {
     auto options = std::make_shared<TaskOptions>();
-    options->task = name;
-    CLI::App* command = eval.add_subcommand(name, "Multiple-choice questions: accuracy");
+    options->task = &task;
+    CLI::App* command = eval.add_subcommand(task.name, "Multiple-choice questions: accuracy");
     command
         ->add_option("model", options->model,
                      "A GGUF or packed file, a catalog name, or hf:OWNER/REPO[/FILE]")

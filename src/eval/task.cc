@@ -1,31 +1,12 @@
 #include "eval/task.h"
 
 #include <algorithm>
-#include <optional>
 
 #include "base/error.h"
 #include "eval/records.h"
 
 namespace stonechat {
 namespace {
-
-struct Builtin {
-  std::string_view name;
-  const char* json;
-};
-
-constexpr const char* kArc = R"({"name": "arc", "prompts": ["Question: {question}\nAnswer:"],
-  "choices": "choices.text", "labels": "choices.label", "answer": "answerKey"})";
-
-constexpr Builtin kBuiltins[] = {
-    {"arc_c", kArc},
-    {"arc_easy", kArc},
-    {"hellaswag",
-     R"({"name": "hellaswag", "prompts": ["{activity_label}: {ctx_a} {ctx_b|capitalize}", "{ctx}"],
-      "choices": "endings", "answer": "label", "clean": "wikihow"})"},
-    {"piqa", R"({"name": "piqa", "prompts": ["Question: {goal}\nAnswer:"], "choices": ["{sol1}", "{sol2}"],
-      "answer": "label"})"},
-};
 
 // The value at "a.b", or nullptr.
 const Json* at_path(const Json& fields, std::string_view path) {
@@ -85,20 +66,6 @@ void walk(const std::string& pattern, OnText&& on_text, OnField&& on_field) {
   }
 }
 
-void check_template(const std::string& pattern, const std::string& file, const std::string& field) {
-  for (size_t open = pattern.find('{'); open != std::string::npos; open = pattern.find('{', open + 1)) {
-    if (pattern.find('}', open) == std::string::npos)
-      fail(ErrorKind::kBadFile, "{}: {}: expected '}}' after '{{'", file, field);
-  }
-  walk(
-      pattern, [](const std::string&) {},
-      [&](const std::string&, const std::string& filter) {
-        if (!filter.empty() && filter != "strip" && filter != "capitalize")
-          fail(ErrorKind::kBadFile, "{}: {}: expected the filter strip or capitalize, found '{}'", file,
-               field, filter);
-      });
-}
-
 bool has_fields(const std::string& pattern, const Record& record) {
   bool all = true;
   walk(
@@ -115,7 +82,7 @@ std::string filled(const std::string& pattern, const Record& record) {
       pattern, [&](const std::string& text) { result += text; },
       [&](const std::string& path, const std::string& filter) {
         const std::string value = scalar_text(record, path);
-        result += filter == "strip" ? stripped(value) : filter == "capitalize" ? capitalized(value) : value;
+        result += filter == "capitalize" ? capitalized(value) : value;
       });
   return result;
 }
@@ -147,13 +114,8 @@ std::string without_marks(const std::string& marked) {
   return single;
 }
 
-std::vector<std::string> texts_of(const Json& from, const Record& record) {
+std::vector<std::string> texts_at(const std::string& path, const Record& record) {
   std::vector<std::string> texts;
-  if (from.is_array()) {
-    for (const Json& pattern : from) texts.push_back(filled(pattern.get<std::string>(), record));
-    return texts;
-  }
-  const auto path = from.get<std::string>();
   const Json* list = at_path(record.fields, path);
   if (list == nullptr || !list->is_array()) refuse(record, path, "an array of texts", list);
   for (const Json& one : *list) {
@@ -163,7 +125,14 @@ std::vector<std::string> texts_of(const Json& from, const Record& record) {
   return texts;
 }
 
-Question question_of(const TaskDescription& task, const Record& record, size_t index) {
+std::vector<std::string> choices_of(const Task& task, const Record& record) {
+  if (!task.choices_path.empty()) return texts_at(task.choices_path, record);
+  std::vector<std::string> choices;
+  for (const std::string& pattern : task.choice_templates) choices.push_back(filled(pattern, record));
+  return choices;
+}
+
+Question question_of(const Task& task, const Record& record, size_t index) {
   Question question;
   question.where = record.where;
   const bool has_id = at_path(record.fields, "id") != nullptr;
@@ -171,20 +140,20 @@ Question question_of(const TaskDescription& task, const Record& record, size_t i
   const auto usable = std::find_if(task.prompts.begin(), task.prompts.end(),
                                    [&](const std::string& prompt) { return has_fields(prompt, record); });
   question.prompt = filled(usable == task.prompts.end() ? task.prompts.back() : *usable, record);
-  question.choices = texts_of(task.choices, record);
+  question.choices = choices_of(task, record);
   if (question.choices.size() < 2 || question.choices.size() > kMostChoices)
     refuse(record, "choices", fmt::format("2 to {}", kMostChoices), &record.fields);
-  const std::string answer = scalar_text(record, task.answer);
+  const std::string answer = scalar_text(record, task.answer_path);
   std::vector<std::string> labels;
-  if (task.labels.is_null()) {
+  if (task.labels_path.empty()) {
     for (size_t i = 0; i < question.choices.size(); ++i) labels.push_back(std::to_string(i));
   } else {
-    labels = texts_of(task.labels, record);
+    labels = texts_at(task.labels_path, record);
   }
   const auto label = std::find(labels.begin(), labels.end(), answer);
   if (label == labels.end() || labels.size() != question.choices.size())
-    refuse(record, task.answer, fmt::format("one of the {} choices", question.choices.size()),
-           at_path(record.fields, task.answer));
+    refuse(record, task.answer_path, fmt::format("one of the {} choices", question.choices.size()),
+           at_path(record.fields, task.answer_path));
   question.gold = static_cast<uint32_t>(label - labels.begin());
   if (task.clean_wikihow) {
     question.prompt = without_marks(question.prompt);
@@ -196,74 +165,45 @@ Question question_of(const TaskDescription& task, const Record& record, size_t i
   return question;
 }
 
-std::optional<Json> path_or_templates(const JsonFields& fields, const std::string& key) {
-  const Json* value = fields.find(key);
-  if (value == nullptr) return std::nullopt;
-  const bool texts =
-      value->is_array() && value->size() >= 2 &&
-      std::all_of(value->begin(), value->end(), [](const Json& one) { return one.is_string(); });
-  if (!value->is_string() && !texts) fields.refuse(key, "a path, or an array of at least two texts");
-  if (texts) {
-    for (const Json& one : *value) check_template(one.get<std::string>(), fields.file(), key);
-  }
-  return *value;
-}
-
 }  // namespace
 
-TaskDescription parse_task(std::string_view json, const std::string& file) {
-  const Json object = parse_strict_json(json, file);
-  if (!object.is_object())
-    fail(ErrorKind::kBadFile, "{}: expected an object, found {}", file, json_text(object));
-  const JsonFields fields(object, file);
-  for (const auto& [key, value] : object.items()) {
-    static constexpr std::string_view kKnown[] = {
-        "name",        "prompts",          "choices",        "labels", "answer",
-        "description", "target_delimiter", "shot_delimiter", "clean"};
-    if (std::find(std::begin(kKnown), std::end(kKnown), key) == std::end(kKnown))
-      fail(ErrorKind::kBadFile, "{}: {}: no field of a task", file, printable(key));
-  }
-  TaskDescription task;
-  task.name = fields.get_string("name");
-  for (const Json& prompt : fields.get_array("prompts")) {
-    if (!prompt.is_string()) fields.refuse("prompts", "an array of texts");
-    task.prompts.push_back(prompt.get<std::string>());
-    check_template(task.prompts.back(), file, "prompts");
-  }
-  if (task.prompts.empty()) fields.refuse("prompts", "at least one text");
-  const auto choices = path_or_templates(fields, "choices");
-  if (!choices) fields.refuse("choices", "a path, or an array of texts");
-  task.choices = *choices;
-  task.labels = path_or_templates(fields, "labels").value_or(Json());
-  task.answer = fields.get_string("answer");
-  task.description = fields.find_string("description").value_or("");
-  task.target_delimiter = fields.find_string("target_delimiter").value_or(" ");
-  task.shot_delimiter = fields.find_string("shot_delimiter").value_or("\n\n");
-  if (const auto clean = fields.find_string("clean")) {
-    if (*clean != "wikihow") fields.refuse("clean", "\"wikihow\"");
-    task.clean_wikihow = true;
-  }
-  return task;
+std::span<const Task> builtin_tasks() {
+  static const std::vector<std::string> kArcPrompts = {"Question: {question}\nAnswer:"};
+  static const Task kTasks[] = {
+      {.name = "arc_c",
+       .prompts = kArcPrompts,
+       .choices_path = "choices.text",
+       .labels_path = "choices.label",
+       .answer_path = "answerKey"},
+      {.name = "arc_easy",
+       .prompts = kArcPrompts,
+       .choices_path = "choices.text",
+       .labels_path = "choices.label",
+       .answer_path = "answerKey"},
+      {.name = "hellaswag",
+       .prompts = {"{activity_label}: {ctx_a} {ctx_b|capitalize}", "{ctx}"},
+       .choices_path = "endings",
+       .answer_path = "label",
+       .clean_wikihow = true},
+      {.name = "piqa",
+       .prompts = {"Question: {goal}\nAnswer:"},
+       .choice_templates = {"{sol1}", "{sol2}"},
+       .answer_path = "label"},
+  };
+  return kTasks;
 }
 
-const char* builtin_task(std::string_view name) {
-  for (const Builtin& builtin : kBuiltins) {
-    if (builtin.name == name) return builtin.json;
-  }
-  return nullptr;
-}
-
-std::vector<Question> read_questions(const TaskDescription& task, const std::string& path) {
+std::vector<Question> read_questions(const Task& task, const std::string& path) {
   std::vector<Question> questions;
   for (const Record& record : read_records(path))
     questions.push_back(question_of(task, record, questions.size()));
   return questions;
 }
 
-std::string shots_text(const TaskDescription& task, std::span<const Question> shots) {
-  std::string text = task.description;
+std::string shots_text(std::span<const Question> shots) {
+  std::string text;
   for (const Question& shot : shots)
-    text += shot.prompt + task.target_delimiter + shot.choices[shot.gold] + task.shot_delimiter;
+    text.append(shot.prompt).append(kTargetDelimiter).append(shot.choices[shot.gold]).append(kShotDelimiter);
   return text;
 }
 

@@ -1,7 +1,6 @@
 // Multiple-choice tasks: how a data file's records become questions, and how questions become prompts.
 //
-// A task is a JSON object, as the built-in tasks in task.cc are. Their prompts are those of
-// lm-evaluation-harness 0.4.13. Errors: ErrorKind::kBadFile naming file, line (or record) and field.
+// Prompts are those of lm-evaluation-harness 0.4.13. Errors: ErrorKind::kBadFile naming file, line and field.
 #pragma once
 
 #include <cstdint>
@@ -10,26 +9,25 @@
 #include <string_view>
 #include <vector>
 
-#include "base/strict_json.h"
-
 namespace stonechat {
 
-struct TaskDescription {
+// Fields of records are named by paths, "choices.text"; a template is a text with {PATH}, or
+// {PATH|capitalize}, in it.
+struct Task {
   std::string name;
   std::vector<std::string> prompts;  // templates; of each record the first whose fields are there
-  Json choices;                      // a path to an array of texts, or an array of templates
-  std::string answer;                // path of the right choice: its label, or its index where there are none
-  Json labels;                       // a path, or an array of texts; null: the answer is an index from 0
-  std::string description;           // a text before the shots
-  std::string target_delimiter = " ";
-  std::string shot_delimiter = "\n\n";
-  bool clean_wikihow = false;  // takes HellaSwag's marks out of prompts and choices
+  std::string choices_path = {};     // of an array of texts; empty: choice_templates are the choices
+  std::vector<std::string> choice_templates = {};
+  std::string labels_path = {};  // of an array of texts; empty: the answer is an index from 0
+  std::string answer_path;       // of the right choice's label or index
+  bool clean_wikihow = false;    // takes HellaSwag's marks out of prompts and choices
 };
 
-// `file` is what errors call the text.
-TaskDescription parse_task(std::string_view json, const std::string& file);
-// nullptr when there is no task of that name.
-const char* builtin_task(std::string_view name);
+std::span<const Task> builtin_tasks();
+
+// Between a prompt and its choice, and after a shot.
+inline constexpr std::string_view kTargetDelimiter = " ";
+inline constexpr std::string_view kShotDelimiter = "\n\n";
 
 // Each choice has a cache of its own.
 inline constexpr size_t kMostChoices = 26;
@@ -43,9 +41,9 @@ struct Question {
 };
 
 // Of a .csv file with a header line, or else of JSON lines.
-std::vector<Question> read_questions(const TaskDescription& task, const std::string& path);
+std::vector<Question> read_questions(const Task& task, const std::string& path);
 
-// What stands before a question: the description and the shots with their answers.
-std::string shots_text(const TaskDescription& task, std::span<const Question> shots);
+// What stands before a question: the shots with their answers.
+std::string shots_text(std::span<const Question> shots);
 
 }  // namespace stonechat
