@@ -25,8 +25,8 @@ _stonechat() {
     bench) flags="--model --n-prompt --n-gen --pg --n-depth --batch-size --ubatch-size --threads --repetitions
       --cache-type-k --cache-type-v --output --no-warmup --parallel --roofline --profile --no-tune" ;;
     tune) flags="--quick --json" ;;
-    eval) flags="ppl kl arc_c arc_easy hellaswag piqa --data --shots --limit --seed --samples-out --text --against --cache-type-k --cache-type-v --against-cache-type-k
-      --against-cache-type-v --context --windows --threads --no-tune --json" ;;
+    eval) flags="ppl kl arc_c arc_easy hellaswag piqa --data --shots --limit --seed --samples-out --text --against
+      --cache-type-k --cache-type-v --against-cache-type-k --against-cache-type-v --context --windows --threads --no-tune --json" ;;
     tokenize) flags="--file --special --ids --json --detokenize" ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$flags --help $models" -- "$word"; compgen -f -- "$word")

@@ -52,7 +52,8 @@ case $words[1] in
     {-o,--output}':format:(md json jsonl csv)' --no-warmup --parallel:sequences --no-tune \
     '--roofline[measure the limits of the machine too]' '--profile[show where time goes]' ;;
   tune) _arguments $model --quick --json ;;
-  eval) _arguments '1:measure:(ppl kl arc_c arc_easy hellaswag piqa)' '2:model:_files' '--text:text:_files' '--against:reference:_files' \
+  eval) _arguments '1:measure:(ppl kl arc_c arc_easy hellaswag piqa)' '2:model:_files' \
+    '--text:text:_files' '--against:reference:_files' \
     '--cache-type-k:type:(f32 f16 q8_0)' '--cache-type-v:type:(f32 f16 q8_0)' \
     '--against-cache-type-k:type:(f32 f16 q8_0)' '--against-cache-type-v:type:(f32 f16 q8_0)' \
     '--data:questions:_files' --shots:count --limit:count --seed:seed '--samples-out:answers:_files' \
