@@ -22,11 +22,13 @@ else()
   target_link_libraries(stonechat_headers INTERFACE fmt::fmt)
 endif()
 
-# Absent when cross-compiling: `pull` then says that this build has no network, `chat` reads plain lines.
+# Absent when cross-compiling: `pull` then says that this build has no network, `chat` reads plain lines, `eval` keeps no
+# results.
 if(NOT CMAKE_CROSSCOMPILING)
   find_package(CURL REQUIRED)
   find_library(STONECHAT_EDIT_LIBRARY edit)
   find_path(STONECHAT_EDIT_INCLUDE editline/readline.h)
+  find_library(STONECHAT_SQLITE sqlite3 REQUIRED)
 endif()
 
 if(STONECHAT_TESTS)
