@@ -22,6 +22,7 @@ MAY_INCLUDE = {
     "model": {"base", "gguf", "quant", "kernels"},
     "engine": {"base", "gguf", "kernels", "model", "tokenizer"},
     "eval": {"base", "gguf", "quant", "kernels", "model", "tokenizer", "engine"},
+    "report": {"base", "eval"},
 }
 # kernels may see the plain structs of block formats, no more of quant.
 ONLY_HEADERS = {("kernels", "quant"): {"quant/block_formats.h"}}

@@ -160,12 +160,12 @@ void bench(const BenchOptions& options) {
 
 }  // namespace
 
-void add_bench_command(CLI::App& app) {
-  CLI::App* command =
+void add_bench_command(Command& app) {
+  Command* command =
       app.add_subcommand("bench", "Measure tokens per second (llama-bench's flags and output)");
   auto options = std::make_shared<BenchOptions>();
   const auto list = [&](const char* flags, auto& values, const char* help, uint32_t least, uint32_t most) {
-    command->add_option(flags, values, help)->delimiter(',')->check(CLI::Range(least, most));
+    command->add_option(flags, values, help)->delimiter(',')->check(Range(least, most));
   };
   command->add_option("-m,--model", options->models, "Models: files, catalog names, hf:OWNER/REPO[/FILE]")
       ->delimiter(',')
@@ -188,7 +188,7 @@ void add_bench_command(CLI::App& app) {
   list("-t,--threads", options->threads, "Threads (default: the processors that this process may use)", 1,
        kMostThreads);
   command->add_option("-r,--repetitions", options->repetitions, "Repetitions of each test")
-      ->check(CLI::Range(1U, 100'000U))
+      ->check(Range(1U, 100'000U))
       ->capture_default_str();
   command
       ->add_option("--cache-type-k", options->key_types,
@@ -197,7 +197,7 @@ void add_bench_command(CLI::App& app) {
   command->add_option("--cache-type-v", options->value_types, "Types of cached values; also -ctv")
       ->delimiter(',');
   command->add_option("-o,--output", options->output, "md, json, jsonl or csv")
-      ->check(CLI::IsMember({"md", "json", "jsonl", "csv"}))
+      ->check(OneOf{{"md", "json", "jsonl", "csv"}})
       ->capture_default_str();
   command->add_flag("--no-warmup", options->no_warmup, "Start measuring without a run before");
   command->add_flag(

@@ -10,12 +10,12 @@ CacheFormat parse_cache_format(const std::string& flag, const std::string& text)
   return *format;
 }
 
-void add_cache_flags(CLI::App& command, CacheFormats& formats, const std::string& prefix,
+void add_cache_flags(Command& command, CacheFormats& formats, const std::string& prefix,
                      const std::string& what) {
   const auto add = [&](const std::string& letter, const std::string& kind, CacheFormat& format) {
     const std::string flag = "--" + prefix + "cache-type-" + letter;
     const std::string short_form = prefix.empty() ? "; also -ct" + letter : "";
-    command.add_option_function<std::string>(
+    command.add_option_function(
         flag, [flag, &format](const std::string& text) { format = parse_cache_format(flag, text); },
         "Type of cached " + kind + what + ": f32, f16 (default) or q8_0" + short_form);
   };

@@ -141,8 +141,8 @@ void calibrate_model(const CalibrateOptions& options) {
 
 }  // namespace
 
-void add_calibrate_command(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("calibrate", "Measure a model's activations and weights on a text");
+void add_calibrate_command(Command& app) {
+  Command* command = app.add_subcommand("calibrate", "Measure a model's activations and weights on a text");
   auto options = std::make_shared<CalibrateOptions>();
   command->add_option("model", options->model, "A GGUF file, a catalog name, or hf:OWNER/REPO[/FILE]")
       ->required();
@@ -150,10 +150,10 @@ void add_calibrate_command(CLI::App& app) {
   command->add_option("-o,--output", options->out, "The file to write")->required();
   command->add_option("--chunks", options->windows.max_windows, "Only this many chunks (default: all)");
   command->add_option("-c,--context", options->windows.window, "Tokens a chunk")
-      ->check(CLI::Range(4U, 1U << 27))
+      ->check(Range(4U, 1U << 27))
       ->capture_default_str();
   command->add_option("--format", options->format, "stats, or imatrix: what llama.cpp's quantizer reads")
-      ->check(CLI::IsMember({"stats", "imatrix"}))
+      ->check(OneOf{{"stats", "imatrix"}})
       ->capture_default_str();
   options->run.add_batch(*command);
   options->run.add_threads(*command);

@@ -181,8 +181,8 @@ void chat(const ChatOptions& options) {
 
 }  // namespace
 
-void add_chat_command(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("chat", "Talk with a model (or pipe one question in)");
+void add_chat_command(Command& app) {
+  Command* command = app.add_subcommand("chat", "Talk with a model (or pipe one question in)");
   auto options = std::make_shared<ChatOptions>();
   command
       ->add_option("model", options->model, "A GGUF or packed file, a catalog name, or hf:OWNER/REPO[/FILE]")

@@ -4,7 +4,7 @@
 
 namespace stonechat {
 
-void add_commands(CLI::App& app) {
+void add_commands(Command& app) {
   add_pull_command(app);
   add_run_command(app);
   add_chat_command(app);

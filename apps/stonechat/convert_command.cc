@@ -35,18 +35,18 @@ void convert(const ConvertOptions& options) {
 
 }  // namespace
 
-void add_convert_command(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("convert", "Write a model with its tensors as F32, F16 or BF16");
+void add_convert_command(Command& app) {
+  Command* command = app.add_subcommand("convert", "Write a model with its tensors as F32, F16 or BF16");
   auto options = std::make_shared<ConvertOptions>();
   command->add_option("in", options->in, kModelSourceHelp)->required();
   command->add_option("out", options->out, "The file to write")->required();
   command->add_option("--to", options->type, "f32, f16 or bf16")
-      ->check(CLI::IsMember({"f32", "f16", "bf16"}))
+      ->check(OneOf{{"f32", "f16", "bf16"}})
       ->required();
   command->add_flag("--tie-embeddings", options->tie_embeddings,
                     "Drop output.weight where it is the embedding at another precision");
   command->add_option("-t,--threads", options->threads, "Threads (default: the processors that we may use)")
-      ->check(CLI::Range(1U, 1024U));
+      ->check(Range(1U, 1024U));
   command->callback([options] { convert(*options); });
 }
 

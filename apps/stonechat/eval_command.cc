@@ -140,13 +140,13 @@ void eval_kl(const EvalOptions& options) {
              options.windows.window);
 }
 
-void add_common(CLI::App& command, EvalOptions& options) {
+void add_common(Command& command, EvalOptions& options) {
   command
       .add_option("model", options.model, "A GGUF or packed file, a catalog name, or hf:OWNER/REPO[/FILE]")
       ->required();
   command.add_option("--text", options.text, "The text to measure on")->required();
   command.add_option("-c,--context", options.windows.window, "Tokens a window")
-      ->check(CLI::Range(4U, 1U << 27))
+      ->check(Range(4U, 1U << 27))
       ->capture_default_str();
   command.add_option("--windows", options.windows.max_windows, "Only this many windows (default: all)");
   add_cache_flags(command, options.windows.cache);
@@ -157,16 +157,16 @@ void add_common(CLI::App& command, EvalOptions& options) {
 
 }  // namespace
 
-void add_eval_command(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("eval", "Measure a model's quality");
+void add_eval_command(Command& app) {
+  Command* command = app.add_subcommand("eval", "Measure a model's quality");
   command->require_subcommand(1);
 
-  CLI::App* ppl = command->add_subcommand("ppl", "Perplexity of a text (second half of each window)");
+  Command* ppl = command->add_subcommand("ppl", "Perplexity of a text (second half of each window)");
   auto ppl_options = std::make_shared<EvalOptions>();
   add_common(*ppl, *ppl_options);
   ppl->callback([ppl_options] { eval_perplexity(*ppl_options); });
 
-  CLI::App* kl = command->add_subcommand("kl", "KL divergence of a model from a reference, on a text");
+  Command* kl = command->add_subcommand("kl", "KL divergence of a model from a reference, on a text");
   auto kl_options = std::make_shared<EvalOptions>();
   add_common(*kl, *kl_options);
   kl->add_option("--against", kl_options->against, "The reference model")->required();

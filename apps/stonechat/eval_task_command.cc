@@ -146,11 +146,11 @@ void eval_task(const TaskOptions& options) {
 
 }  // namespace
 
-void add_eval_tasks(CLI::App& eval) {
+void add_eval_tasks(Command& eval) {
   for (const Task& task : builtin_tasks()) {
     auto options = std::make_shared<TaskOptions>();
     options->task = &task;
-    CLI::App* command = eval.add_subcommand(task.name, "Multiple-choice questions: accuracy");
+    Command* command = eval.add_subcommand(task.name, "Multiple-choice questions: accuracy");
     command
         ->add_option("model", options->model,
                      "A GGUF or packed file, a catalog name, or hf:OWNER/REPO[/FILE]")
@@ -159,14 +159,14 @@ void add_eval_tasks(CLI::App& eval) {
     command
         ->add_option("--shots", options->shots,
                      "Answered questions before each, drawn from the same file's other questions")
-        ->check(CLI::Range(0U, 100U))
+        ->check(Range(0U, 100U))
         ->capture_default_str();
     command->add_option("--limit", options->limit, "Only this many questions, the first (default: all)")
-        ->check(CLI::Range(1U, 1U << 30));
+        ->check(Range(1U, 1U << 30));
     command->add_option("--seed", options->seed, "Draws the shots")->capture_default_str();
     command->add_option("--samples-out", options->samples, "Write each question's answer as JSON lines");
     command->add_option("-c,--context", options->run.context, "Tokens of context (default: up to 4096)")
-        ->check(CLI::Range(4U, 1U << 27));
+        ->check(Range(4U, 1U << 27));
     add_cache_flags(*command, options->run.cache);
     options->run.add_threads(*command);
     options->run.add_no_tune(*command);

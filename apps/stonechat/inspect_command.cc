@@ -231,8 +231,8 @@ void inspect(const InspectOptions& options) {
 
 }  // namespace
 
-void add_inspect_command(CLI::App& app) {
-  CLI::App* command =
+void add_inspect_command(Command& app) {
+  Command* command =
       app.add_subcommand("inspect", "Show a model file's metadata, tensors, sizes and memory need");
   auto options = std::make_shared<InspectOptions>();
   command->add_option("file", options->file, "A GGUF or packed file, a catalog name, or hf:OWNER/REPO[/FILE]")

@@ -1,13 +1,13 @@
 // What every command that runs a model needs, loaded from one model argument.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <future>
 #include <memory>
 #include <string>
 
 #include "base/thread_pool.h"
+#include "command_line.h"
 #include "gguf/reader.h"
 #include "model/kv_cache.h"
 #include "model/weights.h"
@@ -23,10 +23,10 @@ struct RunFlags {
   CacheFormats cache;    // of keys and values
   bool no_tune = false;  // leaves out what `stonechat tune` stored
 
-  void add_threads(CLI::App& command);
-  void add_context(CLI::App& command);
-  void add_batch(CLI::App& command);
-  void add_no_tune(CLI::App& command);
+  void add_threads(Command& command);
+  void add_context(Command& command);
+  void add_batch(Command& command);
+  void add_no_tune(Command& command);
   uint32_t thread_count() const { return threads != 0 ? threads : usable_processors(); }
 };
 

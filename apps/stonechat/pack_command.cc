@@ -35,8 +35,8 @@ void pack(const PackOptions& options) {
 
 }  // namespace
 
-void add_pack_command(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("pack", "Write a model as this processor wants it: loads at once");
+void add_pack_command(Command& app) {
+  Command* command = app.add_subcommand("pack", "Write a model as this processor wants it: loads at once");
   auto options = std::make_shared<PackOptions>();
   command->add_option("in", options->in, "A GGUF file, a catalog name, or hf:OWNER/REPO[/FILE]")->required();
   command->add_option("out", options->out, "The file to write")->required();

@@ -71,8 +71,8 @@ void pull(const PullOptions& options) {
 
 }  // namespace
 
-void add_pull_command(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("pull", "Fetch a model and print its path");
+void add_pull_command(Command& app) {
+  Command* command = app.add_subcommand("pull", "Fetch a model and print its path");
   auto options = std::make_shared<PullOptions>();
   command->add_option("name", options->name, "A catalog name, or hf:OWNER/REPO[/FILE]");
   command->add_option("--to", options->to, "Copy it into this directory");

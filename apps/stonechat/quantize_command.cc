@@ -187,8 +187,8 @@ void quantize(const QuantizeOptions& options) {
 
 }  // namespace
 
-void add_quantize_command(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("quantize", "Write a model with its matrices in 8 or 4 bits");
+void add_quantize_command(Command& app) {
+  Command* command = app.add_subcommand("quantize", "Write a model with its matrices in 8 or 4 bits");
   auto options = std::make_shared<QuantizeOptions>();
   command->add_option("in", options->in, kModelSourceHelp)->required();
   command->add_option("out", options->out, "The file to write")->required();
@@ -211,22 +211,21 @@ void add_quantize_command(CLI::App& app) {
   command
       ->add_option("--target-kl", wishes.target_kl,
                    "Give as few matrices the --better type as keep the mean KL divergence, in nats a token")
-      ->check(CLI::Range(1e-6, 100.0));
+      ->check(Range(1e-6, 100.0));
   command->add_option("--budget-mib", wishes.budget_mib, "Give as many as a file of this size holds")
-      ->check(CLI::Range(1e-3, 1e7));
+      ->check(Range(1e-3, 1e7));
   command
       ->add_option("--better", options->better,
                    "The type of those that --type loses too much of (default: q8_0)")
       ->check(check_type);
   command->add_option("--text", wishes.text, "A text to measure the divergence on");
   command->add_option("--context", wishes.window, "Tokens of a window of it (default: 512)")
-      ->check(CLI::Range(4U, 1U << 16));
-  command->add_option("--windows", wishes.windows, "Windows of it (default: 2)")
-      ->check(CLI::Range(1U, 1U << 16));
+      ->check(Range(4U, 1U << 16));
+  command->add_option("--windows", wishes.windows, "Windows of it (default: 2)")->check(Range(1U, 1U << 16));
   command->add_option("--save-plan", options->save_plan, "Write the types by tensor to this JSON file");
   command->add_flag("--dry-run", options->dry_run, "Say what would be written, and write nothing");
   command->add_option("-t,--threads", options->threads, "Threads (default: the processors that we may use)")
-      ->check(CLI::Range(1U, 1024U));
+      ->check(Range(1U, 1024U));
   command->footer(scheme_table());
   command->callback([options] { quantize(*options); });
 }

@@ -112,13 +112,13 @@ void run(const RunOptions& options, bool prompt_given) {
 
 }  // namespace
 
-void add_run_command(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("run", "Complete a text");
+void add_run_command(Command& app) {
+  Command* command = app.add_subcommand("run", "Complete a text");
   auto options = std::make_shared<RunOptions>();
   command
       ->add_option("model", options->model, "A GGUF or packed file, a catalog name, or hf:OWNER/REPO[/FILE]")
       ->required();
-  CLI::Option* prompt =
+  CommandOption* prompt =
       command->add_option("prompt", options->prompt, "The text to go on with; - or none: standard input");
   command->add_option("-f,--file", options->file, "Read the prompt from this file");
   options->run.add_threads(*command);

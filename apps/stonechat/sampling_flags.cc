@@ -4,7 +4,7 @@
 
 namespace stonechat {
 
-void SamplingFlags::add(CLI::App& command) {
+void SamplingFlags::add(Command& command) {
   SamplerOptions& sampler = options.sampler;
   command.add_option("-n,--max-tokens", options.max_tokens, "Most tokens to generate; 0: no limit (default)");
   command.add_flag("--greedy", greedy, "Always take the most probable token");
@@ -26,7 +26,7 @@ void SamplingFlags::add(CLI::App& command) {
   command.add_option("--frequency-penalty", sampler.frequency_penalty, "Frequency penalty; 0: off")
       ->capture_default_str();
   command.add_option("--repeat-last-n", sampler.penalty_window, "Tokens that the penalties look back")
-      ->check(CLI::Range(0U, 1U << 20))
+      ->check(Range(0U, 1U << 20))
       ->capture_default_str();
   command.add_option("-s,--seed", seed, "Seed of the generator (default: a new one each time)");
   command.add_option("--stop", options.stops, "Stop before this text; may be given several times");

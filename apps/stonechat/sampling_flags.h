@@ -1,9 +1,9 @@
 // The command line flags of sampling and stopping, shared by `run` and `chat`.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <optional>
 
+#include "command_line.h"
 #include "engine/session.h"
 
 namespace stonechat {
@@ -13,7 +13,7 @@ struct SamplingFlags {
   bool greedy = false;
   std::optional<uint64_t> seed;
 
-  void add(CLI::App& command);
+  void add(Command& command);
   // The options after parsing: a seed is drawn where none was given.
   GenerateOptions resolve() const;
 };

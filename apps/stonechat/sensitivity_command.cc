@@ -214,24 +214,24 @@ void sensitivity(const SensitivityOptions& options) {
 
 }  // namespace
 
-void add_sensitivity_command(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("sensitivity", "Measure what quantizing each tensor alone costs");
+void add_sensitivity_command(Command& app) {
+  Command* command = app.add_subcommand("sensitivity", "Measure what quantizing each tensor alone costs");
   auto options = std::make_shared<SensitivityOptions>();
   command->add_option("model", options->model, "A GGUF file, a catalog name, or hf:OWNER/REPO[/FILE]")
       ->required();
   command->add_option("--scheme", options->scheme, fmt::format("{}", fmt::join(scheme_names(), ", ")))
-      ->check(CLI::IsMember(scheme_names()))
+      ->check(OneOf{scheme_names()})
       ->required();
   command->add_option("--text", options->text, "The text to measure on")->required();
   command->add_option("--chunks", options->windows.max_windows, "Only this many chunks (default: all)");
   command->add_option("-c,--context", options->windows.window, "Tokens a chunk")
-      ->check(CLI::Range(4U, 1U << 27))
+      ->check(Range(4U, 1U << 27))
       ->capture_default_str();
   command
       ->add_option("--by", options->by,
                    "kind, layer, tensor: what is quantized alone (default: each of them)")
       ->delimiter(',')
-      ->check(CLI::IsMember({"kind", "layer", "tensor"}));
+      ->check(OneOf{{"kind", "layer", "tensor"}});
   command->add_option("--html", options->html, "Write a page with bar plots to this file");
   options->run.add_threads(*command);
   options->run.add_no_tune(*command);

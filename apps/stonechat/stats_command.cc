@@ -35,11 +35,11 @@ void show(const StatsOptions& options) {
 
 }  // namespace
 
-void add_stats_command(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("stats", "Show what calibrate measured");
+void add_stats_command(Command& app) {
+  Command* command = app.add_subcommand("stats", "Show what calibrate measured");
   auto options = std::make_shared<StatsOptions>();
   command->add_option("file", options->file, "A file that 'stonechat calibrate' wrote")->required();
-  CLI::Option* html = command->add_option("--html", options->html, "Write a page with plots to this file");
+  CommandOption* html = command->add_option("--html", options->html, "Write a page with plots to this file");
   command->add_flag("--json", options->json, "Print one JSON object")->excludes(html);
   command->callback([options] { show(*options); });
 }

@@ -87,13 +87,13 @@ void tokenize(const TokenizeOptions& options, bool text_given) {
 
 }  // namespace
 
-void add_tokenize_command(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("tokenize", "Show a text's tokens, or the text of token ids");
+void add_tokenize_command(Command& app) {
+  Command* command = app.add_subcommand("tokenize", "Show a text's tokens, or the text of token ids");
   auto options = std::make_shared<TokenizeOptions>();
   command
       ->add_option("model", options->model, "A GGUF or packed file, a catalog name, or hf:OWNER/REPO[/FILE]")
       ->required();
-  CLI::Option* text =
+  CommandOption* text =
       command->add_option("text", options->text, "The text, or ids; - or none: standard input");
   command->add_option("-f,--file", options->file, "Read the text from this file");
   command->add_flag("--special", options->special,

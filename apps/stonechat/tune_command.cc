@@ -131,8 +131,8 @@ void tune(const TuneOptions& options) {
 
 }  // namespace
 
-void add_tune_command(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("tune", "Measure how models run fastest here, for later runs");
+void add_tune_command(Command& app) {
+  Command* command = app.add_subcommand("tune", "Measure how models run fastest here, for later runs");
   auto options = std::make_shared<TuneOptions>();
   command->add_option(
       "model", options->model,
