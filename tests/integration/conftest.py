@@ -18,8 +18,25 @@ import tiny_model as tiny  # noqa: E402
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow_model: runs a whole model; left out under the sanitizers")
+    config.addinivalue_line("markers", "long: the longest, so started first where tests run side by side")
     config.addinivalue_line("markers", "threads: a short run worth watching with ThreadSanitizer")
     config.addinivalue_line("markers", "aarch64: quick enough for qemu")
+    _share_processors()
+
+
+def _share_processors():
+    """Side by side (pytest -n), each process of tests keeps to processors of its own, and so do the programs that it
+    starts: they take as many threads as they have processors, and threads that wait for each other at barriers are
+    slow where others run between them."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    processors = sorted(os.sched_getaffinity(0))
+    if 1 < workers <= len(processors):
+        os.sched_setaffinity(0, processors[int(os.environ["PYTEST_XDIST_WORKER"][2:]) :: workers])
+
+
+def pytest_collection_modifyitems(items):
+    files = {item.path for item in items if item.get_closest_marker("long")}
+    items.sort(key=lambda item: item.path not in files)
 
 
 @pytest.fixture(autouse=True)

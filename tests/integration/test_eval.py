@@ -70,6 +70,7 @@ def test_perplexity_of_real_text(stonechat, smollm2_files):
     assert 5 < result["ppl"] < 60
 
 
+@pytest.mark.long
 @pytest.mark.slow_model
 @pytest.mark.timeout(900)
 def test_q8_0_of_the_reference_on_the_shared_text(stonechat, reference_files, shared_data):

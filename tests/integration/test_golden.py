@@ -18,6 +18,7 @@ def check(command, model, name, tolerance="0.001", **environment):
     )
 
 
+@pytest.mark.long
 @pytest.mark.slow_model
 @pytest.mark.parametrize("name, files", [("smollm2-135m", "smollm2_files"), ("qwen2.5-coder-0.5b", "reference_files")])
 def test_f32_equals_transformers(request, command, name, files):

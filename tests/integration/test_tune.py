@@ -248,7 +248,7 @@ def test_interrupt_leaves_the_old_file(command, stonechat, smollm2, cache):
         words = [*command, "tune", str(smollm2)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         process = subprocess.Popen(words, env={**os.environ, **cache}, **pipes)
-        time.sleep(5)  # loaded by then, and far from done
+        time.sleep(2)  # loaded by then, and far from done
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
