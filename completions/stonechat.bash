@@ -25,7 +25,8 @@ _stonechat() {
     bench) flags="--model --n-prompt --n-gen --pg --n-depth --batch-size --ubatch-size --threads --repetitions
       --cache-type-k --cache-type-v --output --no-warmup --parallel --roofline --profile --no-tune" ;;
     tune) flags="--quick --json" ;;
-    eval) flags="ppl kl arc_c arc_easy hellaswag piqa --data --shots --limit --seed --samples-out --text --against
+    eval) flags="ppl kl arc_c arc_easy hellaswag piqa winogrande ceval task --data --task --subject --shots --shots-file --limit --seed
+      --samples-out --results --fresh --no-share --text --against
       --cache-type-k --cache-type-v --against-cache-type-k --against-cache-type-v --context --windows --threads --no-tune --json" ;;
     tokenize) flags="--file --special --ids --json --detokenize" ;;
   esac

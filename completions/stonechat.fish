@@ -79,7 +79,7 @@ complete -c stonechat -n "__fish_seen_subcommand_from bench" -l no-warmup
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -l parallel -x
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -l roofline -d "Measure the limits of the machine too"
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -l profile -d "Show where time goes"
-complete -c stonechat -n "__fish_seen_subcommand_from eval" -a "ppl kl arc_c arc_easy hellaswag piqa"
+complete -c stonechat -n "__fish_seen_subcommand_from eval" -a "ppl kl arc_c arc_easy hellaswag piqa winogrande ceval task"
 complete -c stonechat -n "__fish_seen_subcommand_from calibrate sensitivity eval" -l text -r
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -l against -r
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -l against-cache-type-k -x -a "f32 f16 q8_0"
@@ -90,6 +90,12 @@ complete -c stonechat -n "__fish_seen_subcommand_from eval" -l shots -x
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -l limit -x
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -l seed -x
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -l samples-out -r
+complete -c stonechat -n "__fish_seen_subcommand_from eval" -l shots-file -r
+complete -c stonechat -n "__fish_seen_subcommand_from eval" -l task -r
+complete -c stonechat -n "__fish_seen_subcommand_from eval" -l subject -x
+complete -c stonechat -n "__fish_seen_subcommand_from eval" -l results -r
+complete -c stonechat -n "__fish_seen_subcommand_from eval" -l fresh
+complete -c stonechat -n "__fish_seen_subcommand_from eval" -l no-share
 complete -c stonechat -n "__fish_seen_subcommand_from tokenize" -l ids
 complete -c stonechat -n "__fish_seen_subcommand_from tokenize" -l detokenize
 complete -c stonechat -n "__fish_seen_subcommand_from pull" -l list

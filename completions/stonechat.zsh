@@ -52,11 +52,12 @@ case $words[1] in
     {-o,--output}':format:(md json jsonl csv)' --no-warmup --parallel:sequences --no-tune \
     '--roofline[measure the limits of the machine too]' '--profile[show where time goes]' ;;
   tune) _arguments $model --quick --json ;;
-  eval) _arguments '1:measure:(ppl kl arc_c arc_easy hellaswag piqa)' '2:model:_files' \
+  eval) _arguments '1:measure:(ppl kl arc_c arc_easy hellaswag piqa winogrande ceval task)' '2:model:_files' \
     '--text:text:_files' '--against:reference:_files' \
     '--cache-type-k:type:(f32 f16 q8_0)' '--cache-type-v:type:(f32 f16 q8_0)' \
     '--against-cache-type-k:type:(f32 f16 q8_0)' '--against-cache-type-v:type:(f32 f16 q8_0)' \
-    '--data:questions:_files' --shots:count --limit:count --seed:seed '--samples-out:answers:_files' \
+    '--data:questions:_files' '--task:task:_files' '*--subject:subject' --shots:count '--shots-file:questions:_files' \
+    --limit:count --seed:seed '--samples-out:answers:_files' '--results:answers kept:_files' --fresh --no-share \
     {-c,--context}:tokens --windows:count {-t,--threads}:threads --no-tune --json ;;
   tokenize) _arguments $model '2:text' {-f,--file}':text:_files' --special --ids --json --detokenize ;;
 esac

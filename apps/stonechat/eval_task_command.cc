@@ -1,178 +1,281 @@
 // `stonechat eval arc_c` and other multiple-choice tasks: how often a model finds the right choice the
 // likeliest.
-#include <algorithm>
 #include <chrono>
+#include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
-#include <random>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/input_file.h"
+#include "base/sha256.h"
 #include "cache_flags.h"
 #include "commands.h"
+#include "eval/answer_store.h"
+#include "eval/builtin_tasks.h"
 #include "eval/choice_scorer.h"
-#include "eval/statistics.h"
-#include "eval/task.h"
+#include "eval/question_set.h"
+#include "eval/task_file.h"
+#include "eval_task_output.h"
 #include "interrupt.h"
 #include "kernels/dispatch.h"
 #include "loaded_model.h"
+#include "model_argument.h"
 #include "progress.h"
 #include "tuning_choice.h"
 
 namespace stonechat {
 namespace {
 
+constexpr uint32_t kCevalShots = 5;
+
 struct TaskOptions {
-  const Task* task = nullptr;
+  const Task* task = nullptr;  // none: what the task file says, or C-Eval's
+  bool is_ceval = false;
+  std::string task_file;
   std::string model;
   std::string data;
-  std::string samples;
-  uint32_t shots = 0;
+  std::vector<std::string> subjects;
+  ShotOptions shots;
   uint32_t limit = 0;  // 0: all
-  uint64_t seed = 0;
+  std::string samples;
+  std::string results;
+  bool fresh = false;
+  bool no_share = false;
   RunFlags run;
   bool json = false;
 };
 
-// Code points of valid UTF-8.
-double characters(const std::string& text) {
-  return static_cast<double>(std::count_if(
-      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+std::vector<QuestionSet> read_sets(const TaskOptions& options) {
+  if (options.is_ceval) return read_ceval(options.data, options.subjects, options.shots);
+  const Task task = options.task != nullptr ? *options.task : read_task_file(options.task_file);
+  return {read_question_set(task, options.data, options.shots)};
 }
 
-// Of equals the first.
-size_t largest(const std::vector<double>& values) {
-  return static_cast<size_t>(std::max_element(values.begin(), values.end()) - values.begin());
+size_t asked(const TaskOptions& options, const QuestionSet& set) {
+  return options.limit == 0 ? set.questions.size() : std::min<size_t>(options.limit, set.questions.size());
 }
 
-// One question more than shots, for the question that is a shot itself. All questions so share their shots,
-// which are computed once.
-std::vector<size_t> draw_shots(size_t questions, uint32_t shots, uint64_t seed) {
-  std::vector<size_t> order(questions);
-  for (size_t i = 0; i < questions; ++i) order[i] = i;
-  std::mt19937_64 random(seed);
-  for (size_t i = 0; i <= shots; ++i) std::swap(order[i], order[i + random() % (questions - i)]);
-  order.resize(size_t{shots} + 1);
-  return order;
-}
+// What computes answers: loaded for the first one.
+class LazyScorer {
+ public:
+  LazyScorer(const TaskOptions& options, std::string path, uint32_t context)
+      : options_(options), path_(std::move(path)), context_(context) {}
 
-void eval_task(const TaskOptions& options) {
-  const std::vector<Question> questions =
-      read_questions(*options.task, options.data);  // first: a model takes long
-  if (options.shots >= questions.size())
-    fail(ErrorKind::kUsage, "--shots: {} shots need more questions than {} has: {}", options.shots,
-         options.data, questions.size());
-  if (!options.samples.empty() && InputFile(options.data).is_same_file_as(options.samples))
-    fail(ErrorKind::kUsage, "--samples-out: {} is the file of the questions", options.samples);
-  std::optional<AtomicFile> samples;
-  if (!options.samples.empty()) samples.emplace(options.samples);
-  const size_t count =
-      options.limit == 0 ? questions.size() : std::min<size_t>(options.limit, questions.size());
-  const std::vector<size_t> drawn = draw_shots(questions.size(), options.shots, options.seed);
-
-  ThreadPool pool(options.run.thread_count());
-  const LoadedModel model(options.model, pool);
-  const uint32_t context = context_for(model.weights.config, options.run.context);
-  Executor executor(model.weights, kernels(), pool, choose_tuning(model.weights, options.run).tuning);
-  catch_interrupts();
-  executor.set_should_stop(interrupted);
-  ChoiceScorer scorer(executor, model.tokenizer, context, options.run.cache);
-  Progress progress(options.task->name, count, "questions");
-  const auto start = std::chrono::steady_clock::now();
-  std::vector<double> right, right_norm;
-  uint64_t truncated = 0;
-  for (size_t index = 0; index < count; ++index) {
-    const Question& question = questions[index];
-    std::vector<Question> shots;
-    for (const size_t shot : drawn) {
-      if (shot != index && shots.size() < options.shots) shots.push_back(questions[shot]);
-    }
-    std::vector<std::string> continuations;
-    for (const std::string& choice : question.choices)
-      continuations.push_back(std::string(kTargetDelimiter) + choice);
-    const ChoiceScores scores =
-        scorer.score(shots_text(shots) + question.prompt, continuations, question.where);
-    std::vector<double> by_length = scores.log_likelihoods;
-    for (size_t i = 0; i < by_length.size(); ++i) by_length[i] /= characters(question.choices[i]);
-    const size_t choice = largest(scores.log_likelihoods);
-    const size_t choice_norm = largest(by_length);
-    right.push_back(choice == question.gold ? 1 : 0);
-    right_norm.push_back(choice_norm == question.gold ? 1 : 0);
-    truncated += scores.truncated ? 1 : 0;
-    if (samples) {
-      const nlohmann::ordered_json sample = {{"task", options.task->name},
-                                             {"shots", options.shots},
-                                             {"id", question.id},
-                                             {"gold", question.gold},
-                                             {"choice", choice},
-                                             {"choice_norm", choice_norm},
-                                             {"truncated", scores.truncated},
-                                             {"log_likelihoods", scores.log_likelihoods}};
-      // An id of a .csv file may be any bytes.
-      const std::string line = sample.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-      samples->write(std::as_bytes(std::span(line)));
-    }
-    progress.update(index + 1);
-    if (interrupted()) fail(ErrorKind::kInterrupted, "interrupted");
+  ChoiceScores score(std::span<const ChoiceText> texts, const std::string& where) {
+    if (!parts_) parts_.emplace(options_, path_, context_);
+    const auto start = std::chrono::steady_clock::now();
+    ChoiceScores scores = parts_->scorer.score(texts, where);
+    seconds_ += std::chrono::steady_clock::now() - start;
+    return scores;
   }
-  progress.finish();
-  if (samples) samples->commit();
-  const Estimate acc = estimate(right);
-  const Estimate acc_norm = estimate(right_norm);
-  if (!options.json) {
-    fmt::print("{}: {} questions, {} shots\nacc       {:.4f} +- {:.4f}\nacc_norm  {:.4f} +- {:.4f}\n",
-               options.task->name, count, options.shots, acc.mean, acc.standard_error, acc_norm.mean,
-               acc_norm.standard_error);
-    if (truncated != 0) fmt::print("{} prompts lost their beginning: context {}\n", truncated, context);
-    return;
+  double seconds() const { return seconds_.count(); }
+
+ private:
+  struct Parts {
+    Parts(const TaskOptions& options, const std::string& path, uint32_t context)
+        : pool(options.run.thread_count()),
+          model(path, pool),
+          executor(model.weights, kernels(), pool, choose_tuning(model.weights, options.run).tuning),
+          scorer(executor, model.tokenizer, context, options.run.cache, !options.no_share) {
+      executor.set_should_stop(interrupted);
+    }
+
+    ThreadPool pool;
+    LoadedModel model;
+    Executor executor;
+    ChoiceScorer scorer;
+  };
+
+  const TaskOptions& options_;
+  std::string path_;
+  uint32_t context_;
+  std::optional<Parts> parts_;
+  std::chrono::duration<double> seconds_{0};
+};
+
+// The answers of an earlier run, and where new ones go.
+class Results {
+ public:
+  Results(const TaskOptions& options, const std::string& model, uint32_t context,
+          std::span<const QuestionSet> sets)
+      : store_(options.results) {
+    if (!options.samples.empty() && InputFile(options.results).is_same_file_as(options.samples))
+      fail(ErrorKind::kUsage, "--samples-out: {} is the file of the results", options.samples);
+    const RunDescription description{STONECHAT_VERSION, model, sha256_of_file(model), options.run.cache,
+                                     context};
+    size_t total = 0;
+    for (const QuestionSet& set : sets) {
+      runs_.push_back(store_.open_run(description, set));
+      if (options.fresh) store_.forget(runs_.back());
+      known_.push_back(store_.answers(runs_.back(), set));
+      known_.back().erase(known_.back().lower_bound(asked(options, set)), known_.back().end());
+      total += asked(options, set);
+      count_ += known_.back().size();
+    }
+    if (count_ != 0)
+      fmt::print(stderr, "stonechat: {} has {} of {} answers; going on from there\n", options.results, count_,
+                 total);
   }
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  const nlohmann::ordered_json json = {{"task", options.task->name},
-                                       {"model", options.model},
-                                       {"data", options.data},
-                                       {"shots", options.shots},
-                                       {"seed", options.seed},
-                                       {"questions", count},
-                                       {"acc", acc.mean},
-                                       {"acc_stderr", acc.standard_error},
-                                       {"acc_norm", acc_norm.mean},
-                                       {"acc_norm_stderr", acc_norm.standard_error},
-                                       {"truncated", truncated},
-                                       {"seconds", seconds.count()}};
-  fmt::print("{}\n", json.dump(2));
+
+  size_t count() const { return count_; }
+  const Answer* find(size_t set, size_t index) const {
+    const auto found = known_[set].find(index);
+    return found == known_[set].end() ? nullptr : &found->second;
+  }
+  void add(size_t set, size_t index, const Question& question, const Answer& answer) {
+    store_.add(runs_[set], index, question, answer);
+  }
+  void flush() { store_.flush(); }
+
+ private:
+  AnswerStore store_;
+  std::vector<int64_t> runs_;                    // one a set
+  std::vector<std::map<size_t, Answer>> known_;  // the same
+  size_t count_ = 0;
+};
+
+class TaskRun {
+ public:
+  explicit TaskRun(const TaskOptions& options)
+      : options_(options), sets_(read_sets(options)) {  // first: a model takes long
+    for (const QuestionSet& set : sets_) {
+      if (!options.samples.empty() && InputFile(set.path).is_same_file_as(options.samples))
+        fail(ErrorKind::kUsage, "--samples-out: {} is the file of the questions", options.samples);
+      total_ += asked(options, set);
+    }
+    catch_interrupts();
+    if (!options.samples.empty()) samples_.emplace(options.samples);
+    const std::string model = resolve_model(options.model);
+    result_.context = context_for(ModelConfig::from(gguf::Reader(model)), options.run.context);
+    if (!options.results.empty()) results_.emplace(options, model, result_.context, sets_);
+    scorer_.emplace(options, model, result_.context);
+    result_.model = options.model;
+    result_.data = options.data;
+    result_.shots = options.shots;
+  }
+
+  void run() {
+    try {
+      answer_all();
+    } catch (const Error& error) {
+      if (results_) results_->flush();
+      if (error.kind() == ErrorKind::kInterrupted) explain_interrupt();
+      throw;
+    }
+    if (results_) results_->flush();
+    if (samples_) samples_->commit();
+    result_.resumed = results_ ? results_->count() : 0;
+    result_.seconds = scorer_->seconds();
+    const std::string& name = sets_[0].task.name;
+    if (options_.json) return print_task_json(name, result_);
+    print_task_text(name, result_);
+  }
+
+ private:
+  void answer_all() {
+    Progress progress(sets_[0].task.name, total_, "questions");
+    for (size_t set = 0; set < sets_.size(); ++set) {
+      result_.names.push_back(sets_[set].name);
+      auto& answers = result_.answers.emplace_back();
+      for (size_t index = 0; index < asked(options_, sets_[set]); ++index) {
+        answers.push_back(answer(set, index));
+        if (samples_) {
+          const std::string line = sample_line(sets_[set], index, answers.back());
+          samples_->write(std::as_bytes(std::span(line)));
+        }
+        progress.update(++done_);
+        if (interrupted()) fail(ErrorKind::kInterrupted, "interrupted");
+      }
+    }
+    progress.finish();
+  }
+
+  Answer answer(size_t set, size_t index) {
+    if (const Answer* known = results_ ? results_->find(set, index) : nullptr) return *known;
+    const Question& question = sets_[set].questions[index];
+    Answer answer = answer_of(question, scorer_->score(sets_[set].texts(index), question.where));
+    result_.tokens += answer.scores.tokens;
+    if (results_) results_->add(set, index, question, answer);
+    return answer;
+  }
+
+  [[noreturn]] void explain_interrupt() const {
+    fail(ErrorKind::kInterrupted, "interrupted after {} of {} questions; {}", done_, total_,
+         results_ ? fmt::format("the same command goes on from there, with what {} holds", options_.results)
+                  : "with --results FILE the same command would go on from there");
+  }
+
+  const TaskOptions& options_;
+  std::vector<QuestionSet> sets_;
+  std::optional<AtomicFile> samples_;
+  std::optional<Results> results_;
+  std::optional<LazyScorer> scorer_;
+  TaskResult result_;
+  size_t total_ = 0;
+  size_t done_ = 0;
+};
+
+void eval_task(TaskOptions& options) {
+  if (options.fresh && options.results.empty())
+    fail(ErrorKind::kUsage, "--fresh: begins a run in --results FILE again, which is missing");
+  if (!options.is_ceval && options.shots.file.empty() && !options.shots.seed) options.shots.seed = 0;
+  TaskRun(options).run();
+}
+
+void add_task(Command& eval, const std::string& name, const std::string& help, const Task* task) {
+  auto options = std::make_shared<TaskOptions>();
+  options->task = task;
+  options->is_ceval = name == "ceval";
+  Command* command = eval.add_subcommand(name, help);
+  command
+      ->add_option("model", options->model, "A GGUF or packed file, a catalog name, or hf:OWNER/REPO[/FILE]")
+      ->required();
+  CommandOption* data = command->add_option("--data", options->data)->required();
+  if (options->is_ceval) {
+    data->description("The directory with val/SUBJECT_val.csv and dev/SUBJECT_dev.csv");
+    options->shots.shots = kCevalShots;
+    command->add_option("--subject", options->subjects,
+                        "Only this one; may come several times (default: all)");
+  } else {
+    data->description("The task's questions: JSON lines, or .csv");
+    command->add_option("--shots-file", options->shots.file,
+                        "Take shots from these questions, such as the training split's: the first ones, or "
+                        "drawn with --seed");
+  }
+  if (name == "task")
+    command->add_option("--task", options->task_file, "What the task is, as JSON: docs/evaluation.md")
+        ->required();
+  command->add_option("--shots", options->shots.shots, "Answered questions before each")
+      ->check(Range(0U, 100U))
+      ->capture_default_str();
+  command
+      ->add_option("--limit", options->limit,
+                   "Only this many questions, the first; of each subject (default: all)")
+      ->check(Range(1U, 1U << 30));
+  command->add_option("--seed", options->shots.seed, "Draws the shots");
+  command->add_option("--samples-out", options->samples, "Write each question's answer as JSON lines");
+  command->add_option("--results", options->results,
+                      "Keep answers in this SQLite file as they come; an interrupted run goes on from there");
+  command->add_flag("--fresh", options->fresh, "Ask again what --results has answers to");
+  command->add_option("-c,--context", options->run.context, "Tokens of context (default: up to 4096)")
+      ->check(Range(4U, 1U << 27));
+  command->add_flag("--no-share", options->no_share,
+                    "Compute each choice and all before it anew: the same figures, slowly, to compare speed");
+  add_cache_flags(*command, options->run.cache);
+  options->run.add_threads(*command);
+  options->run.add_no_tune(*command);
+  command->add_flag("--json", options->json, "Print one JSON object");
+  command->callback([options] { eval_task(*options); });
 }
 
 }  // namespace
 
 void add_eval_tasks(Command& eval) {
-  for (const Task& task : builtin_tasks()) {
-    auto options = std::make_shared<TaskOptions>();
-    options->task = &task;
-    Command* command = eval.add_subcommand(task.name, "Multiple-choice questions: accuracy");
-    command
-        ->add_option("model", options->model,
-                     "A GGUF or packed file, a catalog name, or hf:OWNER/REPO[/FILE]")
-        ->required();
-    command->add_option("--data", options->data, "The task's questions: JSON lines, or .csv")->required();
-    command
-        ->add_option("--shots", options->shots,
-                     "Answered questions before each, drawn from the same file's other questions")
-        ->check(Range(0U, 100U))
-        ->capture_default_str();
-    command->add_option("--limit", options->limit, "Only this many questions, the first (default: all)")
-        ->check(Range(1U, 1U << 30));
-    command->add_option("--seed", options->seed, "Draws the shots")->capture_default_str();
-    command->add_option("--samples-out", options->samples, "Write each question's answer as JSON lines");
-    command->add_option("-c,--context", options->run.context, "Tokens of context (default: up to 4096)")
-        ->check(Range(4U, 1U << 27));
-    add_cache_flags(*command, options->run.cache);
-    options->run.add_threads(*command);
-    options->run.add_no_tune(*command);
-    command->add_flag("--json", options->json, "Print one JSON object");
-    command->callback([options] { eval_task(*options); });
-  }
+  for (const Task& task : builtin_tasks())
+    add_task(eval, task.name, "Multiple-choice questions: accuracy", &task);
+  add_task(eval, "ceval", "C-Eval's subjects: accuracy of each and of all", nullptr);
+  add_task(eval, "task", "Multiple-choice questions of a task of one's own: accuracy", nullptr);
 }
 
 }  // namespace stonechat

@@ -14,47 +14,58 @@ uint32_t common_length(std::span<const TokenId> a, std::span<const TokenId> b) {
   return static_cast<uint32_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());
 }
 
-struct Request {
-  std::vector<TokenId> tokens;  // the prompt's, then the continuation's
-  uint32_t prompt_tokens = 0;
-};
-
 }  // namespace
 
 ChoiceScorer::ChoiceScorer(Executor& executor, const Tokenizer& tokenizer, uint32_t context,
-                           CacheFormats formats)
+                           CacheFormats formats, bool share)
     : executor_(executor),
       tokenizer_(tokenizer),
       context_(context),
       formats_(formats),
+      share_(share),
       shared_{KvCache(executor.weights(), context, formats), {}} {}
 
-ChoiceScores ChoiceScorer::score(const std::string& prompt, const std::vector<std::string>& continuations,
-                                 const std::string& where) {
-  // Spaces at a prompt's end belong to the continuation: its first token begins with them.
-  const size_t kept = prompt.find_last_not_of(" \t\r\n\f\v") + 1;
-  const std::string context = prompt.substr(0, kept);
+ChoiceScorer::Request ChoiceScorer::request_for(const ChoiceText& choice, const std::string& where) const {
+  // Blanks at a context's end belong to the continuation: its first token begins with them.
+  const std::string context(without_trailing_blanks(choice.context));
   const size_t context_tokens = tokenizer_.encode(context, Tokenizer::SpecialTokens::kParse).size();
+  Request request{tokenizer_.encode(choice.context + choice.continuation, Tokenizer::SpecialTokens::kParse),
+                  static_cast<uint32_t>(context_tokens)};
+  const size_t all = request.tokens.size();
+  if (context_tokens == 0 || all <= context_tokens)
+    fail(ErrorKind::kBadFile, "{}: the prompt has {} tokens, with a choice {}: both need at least one", where,
+         context_tokens, all);
+  if (all <= size_t{context_} + 1) return request;
+  const size_t excess = all - context_ - 1;
+  if (excess >= context_tokens)
+    fail(ErrorKind::kLimit, "{}: a choice of {} tokens does not fit into a context of {}", where,
+         all - context_tokens, context_);
+  request.tokens.erase(request.tokens.begin(), request.tokens.begin() + static_cast<ptrdiff_t>(excess));
+  request.prompt_tokens -= static_cast<uint32_t>(excess);
+  request.truncated = true;
+  return request;
+}
+
+ChoiceScores ChoiceScorer::score(std::span<const ChoiceText> choices, const std::string& where) {
   ChoiceScores scores;
   std::vector<Request> requests;
-  for (const std::string& continuation : continuations) {
-    Request request{tokenizer_.encode(prompt + continuation, Tokenizer::SpecialTokens::kParse),
-                    static_cast<uint32_t>(context_tokens)};
-    if (context_tokens == 0 || request.tokens.size() <= context_tokens)
-      fail(ErrorKind::kBadFile, "{}: the prompt has {} tokens, with a choice {}: both need at least one",
-           where, context_tokens, request.tokens.size());
-    if (request.tokens.size() > size_t{context_} + 1) {
-      const size_t excess = request.tokens.size() - context_ - 1;
-      if (excess >= request.prompt_tokens)
-        fail(ErrorKind::kLimit, "{}: a choice of {} tokens does not fit into a context of {}", where,
-             request.tokens.size() - context_tokens, context_);
-      request.tokens.erase(request.tokens.begin(), request.tokens.begin() + static_cast<ptrdiff_t>(excess));
-      request.prompt_tokens -= static_cast<uint32_t>(excess);
-      scores.truncated = true;
-    }
-    requests.push_back(std::move(request));
+  for (const ChoiceText& choice : choices) {
+    requests.push_back(request_for(choice, where));
+    scores.truncated = scores.truncated || requests.back().truncated;
+    scores.tokens += requests.back().tokens.size() - 1;
   }
+  if (share_) {
+    scores.log_likelihoods = log_likelihoods(requests);
+    return scores;
+  }
+  for (const Request& request : requests) {
+    shared_.tokens.clear();  // nothing is known
+    scores.log_likelihoods.push_back(log_likelihoods(std::span(&request, 1))[0]);
+  }
+  return scores;
+}
 
+std::vector<double> ChoiceScorer::log_likelihoods(std::span<const Request> requests) {
   // The shared beginning ends before the first token whose logits some choice needs.
   const std::span<const TokenId> first = requests[0].tokens;
   uint32_t shared = requests[0].prompt_tokens - 1;
@@ -80,6 +91,7 @@ ChoiceScores ChoiceScorer::score(const std::string& prompt, const std::vector<st
     batch.push_back({&choice.cache, input.subspan(shared), Wanted::kAll});
   }
   executor_.forward(batch);
+  std::vector<double> sums;
   uint32_t row = 0;
   for (size_t i = 0; i < requests.size(); ++i) {
     const Request& request = requests[i];
@@ -89,10 +101,10 @@ ChoiceScores ChoiceScorer::score(const std::string& prompt, const std::vector<st
                     [&](uint32_t token, std::span<const float> logits) {
                       logs[token] = log_probability(logits, request.tokens[request.prompt_tokens + token]);
                     });
-    scores.log_likelihoods.push_back(std::accumulate(logs.begin(), logs.end(), 0.0));
+    sums.push_back(std::accumulate(logs.begin(), logs.end(), 0.0));
     row += static_cast<uint32_t>(batch[i].tokens.size());
   }
-  return scores;
+  return sums;
 }
 
 }  // namespace stonechat

@@ -1,5 +1,6 @@
 #include "eval/records.h"
 
+#include <charconv>
 #include <set>
 
 #include "base/error.h"
@@ -101,6 +102,19 @@ std::vector<Record> csv_rows(const std::string& text, const std::string& path) {
   return records;
 }
 
+// The value called `name` in an object, or the one with that number in an array.
+const Json* child(const Json& value, std::string_view name) {
+  if (value.is_object()) {
+    const auto found = value.find(std::string(name));
+    return found == value.end() || found->is_null() ? nullptr : &*found;
+  }
+  size_t index = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), index);
+  const bool is_index = error == std::errc() && end == name.data() + name.size();
+  return value.is_array() && is_index && index < value.size() && !value[index].is_null() ? &value[index]
+                                                                                         : nullptr;
+}
+
 }  // namespace
 
 std::vector<Record> read_records(const std::string& path) {
@@ -112,6 +126,40 @@ std::vector<Record> read_records(const std::string& path) {
   std::vector<Record> records = path.ends_with(".csv") ? csv_rows(text, path) : json_lines(text, path);
   if (records.empty()) fail(ErrorKind::kBadFile, "{}: expected at least one record, found none", path);
   return records;
+}
+
+const Json* find_field(const Record& record, std::string_view path) {
+  const Json* value = &record.fields;
+  while (value != nullptr && !path.empty()) {
+    const size_t dot = std::min(path.find('.'), path.size());
+    value = child(*value, path.substr(0, dot));
+    path.remove_prefix(std::min(dot + 1, path.size()));
+  }
+  return value;
+}
+
+void refuse_field(const Record& record, std::string_view path, std::string_view expected) {
+  const Json* found = find_field(record, path);
+  fail(ErrorKind::kBadFile, "{}: {}: expected {}, found {}", record.where, path, expected,
+       found == nullptr ? "nothing" : json_text(*found));
+}
+
+std::string text_field(const Record& record, std::string_view path) {
+  const Json* value = find_field(record, path);
+  if (value != nullptr && value->is_string()) return value->get<std::string>();
+  if (value != nullptr && value->is_number_integer()) return value->dump();
+  refuse_field(record, path, "a text");
+}
+
+std::vector<std::string> texts_field(const Record& record, std::string_view path) {
+  std::vector<std::string> texts;
+  const Json* list = find_field(record, path);
+  if (list == nullptr || !list->is_array()) refuse_field(record, path, "an array of texts");
+  for (const Json& one : *list) {
+    if (!one.is_string()) refuse_field(record, path, "an array of texts");
+    texts.push_back(one.get<std::string>());
+  }
+  return texts;
 }
 
 }  // namespace stonechat

@@ -49,6 +49,7 @@ def test_log_likelihoods_are_numpys(stonechat, tmp_path):
         gold = question["choices"]["label"].index(question["answerKey"])
         lengths = [len(choice) for choice in question["choices"]["text"]]
         assert (sample["id"], sample["gold"]) == (question["id"], gold)
+        assert (sample["prompt"], sample["choices"]) == (prompt, question["choices"]["text"])
         right.append(int(np.argmax(expected)) == gold)
         right_norm.append(int(np.argmax(np.array(expected) / lengths)) == gold)
     assert result["questions"] == 3
@@ -62,7 +63,10 @@ def test_log_likelihoods_are_numpys(stonechat, tmp_path):
 def test_shared_beginnings_change_nothing(stonechat, tiny_model, tmp_path, cache):
     """Each question alone, in a new process, gives the same bits."""
     flags = ["-ctk", cache, "-ctv", cache]
-    _, together = run_task(stonechat, tiny_model, write(tmp_path / "all.jsonl", QUESTIONS), tmp_path / "s.jsonl", *flags)
+    data = write(tmp_path / "all.jsonl", QUESTIONS)
+    result, together = run_task(stonechat, tiny_model, data, tmp_path / "s.jsonl", *flags)
+    slow, one_by_one = run_task(stonechat, tiny_model, data, tmp_path / "s.jsonl", *flags, "--no-share")
+    assert one_by_one == together and slow["tokens"] == result["tokens"]
     for question, sample in zip(QUESTIONS, together, strict=True):
         _, alone = run_task(stonechat, tiny_model, write(tmp_path / "one.jsonl", [question]), tmp_path / "o.jsonl", *flags)
         assert alone == [sample]
@@ -111,6 +115,59 @@ def test_wrong_use(stonechat, tiny_model, tmp_path):
     result = stonechat("eval", "arc_c", tiny_model, "--data", data, "--samples-out", data, check=False)
     assert result.returncode == 2 and "file of the questions" in result.stderr
     assert data.read_bytes() == kept
+
+
+def test_shots_from_another_file(stonechat, tiny_model, tmp_path):
+    data = write(tmp_path / "test.jsonl", QUESTIONS[:1])
+    train = write(tmp_path / "train.jsonl", QUESTIONS[1:])
+    result, samples = run_task(stonechat, tiny_model, data, tmp_path / "s.jsonl", "--shots-file", train, "--shots", "2")
+    assert samples[0]["prompt"] == (
+        "Question: Where is the mill?\nAnswer: in\n\nQuestion: Where is the rain?\nAnswer: an inn\n\n"
+        "Question: Where does the rain go?\nAnswer:"
+    )
+    assert result["seed"] is None and result["shots_file"] == str(train)
+    firsts = set()
+    for seed in range(6):
+        _, samples = run_task(
+            stonechat, tiny_model, data, tmp_path / "s.jsonl", "--shots-file", train, "--shots", "1", "--seed", str(seed)
+        )
+        firsts.add(samples[0]["prompt"].split("?")[0])
+    assert firsts == {"Question: Where is the mill", "Question: Where is the rain"}
+    for file, shots, expected in ((train, 3, "--shots: "), (data, 1, "--shots-file: ")):
+        result = stonechat("eval", "arc_c", tiny_model, "--data", data, "--shots-file", file, "--shots", shots, check=False)
+        assert result.returncode == 2 and expected in result.stderr, result.stderr
+
+
+def test_winogrande_scores_the_rest_of_the_sentence(stonechat, tiny_model, tmp_path):
+    """Contexts differ, so each choice gets what the other way round, as prompt and choice, gives it."""
+    sentence = {"sentence": "The inn and the mill sank as _ was in the sea.", "option1": "the inn", "option2": "the mill", "answer": "2"}
+    out = tmp_path / "s.jsonl"
+    stonechat("eval", "winogrande", tiny_model, "--data", write(tmp_path / "w.jsonl", [sentence]), "--samples-out", out)
+    sample = json.loads(out.read_text())
+    assert sample["gold"] == 1 and sample["ending"] == "was in the sea."
+    task = tmp_path / "task.json"
+    task.write_text(json.dumps({"name": "rest", "prompt": "{context}", "choices": ["{rest}", "{other}"], "answer": "gold"}))
+    for option, found in zip(("the inn", "the mill"), sample["log_likelihoods"], strict=True):
+        record = {"context": f"The inn and the mill sank as {option}", "rest": "was in the sea.", "other": "x", "gold": 0}
+        data = write(tmp_path / "rest.jsonl", [record])
+        stonechat("eval", "task", tiny_model, "--task", task, "--data", data, "--samples-out", out)
+        assert json.loads(out.read_text())["log_likelihoods"][0] == found
+
+
+def test_a_task_file_can_say_what_arc_says(stonechat, tiny_model, tmp_path):
+    data, task = write(tmp_path / "arc.jsonl", QUESTIONS), tmp_path / "arc.json"
+    task.write_text(json.dumps({
+        "name": "my_arc", "prompt": "Question: {question}\nAnswer:", "choices": "choices.text", "labels": "choices.label", "answer": "answerKey",
+    }))
+    ours, samples = run_task(stonechat, tiny_model, data, tmp_path / "s.jsonl", "--shots", "1")
+    out = tmp_path / "t.jsonl"
+    result = stonechat("eval", "task", tiny_model, "--task", task, "--data", data, "--shots", "1", "--samples-out", out, "--json")
+    theirs = json.loads(result.stdout)
+    assert theirs["task"] == "my_arc" and theirs["acc"] == ours["acc"]
+    assert [json.loads(line) for line in out.read_text().splitlines()] == [{**sample, "task": "my_arc"} for sample in samples]
+    task.write_text('{"name": "x", "prompt": "{question}", "choice": "c", "answer": "a"}')
+    result = stonechat("eval", "task", tiny_model, "--task", task, "--data", data, check=False)
+    assert result.returncode == 1 and "arc.json: choice: not a key" in result.stderr, result.stderr
 
 
 def test_csv(stonechat, tiny_model, tmp_path):

@@ -63,7 +63,7 @@ def test_completions_name_every_command(stonechat, shell):
 
 def long_flags(stonechat, command):
     """Lists of the names that each flag of the command has, from its help."""
-    words = [[command, "ppl"], [command, "kl"], [command, "arc_c"]] if command == "eval" else [[command]]
+    words = [[command, measure] for measure in ("ppl", "kl", "arc_c", "ceval", "task")] if command == "eval" else [[command]]
     lines = [line for word in words for line in stonechat(*word, "--help").stdout.splitlines()]
     flags = [re.findall(r"--[a-z][a-z0-9-]*", line.split()[0]) for line in lines if re.match(r"  -", line)]
     flags = [names for names in flags if names and "--help" not in names]
