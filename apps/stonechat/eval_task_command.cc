@@ -49,7 +49,9 @@ struct TaskOptions {
 std::vector<QuestionSet> read_sets(const TaskOptions& options) {
   if (options.is_ceval) return read_ceval(options.data, options.subjects, options.shots);
   const Task task = options.task != nullptr ? *options.task : read_task_file(options.task_file);
-  return {read_question_set(task, options.data, options.shots)};
+  ShotOptions shots = options.shots;
+  if (!shots.file.empty()) shots.file = resolve_data(shots.file);
+  return {read_question_set(task, resolve_data(options.data), shots)};
 }
 
 size_t asked(const TaskOptions& options, const QuestionSet& set) {
@@ -238,7 +240,7 @@ void add_task(Command& eval, const std::string& name, const std::string& help, c
     command->add_option("--subject", options->subjects,
                         "Only this one; may come several times (default: all)");
   } else {
-    data->description("The task's questions: JSON lines, or .csv");
+    data->description("The task's questions: JSON lines or .csv, or hf:datasets/OWNER/REPO/FILE");
     command->add_option("--shots-file", options->shots.file,
                         "Take shots from these questions, such as the training split's: the first ones, or "
                         "drawn with --seed");

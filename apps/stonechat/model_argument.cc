@@ -76,4 +76,14 @@ std::unique_ptr<gguf::ModelSource> open_model_source(const std::string& argument
   return model;
 }
 
+std::string resolve_data(const std::string& argument) {
+  if (argument.ends_with(".parquet"))
+    fail(ErrorKind::kUsage, "{}: Parquet is not read; JSON lines and .csv are", argument);
+  std::error_code error;
+  if (!argument.starts_with("hf:") || std::filesystem::exists(argument, error)) return argument;
+  catch_interrupts();
+  PullDisplay display;
+  return pull_data_from_hub(argument, HubEnvironment::read(), display.callbacks());
+}
+
 }  // namespace stonechat

@@ -1,5 +1,5 @@
 // What a user may write where a command wants a model: a path, a name of the catalog, or
-// hf:OWNER/REPO[/FILE].
+// hf:OWNER/REPO[/FILE]; and where it wants a data set.
 #pragma once
 
 #include <memory>
@@ -20,6 +20,10 @@ std::string pull_model(const std::string& name, HubContent wanted);
 // A GGUF file as above, or a publisher's directory of safetensors: a path of one, or of the hub. Says on
 // stderr what of it is left out.
 std::unique_ptr<gguf::ModelSource> open_model_source(const std::string& argument);
+
+// A file of questions: a path, or hf:datasets/OWNER/REPO/FILE, which is downloaded when it isn't cached.
+// Error{kUsage} for Parquet.
+std::string resolve_data(const std::string& argument);
 
 inline constexpr const char* kModelSourceHelp =
     "A GGUF file, a directory with config.json and safetensors, a catalog name, or hf:OWNER/REPO[/FILE]";

@@ -39,8 +39,15 @@ bool is_plain_path(const std::string& path) {
   return true;
 }
 
+constexpr std::string_view kDatasets = "datasets/";
+
+bool is_dataset(const std::string& repo) {
+  return repo.starts_with(kDatasets) && std::count(repo.begin(), repo.end(), '/') == 2;
+}
+
 void check_repo(const std::string& repo) {
-  if (!is_plain_path(repo) || std::count(repo.begin(), repo.end(), '/') != 1) {
+  const bool is_model = std::count(repo.begin(), repo.end(), '/') == 1;
+  if (!is_plain_path(repo) || !(is_model || is_dataset(repo))) {
     fail(ErrorKind::kUsage, "hf:{}: expected OWNER/REPO", repo);
   }
 }
@@ -120,9 +127,10 @@ class PartialFile {
 }  // namespace
 
 std::string HubClient::repo_directory(const std::string& repo) const {
-  std::string name = repo;
-  name.replace(name.find('/'), 1, "--");
-  return environment_.hub_cache + "/models--" + name;
+  std::string name = is_dataset(repo) ? repo : "models/" + repo;
+  for (size_t slash = name.find('/'); slash != std::string::npos; slash = name.find('/'))
+    name.replace(slash, 1, "--");
+  return environment_.hub_cache + "/" + name;
 }
 
 // The snapshot that the cache takes for the newest; empty when there is none.

@@ -2,7 +2,8 @@
 //
 // models--OWNER--REPO/blobs/ETAG holds a content, snapshots/COMMIT/FILE links to it, refs/main names the
 // commit; a part of a content is blobs/ETAG.incomplete, and .locks/models--OWNER--REPO/ETAG.lock keeps
-// processes apart. Source: the documentation of huggingface_hub ("Understand caching").
+// processes apart. A data set's repository is "datasets/OWNER/REPO" here and datasets--OWNER--REPO there.
+// Source: the documentation of huggingface_hub ("Understand caching").
 #pragma once
 
 #include <string>

@@ -114,4 +114,16 @@ std::string pull_from_hub(const std::string& reference, HubContent wanted, const
   return pull_publisher_files(repo, files, hub);
 }
 
+std::string pull_data_from_hub(const std::string& reference, const HubEnvironment& environment,
+                               const PullCallbacks& callbacks) {
+  constexpr std::string_view kStart = "hf:datasets/";
+  const size_t owner_end = reference.find('/', kStart.size());
+  const size_t repo_end = owner_end == std::string::npos ? owner_end : reference.find('/', owner_end + 1);
+  if (!reference.starts_with(kStart) || repo_end == std::string::npos)
+    fail(ErrorKind::kUsage, "{}: expected hf:datasets/OWNER/REPO/FILE", reference);
+  constexpr size_t kRepo = std::string_view("hf:").size();
+  HubClient hub(environment, callbacks);
+  return hub.get(reference.substr(kRepo, repo_end - kRepo), reference.substr(repo_end + 1), "");
+}
+
 }  // namespace stonechat

@@ -35,4 +35,8 @@ enum class HubContent { kModelFile, kAnyModel };
 std::string pull_from_hub(const std::string& reference, HubContent wanted, const HubEnvironment& environment,
                           const PullCallbacks& callbacks);
 
+// "hf:datasets/OWNER/REPO/FILE": the path of that file of a data set.
+std::string pull_data_from_hub(const std::string& reference, const HubEnvironment& environment,
+                               const PullCallbacks& callbacks);
+
 }  // namespace stonechat
