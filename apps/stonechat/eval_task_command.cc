@@ -233,14 +233,15 @@ void add_task(Command& eval, const std::string& name, const std::string& help, c
   command
       ->add_option("model", options->model, "A GGUF or packed file, a catalog name, or hf:OWNER/REPO[/FILE]")
       ->required();
-  CommandOption* data = command->add_option("--data", options->data)->required();
+  const std::string data_help =
+      options->is_ceval ? "The directory with val/SUBJECT_val.csv and dev/SUBJECT_dev.csv"
+                        : "The task's questions: JSON lines or .csv, or hf:datasets/OWNER/REPO/FILE";
+  command->add_option("--data", options->data, data_help)->required();
   if (options->is_ceval) {
-    data->description("The directory with val/SUBJECT_val.csv and dev/SUBJECT_dev.csv");
     options->shots.shots = kCevalShots;
     command->add_option("--subject", options->subjects,
                         "Only this one; may come several times (default: all)");
   } else {
-    data->description("The task's questions: JSON lines or .csv, or hf:datasets/OWNER/REPO/FILE");
     command->add_option("--shots-file", options->shots.file,
                         "Take shots from these questions, such as the training split's: the first ones, or "
                         "drawn with --seed");
