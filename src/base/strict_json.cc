@@ -215,4 +215,15 @@ const Json& JsonFields::get_array(const std::string& key) const {
   return *value;
 }
 
+std::vector<JsonFields> JsonFields::get_objects(const std::string& key) const {
+  std::vector<JsonFields> objects;
+  for (const Json& value : get_array(key)) {
+    const std::string where = fmt::format("{}[{}]", path_of(key), objects.size());
+    if (!value.is_object())
+      fail(ErrorKind::kBadFile, "{}: {}: expected an object, found {}", file_, where, json_text(value));
+    objects.emplace_back(value, file_, where);
+  }
+  return objects;
+}
+
 }  // namespace stonechat

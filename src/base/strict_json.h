@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace stonechat {
 
@@ -50,6 +51,8 @@ class JsonFields {
   std::string get_string(const std::string& key) const;
   JsonFields get_object(const std::string& key) const;
   const Json& get_array(const std::string& key) const;
+  // An array of objects; they are called KEY[0], KEY[1] in errors.
+  std::vector<JsonFields> get_objects(const std::string& key) const;
 
   const Json& json() const { return *object_; }
 

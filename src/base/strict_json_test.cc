@@ -100,6 +100,16 @@ TEST(StrictJson, FieldsHaveTypesAndRanges) {
   EXPECT_EQ(error_of([&] { fields.find_bool("t"); }), "file: t: expected true or false, found 'x'");
   EXPECT_EQ(error_of([&] { fields.get_object("a"); }), "file: a: expected an object, found an array of 1");
   EXPECT_EQ(error_of([&] { fields.get_array("o"); }), "file: o: expected an array, found an object");
+  EXPECT_EQ(error_of([&] { fields.get_objects("a"); }), "file: a[0]: expected an object, found 1");
+}
+
+TEST(StrictJson, ObjectsOfAnArrayHaveNumbers) {
+  const Json json = parse_strict_json(R"({"o": {"list": [{"n": 1}, {"n": -2}]}})", "file");
+  const auto objects = JsonFields(json, "file").get_object("o").get_objects("list");
+  ASSERT_EQ(objects.size(), 2U);
+  EXPECT_EQ(objects[0].get_uint("n", 0, 9), 1U);
+  EXPECT_EQ(error_of([&] { objects[1].get_uint("n", 0, 9); }),
+            "file: o.list[1].n: expected an integer from 0 to 9, found -2");
 }
 
 TEST(StrictJson, LongValuesAreCutAtWholeCharacters) {

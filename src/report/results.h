@@ -1,6 +1,6 @@
 // What `stonechat report` measured of one model on one machine: the content of results.json.
 //
-// A figure that wasn't measured is absent (std::nullopt, or not in its list), never 0.
+// A figure that wasn't measured, or isn't finite, is absent (std::nullopt, or not in its list), never 0.
 #pragma once
 
 #include <cstdint>
@@ -69,6 +69,7 @@ struct ReportText {
   std::optional<Estimate> same_top;              // 0 to 1
   std::optional<Estimate> top5_overlap;
   std::optional<Estimate> probability_difference;
+  std::optional<Estimate> log_perplexity_ratio;  // ln(perplexity / the reference's), by the same windows
 };
 
 struct ReportTask {
@@ -99,8 +100,10 @@ struct ReportVariant {
 };
 
 struct ReportResults {
-  std::string started;  // UTC, ISO 8601
-  double seconds = 0;   // of measuring, all parts
+  std::string started;                         // UTC, ISO 8601
+  double seconds = 0;                          // of measuring, all parts
+  std::string command;                         // as it was typed; may be empty
+  std::map<std::string, double> part_seconds;  // "speed": 93.1
   bool quick = false;
   ReportMachine machine;
   ReportModel model;
