@@ -7,9 +7,9 @@
 #include <map>
 #include <utility>
 
-#include "html_page.h"
+#include "report/html_page.h"
+#include "report/svg_chart.h"
 #include "stats_report.h"
-#include "svg_chart.h"
 
 namespace stonechat {
 namespace {

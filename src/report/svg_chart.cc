@@ -1,4 +1,4 @@
-#include "svg_chart.h"
+#include "report/svg_chart.h"
 
 #include <fmt/format.h>
 
@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "report/svg_axis.h"
 
 namespace stonechat {
 namespace {
@@ -18,87 +19,6 @@ constexpr double kRight = 10;
 constexpr double kTop = 10;
 constexpr double kBottom = 38;
 constexpr size_t kHues = 6;  // what comes after has the colours of the first again
-
-// Numbers from low to high to lie on an axis.
-class Axis {
- public:
-  Axis(double low, double high, bool logarithmic) : logarithmic_(logarithmic) {
-    if (logarithmic_) {
-      low_ = std::floor(std::log10(low));
-      high_ = std::max(low_ + 1, std::ceil(std::log10(high)));
-      tighten(std::log10(low), std::log10(high));
-    } else {
-      low_ = std::min(0.0, low);
-      high_ = high > low_ ? high : low_ + 1;
-      step_ = nice_step(high_ - low_);
-      high_ = std::ceil(high_ / step_) * step_;
-      low_ = std::floor(low_ / step_) * step_;
-    }
-  }
-
-  // 0 at the low end, 1 at the high one.
-  double place(double value) const {
-    const double at = logarithmic_ ? std::log10(value) : value;
-    return (at - low_) / (high_ - low_);
-  }
-  bool holds(double value) const { return std::isfinite(value) && (!logarithmic_ || value > 0); }
-
-  std::vector<double> ticks() const {
-    std::vector<double> result;
-    if (!logarithmic_) {
-      for (double value = low_; value < high_ + step_ / 2; value += step_) result.push_back(value);
-      return result;
-    }
-    const double decades = high_ - low_;
-    const int stride = std::max(1, static_cast<int>(std::ceil(decades / 6)));
-    for (int power = static_cast<int>(std::floor(low_)); power <= static_cast<int>(std::ceil(high_));
-         ++power) {
-      for (const double factor : {1.0, 2.0, 5.0}) {
-        const double value = factor * std::pow(10.0, power);
-        const bool shown = factor == 1 ? power % stride == 0 : decades < 2.2;
-        if (shown && place(value) > -1e-6 && place(value) < 1 + 1e-6) result.push_back(value);
-      }
-    }
-    return result;
-  }
-
- private:
-  // Cuts a decade's empty part where it begins or ends with one, at 2 or 5.
-  void tighten(double low, double high) {
-    for (const double factor : {5.0, 2.0}) {
-      if (low_ + std::log10(factor) <= low) {
-        low_ += std::log10(factor);
-        break;
-      }
-    }
-    for (const double factor : {2.0, 5.0}) {
-      const double end = high_ - 1 + std::log10(factor);
-      if (end >= high && end > low_) {
-        high_ = end;
-        break;
-      }
-    }
-  }
-  static double nice_step(double range) {
-    const double rough = range / 4;
-    const double power = std::pow(10.0, std::floor(std::log10(rough)));
-    for (const double factor : {1.0, 2.0, 5.0}) {
-      if (factor * power >= rough) return factor * power;
-    }
-    return 10 * power;
-  }
-
-  bool logarithmic_;
-  double low_ = 0;
-  double high_ = 1;
-  double step_ = 1;
-};
-
-std::string number(double value) {
-  const double magnitude = std::fabs(value);
-  if (magnitude >= 1e6 || (magnitude > 0 && magnitude < 1e-4)) return fmt::format("{:.2g}", value);
-  return fmt::format("{:.4g}", value);
-}
 
 class ChartWriter {
  public:
@@ -117,7 +37,7 @@ class ChartWriter {
   }
 
  private:
-  static Axis y_axis(const Chart& chart) {
+  static SvgAxis y_axis(const Chart& chart) {
     double low = INFINITY;
     double high = -INFINITY;
     const auto take = [&](double value) {
@@ -142,7 +62,7 @@ class ChartWriter {
       out_ += fmt::format(
           "<line class=\"grid\" x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\"/>"
           "<text class=\"tick\" text-anchor=\"end\" x=\"{3}\" y=\"{4:.1f}\">{5}</text>\n",
-          kLeft, kWidth - kRight, y(tick), kLeft - 5, y(tick) + 4, number(tick));
+          kLeft, kWidth - kRight, y(tick), kLeft - 5, y(tick) + 4, axis_number(tick));
     }
     const size_t step = std::max<size_t>(1, (layers_ + 7) / 8);
     for (size_t layer = 0; layer < layers_; layer += step) {
@@ -185,7 +105,7 @@ class ChartWriter {
       connected = true;
       marks += fmt::format(
           "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{}\"><title>{}, layer {}: {}{}</title></circle>", at,
-          y(value), chart_.lines ? 2 : 3, html_text(series.label), layer, number(value),
+          y(value), chart_.lines ? 2 : 3, html_text(series.label), layer, axis_number(value),
           html_text(chart_.unit));
     }
     out_ += fmt::format("<g class=\"{}{}\">", chart_.style, index % kHues);
@@ -194,7 +114,7 @@ class ChartWriter {
   }
 
   const Chart& chart_;
-  Axis y_;
+  SvgAxis y_;
   size_t layers_ = 0;
   std::string out_;
 };
@@ -251,7 +171,7 @@ std::string svg_bars(const std::string& title, const std::string& x_label, const
         "<rect x=\"{}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{}\"/><text class=\"tick\" x=\"{:.1f}\" "
         "y=\"{:.1f}\">{}</text></g>\n",
         html_text(bar.note), kLabels - 6, top + kThick - 2, html_text(bar.label), kLabels, top, length,
-        kThick, kLabels + length + 5, top + kThick - 2, number(bar.value));
+        kThick, kLabels + length + 5, top + kThick - 2, axis_number(bar.value));
     top += kRow;
   }
   out += fmt::format("<line class=\"axis\" x1=\"{0}\" x2=\"{0}\" y1=\"{1}\" y2=\"{2:.1f}\"/>", kLabels,

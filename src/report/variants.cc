@@ -1,0 +1,105 @@
+#include "report/variants.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "report/paper.h"
+
+namespace stonechat {
+
+const ReportVariant& reference_of(const ReportResults& results) {
+  return *std::find_if(results.variants.begin(), results.variants.end(),
+                       [](const ReportVariant& variant) { return variant.is_reference; });
+}
+
+const ReportVariant* find_weights(const ReportResults& results, const std::string& weights) {
+  for (const char* cache : {"f16", "f32", ""}) {
+    for (const ReportVariant& variant : results.variants) {
+      if (variant.weights == weights && (*cache == 0 || variant.cache == cache)) return &variant;
+    }
+  }
+  return nullptr;
+}
+
+const ReportSpeed* find_speed(const ReportVariant& variant, const std::string& test) {
+  for (const ReportSpeed& speed : variant.speeds) {
+    if (speed.test == test) return &speed;
+  }
+  return nullptr;
+}
+
+const ReportTask* find_task(const ReportVariant& variant, const std::string& task, uint32_t shots) {
+  for (const ReportTask& one : variant.tasks) {
+    if (one.task == task && one.shots == shots) return &one;
+  }
+  return nullptr;
+}
+
+const ReportMemorySeries* find_process_memory(const ReportVariant& variant) {
+  if (!variant.memory) return nullptr;
+  for (const char* name : {"pss", "rss"}) {
+    if (const auto found = variant.memory->series.find(name); found != variant.memory->series.end())
+      return &found->second;
+  }
+  return nullptr;
+}
+
+const ReportSpeed* paper_prompt(const ReportVariant& variant) {
+  for (const ReportSpeed& speed : variant.speeds) {
+    if (speed.prompt == paper::kPrompt && speed.generate == 0) return &speed;
+  }
+  return nullptr;
+}
+
+const ReportSpeed* paper_decode(const ReportVariant& variant) {
+  const ReportSpeed* first = nullptr;
+  for (const ReportSpeed& speed : variant.speeds) {
+    if (speed.prompt != 0) continue;
+    if (speed.generate == 100) return &speed;
+    if (first == nullptr) first = &speed;
+  }
+  return first;
+}
+
+std::string title_of(const ReportSpeed& speed) {
+  if (speed.generate == 0) return fmt::format("prompt of {}", speed.prompt);
+  if (speed.prompt == 0) return fmt::format("decode of {}", speed.generate);
+  return fmt::format("prompt of {} and decode of {}", speed.prompt, speed.generate);
+}
+
+std::string title_of(const ReportTask& task) {
+  return fmt::format("{}, {} {}", task.task, task.shots, task.shots == 1 ? "shot" : "shots");
+}
+
+std::string limit_title(const std::string& limit) {
+  if (limit == "read") return "reading memory";
+  if (limit == "integer") return "integer arithmetic";
+  if (limit == "float") return "floating-point arithmetic";
+  return "";
+}
+
+double mean_speed(const ReportSpeed& speed) {
+  return estimate(speed.samples).mean;
+}
+
+SpeedRatio speed_ratio(const ReportSpeed& speed, const ReportSpeed& over) {
+  const std::optional<Interval> interval = paired_ratio(speed.samples, over.samples);
+  return {interval ? interval->value : mean_speed(speed) / mean_speed(over), interval};
+}
+
+Interval perplexity_ratio(const ReportText& text, const ReportText& over) {
+  Interval log_ratio;
+  if (text.log_perplexity_ratio) {
+    log_ratio = interval_of(*text.log_perplexity_ratio);
+  } else {
+    const auto logarithm = [](const Estimate& of) {
+      return Estimate{std::log(of.mean), of.standard_error / of.mean};
+    };
+    log_ratio = difference(logarithm(text.perplexity), logarithm(over.perplexity));
+  }
+  return {std::exp(log_ratio.value), std::exp(log_ratio.low), std::exp(log_ratio.high)};
+}
+
+}  // namespace stonechat
