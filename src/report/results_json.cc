@@ -143,8 +143,9 @@ Estimate estimate_of(const JsonFields& json) {
 ReportTask::Ratio ratio_of(const JsonFields& json) {
   ReportTask::Ratio ratio{json.get_number("value", 0, kMost), json.get_number("low", 0, kMost),
                           json.get_number("high", 0, kMost)};
-  if (ratio.low > ratio.value) json.refuse("low", "at most 'value'");
-  if (ratio.high < ratio.value) json.refuse("high", "at least 'value'");
+  constexpr double kRounding = 1e-9;  // the three need not come from one formula
+  if (ratio.low > ratio.value * (1 + kRounding)) json.refuse("low", "at most 'value'");
+  if (ratio.high < ratio.value * (1 - kRounding)) json.refuse("high", "at least 'value'");
   return ratio;
 }
 
@@ -182,7 +183,7 @@ auto list_of(const JsonFields& json, const char* key, Read read, NameOf name_of)
   return list;
 }
 
-double positive(const JsonFields& json, const std::string& key) {
+double not_negative(const JsonFields& json, const std::string& key) {
   return json.get_number(key, 0, kMost);
 }
 
@@ -259,7 +260,7 @@ ReportText text_of(const JsonFields& json) {
   if (!(text.perplexity.mean > 0)) json.refuse("perplexity", "a mean above 0");
   text.log_perplexity_ratio = find(json, "log_perplexity_ratio", estimate_of);
   text.kl = find(json, "kl", estimate_of);
-  text.kl_percentiles = map_of(json, "kl_percentiles", positive);
+  text.kl_percentiles = map_of(json, "kl_percentiles", not_negative);
   text.same_top = find(json, "same_top", estimate_of);
   text.top5_overlap = find(json, "top5_overlap", estimate_of);
   text.probability_difference = find(json, "probability_difference", estimate_of);
@@ -328,7 +329,7 @@ ReportResults parse_results_json(const std::string& text, const std::string& whe
   results.started = json.get_string("started");
   results.seconds = json.get_number("seconds", 0, kMost);
   results.command = json.find_string("command").value_or("");
-  results.part_seconds = map_of(json, "part_seconds", positive);
+  results.part_seconds = map_of(json, "part_seconds", not_negative);
   results.quick = json.find_bool("quick").value_or(false);
   results.machine = machine_of(json.get_object("machine"));
   results.model = model_of(json.get_object("model"));
