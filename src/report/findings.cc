@@ -219,7 +219,7 @@ std::string explanation(const ReportVariant& fp32, const ReportVariant& q8, cons
                         const ReportSpeed& over, const paper::Pair& theirs) {
   const double ratio = speed_ratio(speed, over).value;
   if (ratio >= theirs.ratio()) return "";
-  std::string out = fmt::format("{}: {} here, {} in the paper, which is less.", title_of(speed),
+  std::string out = fmt::format("{}: the gain of {} is less than the paper's {}.", title_of(speed),
                                 change_text(ratio), change_text(theirs.ratio()));
   out[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(out[0])));
   for (const std::string& share : {share_text(fp32, over), share_text(q8, speed)}) {

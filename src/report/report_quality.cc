@@ -183,18 +183,16 @@ DocumentSection task_section(const ReportResults& results) {
                                                     : with_interval(interval_of(*task->kept), 100);
             });
 
-  DocumentTable table{"",
-                      {"task", "variant", "questions", "acc, % (95 %)", "acc_norm, % (95 %)",
-                       "acc kept, % (95 %)", "acc_norm kept, % (95 %)", "at least 99.5 %?"},
-                      {},
-                      ""};
+  const std::string claim = percent_text(paper::kAccuracyClaim, 1);
+  DocumentTable table{
+      .title = "",
+      .head = {"task", "variant", "questions", "acc, % (95 %)", "acc kept, % (95 %)",
+               fmt::format("at least {}?", claim), "acc_norm, % (95 %)", "acc_norm kept, % (95 %)"}};
   table.note = fmt::format(
       "acc: the right choice has the largest likelihood; acc_norm: by its length. Kept: of {}'s on the same "
-      "questions; "
-      "noise where the interval holds 100. At least 99.5 % of acc is kept where the whole interval is above, "
-      "not kept where "
-      "it is below.",
-      reference.name);
+      "questions; noise where the interval holds 100. At least {} of acc is kept where the whole interval is "
+      "above, not kept where it is below.",
+      reference.name, claim);
   const auto kept_text = [](const std::optional<ReportTask::Ratio>& kept) {
     return kept ? interval_text(interval_of(*kept), 100, 2) + noise_text(interval_of(*kept)) : "";
   };
@@ -204,9 +202,9 @@ DocumentSection task_section(const ReportResults& results) {
       if (task == nullptr) continue;
       table.rows.push_back(
           {title_of(*task), variant.name, fixed_text(static_cast<double>(task->questions), 0),
-           interval_text(stonechat::interval_of(task->acc), 100, 2),
-           interval_text(stonechat::interval_of(task->acc_norm), 100, 2), kept_text(task->kept),
-           kept_text(task->kept_norm), task->kept ? kept_verdict(*task->kept, paper::kAccuracyClaim) : ""});
+           interval_text(stonechat::interval_of(task->acc), 100, 2), kept_text(task->kept),
+           task->kept ? kept_verdict(*task->kept, paper::kAccuracyClaim) : "",
+           interval_text(stonechat::interval_of(task->acc_norm), 100, 2), kept_text(task->kept_norm)});
     }
   }
   section.tables.push_back(std::move(table));

@@ -82,7 +82,7 @@ TEST(Report, ThePaperStandsBesideOurs) {
 TEST(Report, SaysWhyAGainIsSmallerThanThePapers) {
   const auto texts = speed_explanations(sample_results());
   ASSERT_EQ(texts.size(), 1U);  // the prompt's gain isn't smaller
-  EXPECT_THAT(texts[0], HasSubstr("Decode of 100: +262 % here, +616 % in the paper, which is less."));
+  EXPECT_THAT(texts[0], HasSubstr("Decode of 100: the gain of +262 % is less than the paper's +616 %."));
   EXPECT_THAT(texts[0], HasSubstr("f32 reaches 98 % of what reading memory here allows."));
   EXPECT_THAT(texts[0], HasSubstr("q8_0 has 3.76 times fewer bytes"));
   EXPECT_THAT(texts[0], HasSubstr("The paper's 7.16 times says that its FP32 was far from that."));
@@ -91,7 +91,7 @@ TEST(Report, SaysWhyAGainIsSmallerThanThePapers) {
     for (ReportSpeed& speed : variant.speeds) speed.limit_share.reset(), speed.limit.clear();
   }
   EXPECT_THAT(speed_explanations(results),
-              ElementsAre("Decode of 100: +262 % here, +616 % in the paper, which is less."));
+              ElementsAre("Decode of 100: the gain of +262 % is less than the paper's +616 %."));
 }
 
 TEST(Report, FindingsTellNoiseFromDifferences) {
