@@ -4,8 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <random>
 
+#include "base/error.h"
+#include "report/compare.h"
 #include "report/findings.h"
+#include "report/results_json.h"
 #include "report/variants.h"
 #include "tests/support/sample_results.h"
 
@@ -187,6 +191,33 @@ TEST(Report, PerplexitiesWithoutAPairedRatioHaveTheirOwnErrors) {
   EXPECT_NEAR(own.value, 21.4795 / 21.4837, 1e-9);
   EXPECT_GT(own.high - own.low, 10 * (paired.high - paired.low));
   EXPECT_NEAR(own.high - own.low, 2 * 1.96 * std::hypot(0.512, 0.511) / 21.48, 1e-3);
+}
+
+// Whatever a file holds is refused or shown: digits of the sample are changed, which moves figures by orders.
+TEST(Report, AnyFiguresAreRefusedOrShown) {
+  const std::string text = results_json(sample_results());
+  std::mt19937 random(7);
+  int shown = 0;
+  for (int trial = 0; trial < 150; ++trial) {
+    std::string changed = text;
+    for (int i = 0; i < 3; ++i) {
+      const size_t at = changed.find_first_of("0123456789", random() % changed.size());
+      if (at == std::string::npos) continue;
+      static constexpr std::string_view kInserts[] = {"0",     "9", "0.000",        "e9",
+                                                      "e-200", "-", "000000000000", ""};
+      changed.replace(at, 1, kInserts[random() % std::size(kInserts)]);
+    }
+    try {
+      const ReportResults results = parse_results_json(changed, "changed");
+      EXPECT_THAT(markdown_report(results), HasSubstr("# What quantizing"));
+      EXPECT_THAT(html_report(results), HasSubstr("</html>"));
+      EXPECT_THAT(compare_results(sample_results(), results), HasSubstr("## How to read this"));
+      ++shown;
+    } catch (const Error&) {
+    }
+  }
+  EXPECT_GT(shown, 5);
+  EXPECT_LT(shown, 145);
 }
 
 TEST(Report, Verdicts) {
