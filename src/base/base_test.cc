@@ -219,6 +219,25 @@ TEST(ChildProcess, OutputAndExitCode) {
   EXPECT_THAT(message_of([] { run_child({"sleep", "60"}, [] { return true; }); }), HasSubstr("interrupted"));
 }
 
+TEST(ChildProcess, KeepsStreamsApart) {
+  const ChildStreams result = run_child_apart(
+      {"sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' x; seq 100000 >&2; echo last words >&2; exit 3"},
+      {});
+  EXPECT_EQ(result.exit_code, 3);
+  EXPECT_EQ(result.output, std::string(1'000'000, 'x'));
+  EXPECT_EQ(result.errors.size(), 64U << 10);
+  EXPECT_THAT(result.errors, testing::EndsWith("100000\nlast words\n"));
+  EXPECT_EQ(run_child_apart({"true"}, {}).output, "");
+  EXPECT_EQ(run_child_apart({"sh", "-c", "exec >&-; echo still here >&2"}, {}).errors, "still here\n");
+  EXPECT_THAT(message_of([] { run_child_apart({"yes"}, {}, 10'000); }),
+              HasSubstr("yes: wrote more than 10000 bytes"));
+  EXPECT_THAT(message_of([] { run_child_apart({"no-such-program-here"}, {}); }), HasSubstr("cannot start"));
+  EXPECT_THAT(message_of([] {
+                run_child_apart({"sleep", "60"}, [] { return true; });
+              }),
+              HasSubstr("interrupted"));
+}
+
 TEST(FileLock, KeepsOthersOut) {
   const TemporaryDirectory directory;
   const std::string path = directory.file("a/b/lock");

@@ -8,69 +8,145 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <span>
 
 #include "base/error.h"
 
 namespace stonechat {
 namespace {
 
-constexpr size_t kMostOutputBytes = 64 << 10;
+constexpr size_t kTailBytes = 64 << 10;
 constexpr int kPollMilliseconds = 100;
 
-// Reads until the program closes its output; false when told to stop.
-bool read_output(int descriptor, const std::function<bool()>& should_stop, std::string& output) {
-  char buffer[4096];
-  for (;;) {
-    if (should_stop && should_stop()) return false;
-    struct pollfd poll_entry {
-      descriptor, POLLIN, 0
-    };
-    if (::poll(&poll_entry, 1, kPollMilliseconds) <= 0) continue;
-    const ssize_t got = ::read(descriptor, buffer, sizeof buffer);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return true;
-    output.append(buffer, static_cast<size_t>(got));
-    if (output.size() > kMostOutputBytes) output.erase(0, output.size() - kMostOutputBytes);
+// A pipe, ours to read; the end to write is for children.
+class Pipe {
+ public:
+  Pipe() {
+    if (::pipe2(ends_, O_CLOEXEC) != 0) fail(ErrorKind::kIo, "cannot make a pipe: {}", system_message(errno));
   }
-}
+  ~Pipe() {
+    ::close(ends_[0]);
+    close_writer();
+  }
+  Pipe(const Pipe&) = delete;
+  Pipe& operator=(const Pipe&) = delete;
 
-}  // namespace
+  int reader() const { return ends_[0]; }
+  int writer() const { return ends_[1]; }
+  void close_writer() {
+    if (ends_[1] >= 0) ::close(ends_[1]);
+    ends_[1] = -1;
+  }
 
-ChildResult run_child(const std::vector<std::string>& arguments, const std::function<bool()>& should_stop) {
-  int pipe_ends[2];
-  if (::pipe2(pipe_ends, O_CLOEXEC) != 0)
-    fail(ErrorKind::kIo, "cannot make a pipe: {}", system_message(errno));
+ private:
+  int ends_[2];
+};
+
+pid_t start(const std::vector<std::string>& arguments, int output, int errors) {
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);
   ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-  ::posix_spawn_file_actions_adddup2(&actions, pipe_ends[1], STDOUT_FILENO);
-  ::posix_spawn_file_actions_adddup2(&actions, pipe_ends[1], STDERR_FILENO);
+  ::posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
+  ::posix_spawn_file_actions_adddup2(&actions, errors, STDERR_FILENO);
   std::vector<char*> argv;
   for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   pid_t process = 0;
   const int error = ::posix_spawnp(&process, argv[0], &actions, nullptr, argv.data(), environ);
   ::posix_spawn_file_actions_destroy(&actions);
-  ::close(pipe_ends[1]);
-  if (error != 0) {
-    ::close(pipe_ends[0]);
-    fail(ErrorKind::kIo, "{}: cannot start: {}", arguments[0], system_message(error));
-  }
-  ChildResult result;
-  const bool finished = read_output(pipe_ends[0], should_stop, result.output);
-  ::close(pipe_ends[0]);
-  if (!finished) ::kill(process, SIGTERM);
+  if (error != 0) fail(ErrorKind::kIo, "{}: cannot start: {}", arguments[0], system_message(error));
+  return process;
+}
+
+int wait_for(pid_t process) {
   int status = 0;
   while (::waitpid(process, &status, 0) < 0 && errno == EINTR) {
   }
-  if (!finished) fail(ErrorKind::kInterrupted, "interrupted");
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+// Where what a program writes goes. Of a tail the last `most_bytes` are kept; of others more are an error.
+struct Stream {
+  int descriptor;
+  std::string& text;
+  size_t most_bytes;
+  bool is_tail;
+  bool is_open = true;
+};
+
+enum class Ending { kClosed, kStopped, kTooMuch };
+
+// Reads until the program has closed all streams.
+Ending read_streams(std::span<Stream> streams, const std::function<bool()>& should_stop) {
+  char buffer[4096];
+  for (;;) {
+    if (should_stop && should_stop()) return Ending::kStopped;
+    std::vector<struct pollfd> entries;
+    for (const Stream& stream : streams)
+      entries.push_back({stream.is_open ? stream.descriptor : -1, POLLIN, 0});
+    if (::poll(entries.data(), entries.size(), kPollMilliseconds) <= 0) continue;
+    bool any_open = false;
+    for (size_t i = 0; i < streams.size(); ++i) {
+      Stream& stream = streams[i];
+      if (entries[i].revents != 0) {
+        const ssize_t got = ::read(stream.descriptor, buffer, sizeof buffer);
+        if (got > 0) {
+          stream.text.append(buffer, static_cast<size_t>(got));
+        } else if (got == 0 || errno != EINTR) {
+          stream.is_open = false;
+        }
+        if (stream.text.size() > stream.most_bytes) {
+          if (!stream.is_tail) return Ending::kTooMuch;
+          stream.text.erase(0, stream.text.size() - stream.most_bytes);
+        }
+      }
+      any_open |= stream.is_open;
+    }
+    if (!any_open) return Ending::kClosed;
+  }
+}
+
+// Returns the exit code.
+int finish(const std::string& program, pid_t process, std::span<Stream> streams,
+           const std::function<bool()>& should_stop) {
+  const Ending ending = read_streams(streams, should_stop);
+  if (ending != Ending::kClosed) ::kill(process, SIGTERM);
+  const int exit_code = wait_for(process);
+  if (ending == Ending::kStopped) fail(ErrorKind::kInterrupted, "interrupted");
+  if (ending == Ending::kTooMuch)
+    fail(ErrorKind::kLimit, "{}: wrote more than {} bytes", program, streams[0].most_bytes);
   // Where starting and running can't be told apart (qemu-user), a program that isn't there shows as this
   // code.
   constexpr int kNotFound = 127;
-  if (WIFEXITED(status) && WEXITSTATUS(status) == kNotFound && result.output.empty()) {
-    fail(ErrorKind::kIo, "{}: cannot start: {}", arguments[0], system_message(ENOENT));
-  }
-  result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  bool silent = true;
+  for (const Stream& stream : streams) silent &= stream.text.empty();
+  if (exit_code == kNotFound && silent)
+    fail(ErrorKind::kIo, "{}: cannot start: {}", program, system_message(ENOENT));
+  return exit_code;
+}
+
+}  // namespace
+
+ChildResult run_child(const std::vector<std::string>& arguments, const std::function<bool()>& should_stop) {
+  Pipe pipe;
+  const pid_t process = start(arguments, pipe.writer(), pipe.writer());
+  pipe.close_writer();
+  ChildResult result;
+  Stream stream{pipe.reader(), result.output, kTailBytes, true};
+  result.exit_code = finish(arguments[0], process, std::span(&stream, 1), should_stop);
+  return result;
+}
+
+ChildStreams run_child_apart(const std::vector<std::string>& arguments,
+                             const std::function<bool()>& should_stop, size_t most_output_bytes) {
+  Pipe output, errors;
+  const pid_t process = start(arguments, output.writer(), errors.writer());
+  output.close_writer();
+  errors.close_writer();
+  ChildStreams result;
+  Stream streams[] = {{output.reader(), result.output, most_output_bytes, false},
+                      {errors.reader(), result.errors, kTailBytes, true}};
+  result.exit_code = finish(arguments[0], process, streams, should_stop);
   return result;
 }
 
