@@ -1,4 +1,5 @@
 // `stonechat eval ppl` and `stonechat eval kl`: what quantization costs, measured on a text.
+#include <cmath>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -98,6 +99,8 @@ void print_kl_json(const EvalOptions& options, const KlResult& result) {
       {"ppl_error", result.model.perplexity_error},
       {"ppl_reference", result.reference.perplexity},
       {"ppl_reference_error", result.reference.perplexity_error},
+      {"log_ppl_ratio", result.log_perplexity_ratio.mean},
+      {"log_ppl_ratio_error", result.log_perplexity_ratio.standard_error},
   };
   fmt::print("{}\n", json.dump(2));
 }
@@ -136,6 +139,9 @@ void eval_kl(const EvalOptions& options) {
              100 * result.probability_difference_rms);
   fmt::print("perplexity   {:.4f} +- {:.4f}, reference {:.4f} +- {:.4f}\n", result.model.perplexity,
              result.model.perplexity_error, result.reference.perplexity, result.reference.perplexity_error);
+  fmt::print("ratio        {:+.3f} +- {:.3f} % of perplexity\n",
+             100 * std::expm1(result.log_perplexity_ratio.mean),
+             100 * result.log_perplexity_ratio.standard_error);
   fmt::print("scored       {} tokens in {} windows of {}\n", result.model.scored_tokens, result.model.windows,
              options.windows.window);
 }

@@ -78,6 +78,8 @@ KlResult kl_divergence(Executor& executor, Executor& reference, const Tokenizer&
     }
     after_window(on_window, index + 1, windows.count());
   }
+  std::vector<double> losses_more;
+  for (uint64_t slot = 0; slot < scored; ++slot) losses_more.push_back(losses[slot] - reference_losses[slot]);
   std::vector<double> squares;
   for (const double value : difference) squares.push_back(value * value);
   constexpr double kFractions[] = {0.5, 0.9, 0.95, 0.99, 0.999, 1.0};
@@ -94,6 +96,7 @@ KlResult kl_divergence(Executor& executor, Executor& reference, const Tokenizer&
       .top5_overlap = grouped_estimate(top5, windows.scored()),
       .probability_difference = grouped_estimate(difference, windows.scored()),
       .probability_difference_rms = std::sqrt(estimate(squares).mean),
+      .log_perplexity_ratio = grouped_estimate(losses_more, windows.scored()),
       .model = summarize(losses, windows.count()),
       .reference = summarize(reference_losses, windows.count()),
   };

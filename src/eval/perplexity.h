@@ -36,6 +36,7 @@ struct KlResult {
   Estimate top5_overlap;  // share of the reference's 5 most probable tokens that are among the model's
   Estimate probability_difference;        // of the right token, the model's less the reference's
   double probability_difference_rms = 0;  // root of the mean of its square
+  Estimate log_perplexity_ratio;          // ln(the model's perplexity / the reference's)
   PerplexityResult model;
   PerplexityResult reference;
 };

@@ -1,5 +1,7 @@
 """`stonechat eval`."""
 import json
+import math
+import statistics
 
 import pytest
 
@@ -37,6 +39,18 @@ def test_quantized_tiny_model_is_near(stonechat, tiny_model, text_file, tmp_path
     assert 0 < abs(result["probability_difference"]) <= result["probability_difference_rms"] < 0.05
     assert result["mean_kl_error"] > 0 and result["top5_overlap_error"] > 0
     assert result == kl(stonechat, q8, tiny_model, text_file, "-c", "64", "-t", "1")
+
+
+def test_ratio_of_perplexities_has_the_error_of_its_windows(stonechat, tiny_model, text_file, tmp_path):
+    q4 = tmp_path / "q4.gguf"
+    stonechat("quantize", tiny_model, q4, "--type", "q4_0")
+    logs, windows = [0.0], []
+    for count in range(1, 5):
+        result = kl(stonechat, q4, tiny_model, text_file, "-c", "64", "--windows", count)
+        logs.append(count * math.log(result["ppl"] / result["ppl_reference"]))
+        windows.append(logs[-1] - logs[-2])
+    assert result["log_ppl_ratio"] == pytest.approx(statistics.mean(windows), rel=1e-6)
+    assert result["log_ppl_ratio_error"] == pytest.approx(statistics.stdev(windows) / 2, rel=1e-6)
 
 
 def test_text_shorter_than_a_window_names_both_counts(stonechat, tiny_model, tmp_path):
