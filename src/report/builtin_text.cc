@@ -1,0 +1,11 @@
+#include "report/builtin_text.h"
+
+#include "report/builtin_text_content.h"
+
+namespace stonechat {
+
+std::string_view builtin_text() {
+  return kBuiltinText;
+}
+
+}  // namespace stonechat
