@@ -1,7 +1,7 @@
 # bash completion for stonechat: source this file, or install it as /usr/share/bash-completion/completions/stonechat.
 _stonechat() {
   local word=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]} flags=
-  local commands="pull run chat inspect convert calibrate stats sensitivity quantize pack bench tune eval tokenize"
+  local commands="pull run chat inspect convert calibrate stats sensitivity quantize pack bench tune eval report tokenize"
   local models="qwen2.5-coder-0.5b smollm2-135m qwen2.5-0.5b qwen2.5-0.5b-instruct"
   local sampling="--max-tokens --greedy --temperature --top-k --top-p --min-p --typical --repeat-penalty
     --presence-penalty --frequency-penalty --repeat-last-n --seed --stop --threads --context --batch
@@ -28,6 +28,8 @@ _stonechat() {
     eval) flags="ppl kl arc_c arc_easy hellaswag piqa winogrande ceval task --data --task --subject --shots --shots-file --limit --seed
       --samples-out --results --fresh --no-share --text --against
       --cache-type-k --cache-type-v --against-cache-type-k --against-cache-type-v --context --windows --threads --no-tune --json" ;;
+    report) flags="compare --quick --output --types --rounds --text --context --windows --data --limit --only --redo --fresh
+      --models --dry-run" ;;
     tokenize) flags="--file --special --ids --json --detokenize" ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$flags --help $models" -- "$word"; compgen -f -- "$word")

@@ -1,5 +1,5 @@
 # fish completion for stonechat: put this file into ~/.config/fish/completions/.
-set -l commands pull run chat inspect convert calibrate stats sensitivity quantize pack bench tune eval tokenize
+set -l commands pull run chat inspect convert calibrate stats sensitivity quantize pack bench tune eval report tokenize
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -f
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a pull -d "Fetch a model and print its path"
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a run -d "Complete a text"
@@ -13,6 +13,7 @@ complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a quantize
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a pack -d "Write a model as this processor wants it"
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a bench -d "Measure tokens per second"
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a eval -d "Measure quality"
+complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a report -d "Measure a model in several types, all in one report"
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a tune -d "Measure how models run fastest here"
 complete -c stonechat -n "not __fish_seen_subcommand_from $commands" -a tokenize -d "Show tokens"
 complete -c stonechat -n "__fish_seen_subcommand_from $commands" -a "qwen2.5-coder-0.5b smollm2-135m"
@@ -100,3 +101,18 @@ complete -c stonechat -n "__fish_seen_subcommand_from tokenize" -l ids
 complete -c stonechat -n "__fish_seen_subcommand_from tokenize" -l detokenize
 complete -c stonechat -n "__fish_seen_subcommand_from pull" -l list
 complete -c stonechat -n "__fish_seen_subcommand_from pull" -l to -r
+complete -c stonechat -n "__fish_seen_subcommand_from report" -a compare
+complete -c stonechat -n "__fish_seen_subcommand_from report" -l quick
+complete -c stonechat -n "__fish_seen_subcommand_from report" -s o -l output -r
+complete -c stonechat -n "__fish_seen_subcommand_from report" -l types -x -a "q8_0 q8_t q8_m q8_r q4_0"
+complete -c stonechat -n "__fish_seen_subcommand_from report" -l rounds -x
+complete -c stonechat -n "__fish_seen_subcommand_from report" -l text -r
+complete -c stonechat -n "__fish_seen_subcommand_from report" -s c -l context -x
+complete -c stonechat -n "__fish_seen_subcommand_from report" -l windows -x
+complete -c stonechat -n "__fish_seen_subcommand_from report" -l data -r
+complete -c stonechat -n "__fish_seen_subcommand_from report" -l limit -x
+complete -c stonechat -n "__fish_seen_subcommand_from report" -l only -x -a "limits speed memory text tasks"
+complete -c stonechat -n "__fish_seen_subcommand_from report" -l redo -x -a "limits speed memory text tasks"
+complete -c stonechat -n "__fish_seen_subcommand_from report" -l fresh
+complete -c stonechat -n "__fish_seen_subcommand_from report" -l models -r
+complete -c stonechat -n "__fish_seen_subcommand_from report" -l dry-run

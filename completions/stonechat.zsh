@@ -14,6 +14,7 @@ local -a commands=(
   'bench:measure tokens per second'
   'tune:measure how models run fastest here'
   'eval:measure quality'
+  'report:measure a model in several types, all in one report'
   'tokenize:show tokens'
 )
 local -a sampling=(
@@ -59,5 +60,9 @@ case $words[1] in
     '--data:questions:_files' '--task:task:_files' '*--subject:subject' --shots:count '--shots-file:questions:_files' \
     --limit:count --seed:seed '--samples-out:answers:_files' '--results:answers kept:_files' --fresh --no-share \
     {-c,--context}:tokens --windows:count {-t,--threads}:threads --no-tune --json ;;
+  report) _arguments $model '--quick[in minutes]' {-o,--output}':directory:_files -/' '--types:types:(q8_0 q8_t q8_m q8_r q4_0)' \
+    --rounds:count '--text:text:_files' {-c,--context}:tokens --windows:count '--data:directory:_files -/' --limit:count \
+    '*--only:part:(limits speed memory text tasks)' '*--redo:part:(limits speed memory text tasks)' \
+    '--fresh[forget all results]' '--models:directory:_files -/' --dry-run ;;
   tokenize) _arguments $model '2:text' {-f,--file}':text:_files' --special --ids --json --detokenize ;;
 esac

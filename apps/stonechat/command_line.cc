@@ -98,6 +98,10 @@ void Command::callback(const std::function<void()>& run) {
   app_->callback(run);
 }
 
+bool Command::has_run_subcommand() const {
+  return !app_->get_subcommands().empty();
+}
+
 void Command::require_subcommand(int count) {
   app_->require_subcommand(count);
 }

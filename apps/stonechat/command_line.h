@@ -70,7 +70,9 @@ class Command {
                                      const std::function<void(const std::string&)>& take,
                                      const std::string& description);
   CommandOption* add_flag(const std::string& flags, bool& value, const std::string& description);
+  // Called once the callbacks of its subcommands were.
   void callback(const std::function<void()>& run);
+  bool has_run_subcommand() const;
   void require_subcommand(int count);
   void footer(const std::string& text);
 

@@ -18,6 +18,7 @@ void add_commands(Command& app) {
   add_bench_command(app);
   add_tune_command(app);
   add_eval_command(app);
+  add_report_command(app);
   add_tokenize_command(app);
 }
 

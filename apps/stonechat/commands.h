@@ -20,6 +20,7 @@ void add_chat_command(Command& app);
 void add_bench_command(Command& app);
 void add_eval_command(Command& app);
 void add_eval_tasks(Command& eval);  // its multiple-choice tasks
+void add_report_command(Command& app);
 void add_report_compare(Command& report);  // its subcommand `compare`
 void add_tune_command(Command& app);
 void add_calibrate_command(Command& app);

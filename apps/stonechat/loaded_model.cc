@@ -76,11 +76,14 @@ uint32_t context_for(const ModelConfig& config, uint32_t asked) {
   return asked;
 }
 
+std::string parameters_text(uint64_t parameters) {
+  const double millions = static_cast<double>(parameters) / 1e6;
+  return millions < 1000 ? fmt::format("{:.0f}M", millions) : fmt::format("{:.2f}B", millions / 1000);
+}
+
 std::string describe(const Weights& weights) {
-  const double millions = static_cast<double>(weights.parameters) / 1e6;
-  const std::string size =
-      millions < 1000 ? fmt::format("{:.0f}M", millions) : fmt::format("{:.2f}B", millions / 1000);
-  return fmt::format("{} {} {}", weights.config.architecture, size, weights.file_type);
+  return fmt::format("{} {} {}", weights.config.architecture, parameters_text(weights.parameters),
+                     weights.file_type);
 }
 
 }  // namespace stonechat

@@ -51,6 +51,9 @@ void check_context(const ModelConfig& config, uint32_t asked);
 // Error as of check_context().
 uint32_t context_for(const ModelConfig& config, uint32_t asked);
 
+// "494M", "1.54B".
+std::string parameters_text(uint64_t parameters);
+
 // "qwen2 494M Q8_0": what bench and chat call a model.
 std::string describe(const Weights& weights);
 

@@ -71,7 +71,7 @@ def long_flags(stonechat, command):
     return flags
 
 
-@pytest.mark.parametrize("name", ["pull", "run", "chat", "inspect", "convert", "calibrate", "stats", "sensitivity", "quantize", "bench", "eval", "tokenize"])
+@pytest.mark.parametrize("name", ["pull", "run", "chat", "inspect", "convert", "calibrate", "stats", "sensitivity", "quantize", "bench", "eval", "report", "tokenize"])
 def test_completions_name_every_flag(stonechat, name):
     offered = {}
     script = f'source {ROOT}/completions/stonechat.bash; COMP_WORDS=(stonechat {name} --); COMP_CWORD=2; _stonechat; echo "${{COMPREPLY[@]}}"'
