@@ -106,14 +106,14 @@ class Results {
       fail(ErrorKind::kUsage, "--samples-out: {} is the file of the results", options.samples);
     const RunDescription description{STONECHAT_VERSION, model, sha256_of_file(model), options.run.cache,
                                      context};
+    runs_ = store_.open_runs(description, sets);
     size_t total = 0;
-    for (const QuestionSet& set : sets) {
-      runs_.push_back(store_.open_run(description, set));
-      if (options.fresh) store_.forget(runs_.back());
-      known_.push_back(store_.answers(runs_.back(), set));
-      known_.back().erase(known_.back().lower_bound(asked(options, set)), known_.back().end());
-      total += asked(options, set);
-      count_ += known_.back().size();
+    for (size_t set = 0; set < sets.size(); ++set) {
+      if (options.fresh) store_.forget(runs_[set]);
+      auto& known = known_.emplace_back(store_.answers(runs_[set], sets[set]));
+      known.erase(known.lower_bound(asked(options, sets[set])), known.end());
+      total += asked(options, sets[set]);
+      count_ += known.size();
     }
     if (count_ != 0)
       fmt::print(stderr, "stonechat: {} has {} of {} answers; going on from there\n", options.results, count_,
@@ -142,8 +142,10 @@ class TaskRun {
   explicit TaskRun(const TaskOptions& options)
       : options_(options), sets_(read_sets(options)) {  // first: a model takes long
     for (const QuestionSet& set : sets_) {
-      if (!options.samples.empty() && InputFile(set.path).is_same_file_as(options.samples))
-        fail(ErrorKind::kUsage, "--samples-out: {} is the file of the questions", options.samples);
+      for (const std::string& path : {set.path, set.shots_path}) {
+        if (!options.samples.empty() && !path.empty() && InputFile(path).is_same_file_as(options.samples))
+          fail(ErrorKind::kUsage, "--samples-out: {} is a file of questions", options.samples);
+      }
       total_ += asked(options, set);
     }
     catch_interrupts();
@@ -221,6 +223,8 @@ class TaskRun {
 void eval_task(TaskOptions& options) {
   if (options.fresh && options.results.empty())
     fail(ErrorKind::kUsage, "--fresh: begins a run in --results FILE again, which is missing");
+  if (!options.shots.file.empty() && options.shots.shots == 0)
+    fail(ErrorKind::kUsage, "--shots-file: without --shots N none is taken from it");
   if (!options.is_ceval && options.shots.file.empty() && !options.shots.seed) options.shots.seed = 0;
   TaskRun(options).run();
 }

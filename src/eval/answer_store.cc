@@ -67,6 +67,14 @@ AnswerStore::AnswerStore(const std::string& path) : database_(path) {
   database_.execute(kTables);
 }
 
+std::vector<int64_t> AnswerStore::open_runs(const RunDescription& run, std::span<const QuestionSet> sets) {
+  std::vector<int64_t> runs;
+  database_.transaction([&] {
+    for (const QuestionSet& set : sets) runs.push_back(open_run(run, set));
+  });
+  return runs;
+}
+
 int64_t AnswerStore::open_run(const RunDescription& run, const QuestionSet& set) {
   const std::string print = fingerprint(run, set);
   database_.query(

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -36,8 +37,8 @@ class AnswerStore {
   // Opens the file, or creates it.
   explicit AnswerStore(const std::string& path);
 
-  // The number of the run with this description, begun if need be.
-  int64_t open_run(const RunDescription& run, const QuestionSet& set);
+  // The numbers of the runs with this description, one a set of questions, begun if need be.
+  std::vector<int64_t> open_runs(const RunDescription& run, std::span<const QuestionSet> sets);
   // Throws away its answers.
   void forget(int64_t run);
   // Its answers, by question.
@@ -48,6 +49,8 @@ class AnswerStore {
   void flush();
 
  private:
+  int64_t open_run(const RunDescription& run, const QuestionSet& set);
+
   Database database_;
   std::vector<std::vector<Database::Value>> waiting_;
   std::chrono::steady_clock::time_point flushed_ = std::chrono::steady_clock::now();

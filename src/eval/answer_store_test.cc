@@ -35,12 +35,12 @@ TEST(AnswerStore, AnswersComeBackBitByBit) {
   ChoiceScores scores{.log_likelihoods = {-1.0 / 3, -1e-300}, .truncated = true};
   {
     AnswerStore store(directory.file("r.sqlite"));
-    const int64_t number = store.open_run(run(), set);
+    const int64_t number = store.open_runs(run(), std::span(&set, 1)).at(0);
     store.add(number, 2, set.questions[2], answer_of(set.questions[2], scores));
     store.flush();
   }
   AnswerStore store(directory.file("r.sqlite"));
-  const auto answers = store.answers(store.open_run(run(), set), set);
+  const auto answers = store.answers(store.open_runs(run(), std::span(&set, 1)).at(0), set);
   ASSERT_EQ(answers.size(), 1U);
   EXPECT_EQ(answers.at(2).scores.log_likelihoods, scores.log_likelihoods);
   EXPECT_TRUE(answers.at(2).scores.truncated);
@@ -82,9 +82,9 @@ TEST(AnswerStore, ForgetsOneRun) {
   AnswerStore store(directory.file("r.sqlite"));
   RunDescription other = run();
   other.context = 65;
-  const int64_t first = store.open_run(run(), set);
-  const int64_t second = store.open_run(other, set);
-  EXPECT_EQ(store.open_run(run(), set), first);
+  const int64_t first = store.open_runs(run(), std::span(&set, 1)).at(0);
+  const int64_t second = store.open_runs(other, std::span(&set, 1)).at(0);
+  EXPECT_EQ(store.open_runs(run(), std::span(&set, 1)).at(0), first);
   for (const int64_t number : {first, second})
     store.add(number, 0, set.questions[0], answer_of(set.questions[0], {.log_likelihoods = {-1, -2}}));
   store.flush();
@@ -98,7 +98,7 @@ TEST(AnswerStore, ADamagedAnswerIsNamed) {
   const QuestionSet set = questions();
   const std::string path = directory.file("r.sqlite");
   AnswerStore store(path);
-  const int64_t number = store.open_run(run(), set);
+  const int64_t number = store.open_runs(run(), std::span(&set, 1)).at(0);
   store.add(number, 1, set.questions[1], answer_of(set.questions[1], {.log_likelihoods = {-1, -2}}));
   store.flush();
   for (const std::string change :

@@ -75,9 +75,9 @@ void check_directory(const std::string& directory) {
 std::vector<ChoiceText> QuestionSet::texts(size_t index) const {
   std::vector<Question> chosen;
   for (const size_t shot : drawn) {
-    const bool is_itself = examples.empty() && shot == index;
+    const bool is_itself = shots_path.empty() && shot == index;
     if (!is_itself && chosen.size() < shots)
-      chosen.push_back(examples.empty() ? questions[shot] : examples[shot]);
+      chosen.push_back(shots_path.empty() ? questions[shot] : examples[shot]);
   }
   return choice_texts(task, chosen, questions[index]);
 }
@@ -85,6 +85,7 @@ std::vector<ChoiceText> QuestionSet::texts(size_t index) const {
 QuestionSet read_question_set(const Task& task, const std::string& path, const ShotOptions& shots) {
   QuestionSet set{.name = {},
                   .path = path,
+                  .shots_path = shots.shots == 0 ? "" : shots.file,
                   .task = task,
                   .questions = read_questions(task, path),
                   .shots = shots.shots,

@@ -23,10 +23,11 @@ struct ShotOptions {
 struct QuestionSet {
   std::string name;  // the subject, or empty
   std::string path;
+  std::string shots_path;  // empty: shots are the questions' own
   Task task;
   std::vector<Question> questions;
   uint32_t shots = 0;
-  std::vector<Question> examples;  // that shots are taken from; empty: the questions are
+  std::vector<Question> examples;  // of shots_path
   // Indices into them. Of questions one more than shots, for the question that is a shot itself: all so share
   // their shots, which are computed once.
   std::vector<size_t> drawn;

@@ -111,10 +111,13 @@ def test_wrong_use(stonechat, tiny_model, tmp_path):
     for flags, expected in ((["--nope"], "--nope"), (["--shots", "3"], "--shots"), (["--limit", "0"], "--limit")):
         result = stonechat("eval", "arc_c", tiny_model, "--data", data, *flags, check=False)
         assert result.returncode == 2 and expected in result.stderr, result.stderr
+    train = write(tmp_path / "train.jsonl", QUESTIONS)
     kept = data.read_bytes()
-    result = stonechat("eval", "arc_c", tiny_model, "--data", data, "--samples-out", data, check=False)
-    assert result.returncode == 2 and "file of the questions" in result.stderr
-    assert data.read_bytes() == kept
+    for out in (data, train):
+        flags = ["--shots-file", train, "--shots", "1", "--samples-out", out]
+        result = stonechat("eval", "arc_c", tiny_model, "--data", data, *flags, check=False)
+        assert result.returncode == 2 and "is a file of questions" in result.stderr
+        assert out.read_bytes() == kept
 
 
 def test_shots_from_another_file(stonechat, tiny_model, tmp_path):
@@ -133,7 +136,7 @@ def test_shots_from_another_file(stonechat, tiny_model, tmp_path):
         )
         firsts.add(samples[0]["prompt"].split("?")[0])
     assert firsts == {"Question: Where is the mill", "Question: Where is the rain"}
-    for file, shots, expected in ((train, 3, "--shots: "), (data, 1, "--shots-file: ")):
+    for file, shots, expected in ((train, 3, "--shots: "), (data, 1, "--shots-file: "), (train, 0, "--shots-file: ")):
         result = stonechat("eval", "arc_c", tiny_model, "--data", data, "--shots-file", file, "--shots", shots, check=False)
         assert result.returncode == 2 and expected in result.stderr, result.stderr
 
