@@ -258,7 +258,7 @@ void add_task(Command& eval, const std::string& name, const std::string& help, c
       ->capture_default_str();
   command
       ->add_option("--limit", options->limit,
-                   "Only this many questions, the first; of each subject (default: all)")
+                   "Only this many questions, the first ones (of each subject); default: all")
       ->check(Range(1U, 1U << 30));
   command->add_option("--seed", options->shots.seed, "Draws the shots");
   command->add_option("--samples-out", options->samples, "Write each question's answer as JSON lines");

@@ -28,6 +28,15 @@ def tokens_of(stonechat, model, text):
     return json.loads(stonechat("tokenize", model, text, "--json").stdout)["tokens"]
 
 
+def numpy_log_likelihood(tensors, tokens, begin):
+    """Of the tokens from `begin` on."""
+    numbers = (tiny.LAYERS, tiny.HEADS, tiny.KV_HEADS, 1e-6, 10000.0, False)
+    logits = numpy_forward.taps(tensors, np.array(tokens), *numbers)["output.out"]
+    top = logits.max(axis=1, keepdims=True)
+    logs = logits - top - np.log(np.exp(logits - top).sum(axis=1, keepdims=True))
+    return sum(logs[i - 1, tokens[i]] for i in range(begin, len(tokens)))
+
+
 def test_log_likelihoods_are_numpys(stonechat, tmp_path):
     model = tmp_path / "tiny.gguf"
     tensors = tiny.write(model)
@@ -40,11 +49,7 @@ def test_log_likelihoods_are_numpys(stonechat, tmp_path):
         for choice in question["choices"]["text"]:
             tokens = tokens_of(stonechat, model, f"{prompt} {choice}")
             begin = len(tokens_of(stonechat, model, prompt))
-            numbers = (tiny.LAYERS, tiny.HEADS, tiny.KV_HEADS, 1e-6, 10000.0, False)
-            logits = numpy_forward.taps(tensors, np.array(tokens), *numbers)["output.out"]
-            top = logits.max(axis=1, keepdims=True)
-            logs = logits - top - np.log(np.exp(logits - top).sum(axis=1, keepdims=True))
-            expected.append(sum(logs[i - 1, tokens[i]] for i in range(begin, len(tokens))))
+            expected.append(numpy_log_likelihood(tensors, tokens, begin))
         assert sample["log_likelihoods"] == pytest.approx(expected, rel=1e-4)
         gold = question["choices"]["label"].index(question["answerKey"])
         lengths = [len(choice) for choice in question["choices"]["text"]]
@@ -57,6 +62,26 @@ def test_log_likelihoods_are_numpys(stonechat, tmp_path):
         mean = np.mean(values)
         assert result[name] == pytest.approx(mean)
         assert result[name + "_stderr"] == pytest.approx(np.sqrt(mean * (1 - mean) / 2))
+
+
+def test_a_long_prompt_loses_its_beginning(stonechat, tmp_path):
+    """The context holds all tokens but the last, which is only predicted."""
+    model, context = tmp_path / "tiny.gguf", 28
+    tensors = tiny.write(model)
+    data = write(tmp_path / "arc.jsonl", [QUESTIONS[0], {**QUESTIONS[2], "question": "?"}])
+    flags = ["-ctk", "f32", "-ctv", "f32", "-c", str(context)]
+    result, samples = run_task(stonechat, model, data, tmp_path / "s.jsonl", *flags)
+    assert result["truncated"] == 1 and [sample["truncated"] for sample in samples] == [True, False]
+    prompt = f"Question: {QUESTIONS[0]['question']}\nAnswer:"
+    for choice, found in zip(QUESTIONS[0]["choices"]["text"], samples[0]["log_likelihoods"], strict=True):
+        tokens = tokens_of(stonechat, model, f"{prompt} {choice}")
+        scored = len(tokens) - len(tokens_of(stonechat, model, prompt))
+        assert len(tokens) > context + 1
+        assert found == pytest.approx(numpy_log_likelihood(tensors, tokens[-context - 1 :], context + 1 - scored), rel=1e-4)
+    text = stonechat("eval", "arc_c", model, "--data", data, *flags).stdout
+    assert "1 prompts lost their beginning: context 28" in text
+    result = stonechat("eval", "arc_c", model, "--data", data, "-c", "4", check=False)
+    assert result.returncode == 1 and "arc.jsonl:1: a choice of " in result.stderr, result.stderr
 
 
 @pytest.mark.parametrize("cache", ["f32", "f16", "q8_0"])
