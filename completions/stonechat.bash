@@ -12,7 +12,7 @@ _stonechat() {
   fi
   case $command in
     pull) flags="--to --list" ;;
-    run) flags="$sampling --file --ignore-eos --special --stats" ;;
+    run) flags="$sampling --file --ignore-eos --special --stats --memory --dry-run" ;;
     chat) flags="$sampling --system --load" ;;
     inspect) flags="--tensors --json" ;;
     convert) flags="--to --tie-embeddings --threads" ;;
@@ -23,11 +23,12 @@ _stonechat() {
       --save-plan --dry-run --threads" ;;
     pack) flags="--isa --threads" ;;
     bench) flags="--model --n-prompt --n-gen --pg --n-depth --batch-size --ubatch-size --threads --repetitions
-      --cache-type-k --cache-type-v --output --no-warmup --parallel --roofline --profile --no-tune" ;;
+      --cache-type-k --cache-type-v --output --no-warmup --parallel --roofline --profile --memory --dry-run --no-tune" ;;
     tune) flags="--quick --json" ;;
     eval) flags="ppl kl arc_c arc_easy hellaswag piqa winogrande ceval task --data --task --subject --shots --shots-file --limit --seed
       --samples-out --results --fresh --no-share --text --against
-      --cache-type-k --cache-type-v --against-cache-type-k --against-cache-type-v --context --windows --threads --no-tune --json" ;;
+      --cache-type-k --cache-type-v --against-cache-type-k --against-cache-type-v --context --windows --threads --no-tune --json
+      --memory --dry-run" ;;
     report) flags="compare --quick --output --types --rounds --text --context --windows --data --limit --only --redo --fresh
       --models --dry-run" ;;
     tokenize) flags="--file --special --ids --json --detokenize" ;;

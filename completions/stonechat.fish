@@ -80,6 +80,8 @@ complete -c stonechat -n "__fish_seen_subcommand_from bench" -l no-warmup
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -l parallel -x
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -l roofline -d "Measure the limits of the machine too"
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -l profile -d "Show where time goes"
+complete -c stonechat -n "__fish_seen_subcommand_from run bench eval" -l memory -d "Measure memory"
+complete -c stonechat -n "__fish_seen_subcommand_from run bench eval" -l dry-run -d "Predict memory"
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -a "ppl kl arc_c arc_easy hellaswag piqa winogrande ceval task"
 complete -c stonechat -n "__fish_seen_subcommand_from calibrate sensitivity eval" -l text -r
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -l against -r

@@ -33,7 +33,7 @@ shift words
 (( CURRENT-- ))
 case $words[1] in
   pull) _arguments '1:name:(qwen2.5-coder-0.5b smollm2-135m qwen2.5-0.5b qwen2.5-0.5b-instruct)' '--to:directory:_files -/' --list ;;
-  run) _arguments $model '2:prompt' {-f,--file}':prompt:_files' --ignore-eos --special --stats $sampling ;;
+  run) _arguments $model '2:prompt' {-f,--file}':prompt:_files' --ignore-eos --special --stats --memory --dry-run $sampling ;;
   chat) _arguments $model --system:text '--load:conversation:_files' $sampling ;;
   inspect) _arguments $model --tensors --json ;;
   convert) _arguments $model '2:output:_files' '--to:type:(f32 f16 bf16)' --tie-embeddings {-t,--threads}:threads ;;
@@ -51,7 +51,8 @@ case $words[1] in
     {-b,--batch-size}:tokens {-u,--ubatch-size}:tokens {-t,--threads}:threads {-r,--repetitions}:count \
     '--cache-type-k:type:(f32 f16 q8_0)' '--cache-type-v:type:(f32 f16 q8_0)' \
     {-o,--output}':format:(md json jsonl csv)' --no-warmup --parallel:sequences --no-tune \
-    '--roofline[measure the limits of the machine too]' '--profile[show where time goes]' ;;
+    '--roofline[measure the limits of the machine too]' '--profile[show where time goes]' '--memory[measure memory]' \
+    '--dry-run[predict memory]' ;;
   tune) _arguments $model --quick --json ;;
   eval) _arguments '1:measure:(ppl kl arc_c arc_easy hellaswag piqa winogrande ceval task)' '2:model:_files' \
     '--text:text:_files' '--against:reference:_files' \
@@ -59,7 +60,8 @@ case $words[1] in
     '--against-cache-type-k:type:(f32 f16 q8_0)' '--against-cache-type-v:type:(f32 f16 q8_0)' \
     '--data:questions:_files' '--task:task:_files' '*--subject:subject' --shots:count '--shots-file:questions:_files' \
     --limit:count --seed:seed '--samples-out:answers:_files' '--results:answers kept:_files' --fresh --no-share \
-    {-c,--context}:tokens --windows:count {-t,--threads}:threads --no-tune --json ;;
+    {-c,--context}:tokens --windows:count {-t,--threads}:threads --no-tune --json '--memory[measure memory]' \
+    '--dry-run[predict memory]' ;;
   report) _arguments $model '--quick[in minutes]' {-o,--output}':directory:_files -/' '--types:types:(q8_0 q8_t q8_m q8_r q4_0)' \
     --rounds:count '--text:text:_files' {-c,--context}:tokens --windows:count '--data:directory:_files -/' --limit:count \
     '*--only:part:(limits speed memory text tasks)' '*--redo:part:(limits speed memory text tasks)' \

@@ -4,17 +4,19 @@
 #include <memory>
 #include <optional>
 #include <sstream>
+#include <utility>
 
 #include "base/cpu_features.h"
 #include "base/error.h"
+#include "base/process_memory.h"
 #include "bench_case.h"
 #include "bench_report.h"
 #include "cache_flags.h"
 #include "commands.h"
-#include "eval/peak_memory.h"
 #include "interrupt.h"
 #include "kernels/dispatch.h"
 #include "loaded_model.h"
+#include "memory_report.h"
 #include "tuning_choice.h"
 
 namespace stonechat {
@@ -37,6 +39,8 @@ struct BenchOptions {
   bool no_warmup = false;
   bool roofline = false;
   bool profile = false;
+  bool memory = false;
+  bool dry_run = false;
   RunFlags run;  // its no_tune
 };
 
@@ -87,11 +91,24 @@ std::string utc_now() {
   return text;
 }
 
+RunShape shape_of(const BenchTest& test, const Tuning& tuning, uint32_t threads) {
+  return {.tokens = std::max(1U, test.depth + test.prompt + test.generate),
+          .sequences = test.parallel,
+          .pass_tokens = uint64_t{test.parallel} * std::max({1U, test.depth, test.prompt}),
+          .hidden_rows = test.parallel,
+          .logits_rows = test.parallel,
+          .threads = threads,
+          .cache = test.cache,
+          .tuning = tuning};
+}
+
 // Repetitions of one test. Limits are measured right before the first, between them, and after the last.
 void measure(const BenchOptions& options, BenchCase& test, ThreadPool& pool, LimitMeter* meter,
-             BenchResult& result) {
+             const MemoryPrediction& predicted, BenchResult& result) {
   std::optional<Profile> profile;
   if (options.profile) profile.emplace(pool);
+  std::optional<MemorySampler> sampler;
+  if (options.memory) sampler.emplace();
   std::vector<MachineLimits> limits;
   for (uint32_t round = 0; round < options.repetitions; ++round) {
     test.fill();
@@ -99,35 +116,82 @@ void measure(const BenchOptions& options, BenchCase& test, ThreadPool& pool, Lim
     result.samples_ns.push_back(test.run(profile ? &*profile : nullptr));
   }
   if (profile) result.profile = profile->totals();
+  if (sampler) {
+    result.memory = measure_memory(*sampler, predicted);
+    if (meter != nullptr) result.memory->leave_out(meter->memory_bytes());
+  }
   if (meter == nullptr) return;
   limits.push_back(meter->measure());
   result.roofline = Roofline(test.prompt_cost(), test.generate_cost(), limits, result.samples_ns);
 }
 
+// The tuning of one line of the table.
+Tuning with_batch(Tuning tuning, uint32_t batch, uint32_t micro_batch) {
+  tuning.batch = std::min(batch, micro_batch);
+  return tuning;
+}
+
+// Of all tests the one whose caches are the largest, before the model and its tuning are there.
+RunNeed largest_need(const BenchOptions& options, uint32_t threads) {
+  const uint32_t micro_batch =
+      options.micro_batches.empty()
+          ? Tuning{}.batch
+          : *std::max_element(options.micro_batches.begin(), options.micro_batches.end());
+  const Tuning tuning = with_batch({}, options.batches.back(), micro_batch);
+  RunShape largest;
+  uint64_t most = 0;
+  for (const BenchTest& test : tests_of(options)) {
+    const RunShape shape = shape_of(test, tuning, threads);
+    if (const uint64_t tokens = uint64_t{shape.tokens} * shape.sequences; tokens > most) {
+      most = tokens;
+      largest = shape;
+    }
+  }
+  return {.shape = largest};
+}
+
+// Tables, or one JSON object a line.
+void predict_tests(const BenchOptions& options, const std::string& model, uint32_t threads,
+                   const MemoryBaseline& baseline) {
+  RunFlags flags = options.run;
+  flags.threads = threads;
+  for (const BenchTest& test : tests_of(options)) {
+    const RunShape shape =
+        shape_of(test, largest_need(options, flags.thread_count()).shape.tuning, flags.thread_count());
+    const MemoryEstimate estimate =
+        estimate_model(model, [&](const ModelConfig&) { return RunNeed{.shape = shape}; });
+    print_prediction(fmt::format("{}, {}", model, test_name(test)), predict(estimate, baseline),
+                     options.output != "md");
+  }
+}
+
 // `threads` 0: as tuned, else the processors that this process may use.
 void run_tests(const BenchOptions& options, const std::string& model_name, uint32_t threads,
-               BenchReport& report) {
+               const MemoryBaseline& baseline, BenchReport& report) {
   RunFlags flags = options.run;
   flags.threads = threads;
   ThreadPool pool(flags.thread_count());
   // Before the model, so that what it takes is part of all that is measured of memory, and can be subtracted.
   std::optional<LimitMeter> meter;
   if (options.roofline) meter.emplace(kernels(), pool);
-  const LoadedModel model(model_name, pool);
+  const LoadedModel model(model_name, pool,
+                          [&](const ModelConfig&) { return largest_need(options, pool.threads()); });
   const ChosenTuning chosen = choose_tuning(model.weights, flags);
   const std::vector<uint32_t> micro_batches =
       options.micro_batches.empty() ? std::vector<uint32_t>{chosen.tuning.batch} : options.micro_batches;
   for (const uint32_t batch : options.batches) {
     for (const uint32_t micro_batch : micro_batches) {
       for (const BenchTest& test : tests_of(options)) {
-        Tuning tuning = chosen.tuning;
-        tuning.batch = std::min(batch, micro_batch);
+        const Tuning tuning = with_batch(chosen.tuning, batch, micro_batch);
         const uint32_t tuned_threads = test.prompt > 0 ? tuning.prompt_threads : tuning.decode_threads;
         BenchCase bench_case(model.weights, pool, test, tuning);
         BenchResult result;
         result.test_time = utc_now();
         if (!options.no_warmup) bench_case.warm_up();
-        measure(options, bench_case, pool, meter ? &*meter : nullptr, result);
+        MemoryPrediction predicted;
+        if (options.memory)
+          predicted = predict(model.estimate(shape_of(test, tuning, pool.threads())), baseline);
+        measure(options, bench_case, pool, meter ? &*meter : nullptr, predicted, result);
         result.model_filename = model.path;
         result.model_type = describe(model.weights);
         result.model_size = model.weights.file_bytes;
@@ -146,15 +210,27 @@ void run_tests(const BenchOptions& options, const std::string& model_name, uint3
 }
 
 void bench(const BenchOptions& options) {
-  if (options.profile && options.output == "csv")
-    fail(ErrorKind::kUsage, "--profile: csv has no place for it, expected -o md, json or jsonl");
+  for (const auto& [flag, given] : {std::pair{"--profile", options.profile}, {"--memory", options.memory}}) {
+    if (given && options.output == "csv")
+      fail(ErrorKind::kUsage, "{}: csv has no place for it, expected -o md, json or jsonl", flag);
+  }
   tests_of(options);  // wrong flags are told before a model is loaded
+  const MemoryBaseline baseline =
+      options.memory || options.dry_run ? MemoryBaseline::now() : MemoryBaseline();
+  const std::vector<uint32_t> threads = options.threads.empty() ? std::vector<uint32_t>{0} : options.threads;
+  const auto for_each_run = [&](auto&& run) {
+    for (const auto& model : options.models) {
+      for (const uint32_t count : threads) run(model, count);
+    }
+  };
+  if (options.dry_run) {
+    return for_each_run(
+        [&](const std::string& model, uint32_t count) { predict_tests(options, model, count, baseline); });
+  }
   const auto report = BenchReport::create(options.output);
   catch_interrupts();
-  const std::vector<uint32_t> threads = options.threads.empty() ? std::vector<uint32_t>{0} : options.threads;
-  for (const auto& model : options.models) {
-    for (const uint32_t count : threads) run_tests(options, model, count, *report);
-  }
+  for_each_run(
+      [&](const std::string& model, uint32_t count) { run_tests(options, model, count, baseline, *report); });
   report->finish();
 }
 
@@ -211,6 +287,12 @@ void add_bench_command(Command& app) {
   command->add_flag(
       "--profile", options->profile,
       "Show where the time of each test goes, by kind of step, per repetition (md, json, jsonl)");
+  command->add_flag(
+      "--memory", options->memory,
+      "Measure memory every 20 ms during the repetitions of each test, and show it by parts (json, "
+      "jsonl; md: on standard error)");
+  command->add_flag("--dry-run", options->dry_run,
+                    "Predict the memory of each test, by parts, without loading the model");
   options->run.add_no_tune(*command);
   command->callback([options] { bench(*options); });
 }

@@ -8,18 +8,6 @@
 namespace stonechat {
 namespace {
 
-std::string test_name(const BenchTest& test) {
-  std::string name = test.generate == 0 ? fmt::format("pp{}", test.prompt)
-                     : test.prompt == 0 ? fmt::format("tg{}", test.generate)
-                                        : fmt::format("pp{}+tg{}", test.prompt, test.generate);
-  if (test.parallel > 1) name += fmt::format(" x{}", test.parallel);
-  if (test.depth != 0) name += fmt::format(" @ d{}", test.depth);
-  if (test.cache != CacheFormats{})
-    name +=
-        fmt::format(", cache {}/{}", stonechat::name(test.cache.keys), stonechat::name(test.cache.values));
-  return name;
-}
-
 // "461 Gmac/s" of the limit that binds.
 std::string limit_text(const Roofline& roofline) {
   switch (roofline.limit) {
@@ -57,6 +45,7 @@ class MarkdownReport : public BenchReport {
     }
     print_line(line);
     if (result.profile) print_profile(result);
+    if (result.memory) print_memory(*result.memory);
   }
 
   void finish() override {
@@ -133,6 +122,18 @@ class MarkdownReport : public BenchReport {
 };
 
 }  // namespace
+
+std::string test_name(const BenchTest& test) {
+  std::string name = test.generate == 0 ? fmt::format("pp{}", test.prompt)
+                     : test.prompt == 0 ? fmt::format("tg{}", test.generate)
+                                        : fmt::format("pp{}+tg{}", test.prompt, test.generate);
+  if (test.parallel > 1) name += fmt::format(" x{}", test.parallel);
+  if (test.depth != 0) name += fmt::format(" @ d{}", test.depth);
+  if (test.cache != CacheFormats{})
+    name +=
+        fmt::format(", cache {}/{}", stonechat::name(test.cache.keys), stonechat::name(test.cache.values));
+  return name;
+}
 
 std::unique_ptr<BenchReport> make_markdown_report() {
   return std::make_unique<MarkdownReport>();

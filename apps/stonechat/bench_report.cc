@@ -41,6 +41,28 @@ void add_profile_fields(const BenchResult& result, Json& json) {
   }
 }
 
+void add_memory_fields(const MemoryFigures& figures, Json& json) {
+  Json& memory = json["memory"];
+  memory["samples"] = figures.use.samples;
+  const auto add = [&](const char* name, const std::optional<MemorySeries>& series) {
+    if (!series) return;
+    memory["series"][name] = {{"minimum", series->minimum},
+                              {"median", series->median},
+                              {"p95", series->p95},
+                              {"peak", series->peak}};
+  };
+  add("rss", figures.use.rss);
+  add("pss", figures.use.pss);
+  add("anonymous", figures.use.anonymous);
+  add("file", figures.use.file);
+  for (const MemoryPart part : memory_parts()) {
+    const std::string key(name(part));
+    if (figures.parts) memory["parts"][key] = (*figures.parts)[part];
+    memory["predicted"]["parts"][key] = figures.predicted.parts[part];
+  }
+  memory["predicted"]["peak"] = figures.predicted.peak;
+}
+
 Json fields(const BenchResult& result) {
   const std::vector<double> speeds = result.tokens_per_second();
   const auto whole = [](const std::vector<double>& values) {
@@ -81,6 +103,7 @@ Json fields(const BenchResult& result) {
   };
   if (result.roofline) add_roofline_fields(result, json);
   if (result.profile) add_profile_fields(result, json);
+  if (result.memory) add_memory_fields(*result.memory, json);
   return json;
 }
 

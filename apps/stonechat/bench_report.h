@@ -10,6 +10,7 @@
 
 #include "bench_case.h"
 #include "bench_roofline.h"
+#include "memory_report.h"
 #include "model/profile.h"
 
 namespace stonechat {
@@ -35,11 +36,15 @@ struct BenchResult {
   bool tuned = false;              // what `stonechat tune` stored is in use; ours too
   std::optional<Roofline> roofline;
   std::optional<ProfileTotals> profile;  // of all repetitions
+  std::optional<MemoryFigures> memory;   // from the first repetition to the last
 
   std::vector<double> tokens_per_second() const;  // of each repetition, all sequences together
   // Of `profile`: each step that came, per repetition, and "other" for what lies between the steps.
   std::vector<ProfileRow> profile_rows() const;
 };
+
+// "pp512 x4 @ d32, cache q8_0/f16": as llama-bench calls it, and what differs from its defaults.
+std::string test_name(const BenchTest& test);
 
 // To stdout, at once.
 void print_line(const std::string& text);

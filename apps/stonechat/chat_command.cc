@@ -162,7 +162,11 @@ void chat(const ChatOptions& options) {
   const GenerateOptions generate = options.sampling.resolve();
   const Sampler check_options_before_loading(generate.sampler);
   ThreadPool pool(options.run.thread_count());
-  const LoadedModel model(options.model, pool);
+  // A conversation may stay short.
+  const LoadedModel model(options.model, pool, [&](const ModelConfig& config) {
+    return RunNeed{.shape = run_shape(context_for(config, options.run.context), options.run),
+                   .fills_cache = false};
+  });
   const ChatTemplate chat_template(model.file.metadata());
   Session session(model.weights, model.tokenizer, kernels(), pool,
                   context_for(model.weights.config, options.run.context),

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/error.h"
 #include "cache_flags.h"
@@ -11,6 +12,7 @@
 #include "interrupt.h"
 #include "kernels/dispatch.h"
 #include "loaded_model.h"
+#include "memory_report.h"
 #include "progress.h"
 #include "text_input.h"
 #include "tuning_choice.h"
@@ -25,6 +27,7 @@ struct EvalOptions {
   RunFlags run;
   WindowOptions windows;
   bool json = false;
+  MemoryFlags memory;
 };
 
 std::vector<TokenId> tokens_of(const std::string& text, const Tokenizer& tokenizer) {
@@ -43,18 +46,41 @@ uint64_t window_count(const EvalOptions& options, size_t tokens) {
   return options.windows.max_windows == 0 ? all : std::min<uint64_t>(all, options.windows.max_windows);
 }
 
+// A window with its scored positions' logits.
+RunNeed window_need(const EvalOptions& options, const ModelConfig& config, CacheFormats cache) {
+  const uint32_t window = options.windows.window;
+  check_context(config, window);
+  RunNeed need{.shape = run_shape(window, options.run)};
+  need.shape.cache = cache;
+  need.shape.hidden_rows = window;
+  need.shape.logits_rows = std::min(kLogitsAtOnce, window / 2);
+  return need;
+}
+
 void eval_perplexity(const EvalOptions& options) {
+  const MemoryBaseline baseline = options.memory.wanted() ? MemoryBaseline::now() : MemoryBaseline();
+  const NeedOf need = [&](const ModelConfig& config) {
+    return window_need(options, config, options.windows.cache);
+  };
+  if (options.memory.dry_run)
+    return print_prediction(options.model, predict(estimate_model(options.model, need), baseline),
+                            options.json);
   const std::string text = read_text_file(options.text);  // first: a model takes long to load
   ThreadPool pool(options.run.thread_count());
-  const LoadedModel model(options.model, pool);
-  check_context(model.weights.config, options.windows.window);
+  const LoadedModel model(options.model, pool, need);
   const std::vector<TokenId> tokens = tokens_of(text, model.tokenizer);
   Executor executor(model.weights, kernels(), pool, choose_tuning(model.weights, options.run).tuning);
   catch_interrupts();
+  std::optional<MemorySampler> memory;
+  if (options.memory.measure) memory.emplace();
   Progress progress("perplexity", window_count(options, tokens.size()), "windows");
   const PerplexityResult result =
       perplexity(executor, model.tokenizer, tokens, options.windows, show_progress(progress));
   progress.finish();
+  if (memory) {
+    const RunShape shape = need(model.weights.config).shape;
+    print_memory(measure_memory(*memory, predict(model.estimate(shape), baseline)));
+  }
   if (options.json) {
     const nlohmann::ordered_json json = {
         {"model", options.model},
@@ -106,12 +132,25 @@ void print_kl_json(const EvalOptions& options, const KlResult& result) {
 }
 
 void eval_kl(const EvalOptions& options) {
+  const MemoryBaseline baseline = options.memory.wanted() ? MemoryBaseline::now() : MemoryBaseline();
+  const NeedOf reference_need = [&](const ModelConfig& config) {
+    return window_need(options, config, options.windows.reference_cache);
+  };
+  const MemoryEstimate reference_estimate = estimate_model(options.against, reference_need);
+  // The first model is loaded only where both fit.
+  const NeedOf need = [&](const ModelConfig& config) {
+    RunNeed both = window_need(options, config, options.windows.cache);
+    both.besides = reference_estimate.peak();
+    return both;
+  };
+  if (options.memory.dry_run) {
+    const MemoryEstimate both = estimate_model(options.model, need) + reference_estimate;
+    return print_prediction(options.model, predict(both, baseline), options.json);
+  }
   const std::string text = read_text_file(options.text);  // first: a model takes long to load
   ThreadPool pool(options.run.thread_count());
-  const LoadedModel model(options.model, pool);
-  const LoadedModel reference(options.against, pool);
-  check_context(model.weights.config, options.windows.window);
-  check_context(reference.weights.config, options.windows.window);
+  const LoadedModel model(options.model, pool, need);
+  const LoadedModel reference(options.against, pool, reference_need);
   const std::vector<TokenId> tokens = tokens_of(text, model.tokenizer);
   if (tokens != tokens_of(text, reference.tokenizer)) {
     fail(ErrorKind::kUsage, "{} and {}: the models cut the text into different tokens", options.model,
@@ -121,10 +160,17 @@ void eval_kl(const EvalOptions& options) {
   Executor reference_executor(reference.weights, kernels(), pool,
                               choose_tuning(reference.weights, options.run).tuning);
   catch_interrupts();
+  std::optional<MemorySampler> memory;
+  if (options.memory.measure) memory.emplace();
   Progress progress("KL divergence", window_count(options, tokens.size()), "windows");
   const KlResult result = kl_divergence(executor, reference_executor, model.tokenizer, tokens,
                                         options.windows, show_progress(progress));
   progress.finish();
+  if (memory) {
+    const MemoryEstimate both = model.estimate(need(model.weights.config).shape) +
+                                reference.estimate(reference_need(reference.weights.config).shape);
+    print_memory(measure_memory(*memory, predict(both, baseline)));
+  }
   if (options.json) return print_kl_json(options, result);
   fmt::print("mean KL      {:.6f} +- {:.6f} nats\n", result.kl.mean, result.kl.standard_error);
   fmt::print(
@@ -159,6 +205,7 @@ void add_common(Command& command, EvalOptions& options) {
   options.run.add_threads(command);
   options.run.add_no_tune(command);
   command.add_flag("--json", options.json, "Print one JSON object");
+  options.memory.add(command);
 }
 
 }  // namespace

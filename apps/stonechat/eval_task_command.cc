@@ -16,10 +16,12 @@
 #include "eval/choice_scorer.h"
 #include "eval/question_set.h"
 #include "eval/task_file.h"
+#include "eval/windows.h"
 #include "eval_task_output.h"
 #include "interrupt.h"
 #include "kernels/dispatch.h"
 #include "loaded_model.h"
+#include "memory_report.h"
 #include "model_argument.h"
 #include "progress.h"
 #include "tuning_choice.h"
@@ -44,6 +46,7 @@ struct TaskOptions {
   bool no_share = false;
   RunFlags run;
   bool json = false;
+  MemoryFlags memory;
 };
 
 std::vector<QuestionSet> read_sets(const TaskOptions& options) {
@@ -58,40 +61,75 @@ size_t asked(const TaskOptions& options, const QuestionSet& set) {
   return options.limit == 0 ? set.questions.size() : std::min<size_t>(options.limit, set.questions.size());
 }
 
+// The longest question with its choices, each of which has a cache. A token is taken for three bytes of text.
+RunNeed longest_need(const TaskOptions& options, const ModelConfig& config,
+                     std::span<const QuestionSet> sets) {
+  constexpr size_t kBytesOfToken = 3;
+  const uint32_t context = context_for(config, options.run.context);
+  RunNeed need{.shape = run_shape(1, options.run)};
+  const auto grow = [](uint32_t& most, size_t count) { most = std::max(most, static_cast<uint32_t>(count)); };
+  for (const QuestionSet& set : sets) {
+    for (size_t index = 0; index < asked(options, set); ++index) {
+      size_t bytes = 0, longest = 0, choices = 0;
+      const std::vector<ChoiceText> texts = set.texts(index);
+      for (const ChoiceText& text : texts) {
+        bytes = std::max(bytes, text.context.size());
+        longest = std::max(longest, text.continuation.size());
+        choices += text.continuation.size();
+      }
+      grow(need.shape.tokens, std::min<size_t>(context, (bytes + longest) / kBytesOfToken + 1));
+      grow(need.shape.sequences, texts.size() + 1);
+      grow(need.shape.hidden_rows, choices / kBytesOfToken + 1);
+    }
+  }
+  need.shape.pass_tokens = std::max(need.shape.tokens, need.shape.hidden_rows);
+  need.shape.logits_rows = std::min(kLogitsAtOnce, need.shape.hidden_rows);
+  return need;
+}
+
 // What computes answers: loaded for the first one.
 class LazyScorer {
  public:
-  LazyScorer(const TaskOptions& options, std::string path, uint32_t context)
-      : options_(options), path_(std::move(path)), context_(context) {}
+  LazyScorer(const TaskOptions& options, std::string path, uint32_t context, NeedOf need)
+      : options_(options), path_(std::move(path)), context_(context), need_(std::move(need)) {}
 
   ChoiceScores score(std::span<const ChoiceText> texts, const std::string& where) {
-    if (!parts_) parts_.emplace(options_, path_, context_);
+    if (!parts_) parts_.emplace(options_, path_, context_, need_);
     const auto start = std::chrono::steady_clock::now();
     ChoiceScores scores = parts_->scorer.score(texts, where);
     seconds_ += std::chrono::steady_clock::now() - start;
     return scores;
   }
   double seconds() const { return seconds_.count(); }
+  // While the model is still there. Nothing where no answer was computed.
+  void show_memory(const MemoryBaseline& baseline) {
+    if (!parts_ || !parts_->memory) return;
+    const MemoryEstimate estimate = parts_->model.estimate(need_(parts_->model.weights.config).shape);
+    print_memory(measure_memory(*parts_->memory, predict(estimate, baseline)));
+  }
 
  private:
   struct Parts {
-    Parts(const TaskOptions& options, const std::string& path, uint32_t context)
+    Parts(const TaskOptions& options, const std::string& path, uint32_t context, const NeedOf& need)
         : pool(options.run.thread_count()),
-          model(path, pool),
+          model(path, pool, need),
           executor(model.weights, kernels(), pool, choose_tuning(model.weights, options.run).tuning),
           scorer(executor, model.tokenizer, context, options.run.cache, !options.no_share) {
       executor.set_should_stop(interrupted);
+      if (options.memory.measure) memory.emplace();
     }
 
     ThreadPool pool;
     LoadedModel model;
     Executor executor;
     ChoiceScorer scorer;
+    std::optional<MemorySampler> memory;
   };
 
   const TaskOptions& options_;
   std::string path_;
   uint32_t context_;
+  NeedOf need_;
   std::optional<Parts> parts_;
   std::chrono::duration<double> seconds_{0};
 };
@@ -140,7 +178,9 @@ class Results {
 class TaskRun {
  public:
   explicit TaskRun(const TaskOptions& options)
-      : options_(options), sets_(read_sets(options)) {  // first: a model takes long
+      : options_(options),
+        baseline_(options.memory.wanted() ? MemoryBaseline::now() : MemoryBaseline()),
+        sets_(read_sets(options)) {  // first: a model takes long
     for (const QuestionSet& set : sets_) {
       for (const std::string& path : {set.path, set.shots_path}) {
         if (!options.samples.empty() && !path.empty() && InputFile(path).is_same_file_as(options.samples))
@@ -153,7 +193,8 @@ class TaskRun {
     const std::string model = resolve_model(options.model);
     result_.context = context_for(ModelConfig::from(gguf::Reader(model)), options.run.context);
     if (!options.results.empty()) results_.emplace(options, model, result_.context, sets_);
-    scorer_.emplace(options, model, result_.context);
+    scorer_.emplace(options, model, result_.context,
+                    [this](const ModelConfig& config) { return longest_need(options_, config, sets_); });
     result_.model = options.model;
     result_.data = options.data;
     result_.shots = options.shots;
@@ -171,6 +212,7 @@ class TaskRun {
     if (samples_) samples_->commit();
     result_.resumed = results_ ? results_->count() : 0;
     result_.seconds = scorer_->seconds();
+    scorer_->show_memory(baseline_);
     const std::string& name = sets_[0].task.name;
     if (options_.json) return print_task_json(name, result_);
     print_task_text(name, result_);
@@ -211,6 +253,7 @@ class TaskRun {
   }
 
   const TaskOptions& options_;
+  MemoryBaseline baseline_;
   std::vector<QuestionSet> sets_;
   std::optional<AtomicFile> samples_;
   std::optional<Results> results_;
@@ -226,6 +269,13 @@ void eval_task(TaskOptions& options) {
   if (!options.shots.file.empty() && options.shots.shots == 0)
     fail(ErrorKind::kUsage, "--shots-file: without --shots N none is taken from it");
   if (!options.is_ceval && options.shots.file.empty() && !options.shots.seed) options.shots.seed = 0;
+  if (options.memory.dry_run) {
+    const MemoryBaseline baseline = MemoryBaseline::now();
+    const std::vector<QuestionSet> sets = read_sets(options);
+    const auto need = [&](const ModelConfig& config) { return longest_need(options, config, sets); };
+    return print_prediction(options.model, predict(estimate_model(options.model, need), baseline),
+                            options.json);
+  }
   TaskRun(options).run();
 }
 
@@ -273,6 +323,7 @@ void add_task(Command& eval, const std::string& name, const std::string& help, c
   options->run.add_threads(*command);
   options->run.add_no_tune(*command);
   command->add_flag("--json", options->json, "Print one JSON object");
+  options->memory.add(*command);
   command->callback([options] { eval_task(*options); });
 }
 

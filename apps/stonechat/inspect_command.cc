@@ -110,9 +110,14 @@ std::optional<PackedInfo> packed_info(const gguf::Reader& file) {
 
 // The memory of a run, for a model that we can run; otherwise why not.
 struct RunEstimate {
-  std::optional<MemoryEstimate> memory;
   uint32_t context = 0;
-  std::string obstacle;
+  uint64_t weights_bytes = 0;
+  uint64_t cache_bytes = 0;       // binary16
+  uint64_t code_cache_bytes = 0;  // in 8 bits
+  uint64_t activation_bytes = 0;  // and logits
+  std::string obstacle;           // empty: none
+
+  uint64_t total() const { return weights_bytes + cache_bytes + activation_bytes; }
 };
 
 RunEstimate estimate_run(const gguf::Reader& file) {
@@ -120,9 +125,18 @@ RunEstimate estimate_run(const gguf::Reader& file) {
     if (is_packed(file.metadata())) check_packed_for(file.metadata(), kernels());
     const ModelConfig config = ModelConfig::from(file);
     const uint32_t context = std::min(kMostDefaultContext, config.context_length);
-    return {estimate_memory(file, config, context, Tuning{}.batch), context, ""};
+    RunShape shape{.tokens = context, .pass_tokens = context};
+    const MemoryByPart parts = estimate_memory(file, config, kernels(), shape).parts;
+    shape.cache = {kCacheQ8, kCacheQ8};
+    const MemoryByPart code_parts = estimate_memory(file, config, kernels(), shape).parts;
+    return {.context = context,
+            .weights_bytes = parts[MemoryPart::kWeights],
+            .cache_bytes = parts[MemoryPart::kKvCache],
+            .code_cache_bytes = code_parts[MemoryPart::kKvCache],
+            .activation_bytes = parts[MemoryPart::kActivations] + parts[MemoryPart::kLogits],
+            .obstacle = ""};
   } catch (const Error& error) {
-    return {std::nullopt, 0, error.what()};
+    return {.obstacle = error.what()};
   }
 }
 
@@ -156,13 +170,13 @@ void print_json(const InspectOptions& options, const gguf::Reader& file) {
   json["parameters"] = parameters;
   json["tensor_bytes"] = bytes;
   const RunEstimate run = estimate_run(file);
-  if (run.memory) {
+  if (run.obstacle.empty()) {
     json["run"] = {{"context", run.context},
-                   {"weights_bytes", run.memory->weights_bytes},
-                   {"cache_bytes", run.memory->cache_bytes},
-                   {"cache_q8_0_bytes", run.memory->code_cache_bytes},
-                   {"activation_bytes", run.memory->activation_bytes},
-                   {"total_bytes", run.memory->total()}};
+                   {"weights_bytes", run.weights_bytes},
+                   {"cache_bytes", run.cache_bytes},
+                   {"cache_q8_0_bytes", run.code_cache_bytes},
+                   {"activation_bytes", run.activation_bytes},
+                   {"total_bytes", run.total()}};
   } else {
     json["run"] = {{"error", run.obstacle}};
   }
@@ -212,15 +226,15 @@ void print_text(const InspectOptions& options, const gguf::Reader& file) {
                printable(packed->source_type), mib(packed->source_bytes));
   }
   const RunEstimate run = estimate_run(file);
-  if (!run.memory) {
+  if (!run.obstacle.empty()) {
     fmt::print("\ncannot be run: {}\n", printable(run.obstacle));
     return;
   }
   fmt::print(
       "\na run with {} tokens of context takes about {:.0f} MiB: weights {:.0f}, cache {:.0f} (in "
       "q8_0: {:.0f}), activations {:.0f}\n",
-      run.context, mib(run.memory->total()), mib(run.memory->weights_bytes), mib(run.memory->cache_bytes),
-      mib(run.memory->code_cache_bytes), mib(run.memory->activation_bytes));
+      run.context, mib(run.total()), mib(run.weights_bytes), mib(run.cache_bytes), mib(run.code_cache_bytes),
+      mib(run.activation_bytes));
 }
 
 void inspect(const InspectOptions& options) {

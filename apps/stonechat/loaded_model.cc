@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "base/error.h"
+#include "base/heap.h"
 #include "bus_error.h"
 #include "cache_flags.h"
 #include "kernels/dispatch.h"
@@ -17,6 +18,17 @@ constexpr uint32_t kDefaultContext = 4096;
 
 void print_notice(const std::string& notice) {
   fmt::print(stderr, "stonechat: {}\n", notice);
+}
+
+// The file, if a run of it fits into memory.
+const gguf::Reader& checked(const gguf::Reader& file, const ThreadPool& pool, const NeedOf& need_of) {
+  const ModelConfig config = ModelConfig::from(file);
+  if (is_packed(file.metadata())) check_packed_for(file.metadata(), kernels());
+  RunNeed need;
+  need.shape.threads = pool.threads();
+  if (need_of) need = need_of(config);
+  if (const auto room = memory_room()) check_room(file, config, kernels(), need, *room, print_notice);
+  return file;
 }
 
 }  // namespace
@@ -44,23 +56,31 @@ void RunFlags::add_no_tune(Command& command) {
   command.add_flag("--no-tune", no_tune, "Leave out what 'stonechat tune' stored");
 }
 
-LoadedModel::LoadedModel(const std::string& argument, ThreadPool& pool)
+LoadedModel::LoadedModel(const std::string& argument, ThreadPool& pool, const NeedOf& need)
     : path(resolve_model(argument)),
       file(path),
       // To map a packed file takes no longer than to build the tokenizer's tables.
       tokenizer_to_come(std::async(pool.threads() > 1 ? std::launch::async : std::launch::deferred,
                                    [this] { return Tokenizer(file.metadata()); })),
-      weights(Weights::load(file, kernels(), pool, print_notice)),
-      tokenizer(tokenizer_to_come.get()) {
+      weights(Weights::load(checked(file, pool, need), kernels(), pool, print_notice)),
+      tokenizer(tokenizer_to_come.get()),
+      tokenizer_bytes(Tokenizer::estimate_bytes(file.metadata())) {
   for (const char* list : {"merges", "token_type", "scores"})
     file.forget(std::string("tokenizer.ggml.") +
                 list);  // several megabytes that the tokenizer holds in its way
+  release_free_heap();  // these, and what the tensors were read into
   if (is_packed(file.metadata())) explain_bus_errors(path);
   if (tokenizer.vocabulary_size() > weights.config.vocabulary) {
     fail(ErrorKind::kBadFile,
          "{}: tokenizer.ggml.tokens: expected at most the {} rows of token_embd.weight, found {}", path,
          weights.config.vocabulary, tokenizer.vocabulary_size());
   }
+}
+
+MemoryEstimate LoadedModel::estimate(const RunShape& shape) const {
+  MemoryEstimate estimate = estimate_memory(file, weights.config, kernels(), shape);
+  estimate.parts[MemoryPart::kTokenizer] = tokenizer_bytes;
+  return estimate;
 }
 
 void check_context(const ModelConfig& config, uint32_t asked) {
@@ -79,6 +99,20 @@ uint32_t context_for(const ModelConfig& config, uint32_t asked) {
 std::string parameters_text(uint64_t parameters) {
   const double millions = static_cast<double>(parameters) / 1e6;
   return millions < 1000 ? fmt::format("{:.0f}M", millions) : fmt::format("{:.2f}B", millions / 1000);
+}
+
+RunShape run_shape(uint32_t tokens, const RunFlags& flags) {
+  RunShape shape{
+      .tokens = tokens, .pass_tokens = tokens, .threads = flags.thread_count(), .cache = flags.cache};
+  if (flags.batch != 0) shape.tuning.batch = flags.batch;
+  return shape;
+}
+
+MemoryEstimate estimate_model(const std::string& argument, const NeedOf& need) {
+  const gguf::Reader file(resolve_model(argument));
+  const ModelConfig config = ModelConfig::from(file);
+  if (is_packed(file.metadata())) check_packed_for(file.metadata(), kernels());
+  return estimate_run(file, config, kernels(), need(config).shape);
 }
 
 std::string describe(const Weights& weights) {

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <future>
 #include <memory>
 #include <string>
 
 #include "base/thread_pool.h"
 #include "command_line.h"
+#include "engine/memory_need.h"
 #include "gguf/reader.h"
 #include "model/kv_cache.h"
 #include "model/weights.h"
@@ -33,15 +35,23 @@ struct RunFlags {
 // Threads that a user may ask for: `-t` beyond this is a typing error.
 inline constexpr uint32_t kMostThreads = 1024;
 
+// What a command will do with the model, to be told before it is loaded. May throw what the flags deserve.
+using NeedOf = std::function<RunNeed(const ModelConfig&)>;
+
 struct LoadedModel {
   std::string path;
   gguf::Reader file;
   std::future<Tokenizer> tokenizer_to_come;  // only while the constructor runs
   Weights weights;
   Tokenizer tokenizer;
+  uint64_t tokenizer_bytes;  // as estimated
 
-  // Resolves the argument (path, catalog name, hf:), reads everything. Notices go to stderr.
-  LoadedModel(const std::string& argument, ThreadPool& pool);
+  // Resolves the argument (path, catalog name, hf:), reads everything, unless memory is too small for it
+  // (engine/memory_need.h). Notices go to stderr.
+  LoadedModel(const std::string& argument, ThreadPool& pool, const NeedOf& need = {});
+
+  // What estimate_model() says of a run of this shape.
+  MemoryEstimate estimate(const RunShape& shape) const;
 };
 
 // Error{kUsage} with both counts when --context asks for more tokens than the model was trained for.
@@ -53,6 +63,12 @@ uint32_t context_for(const ModelConfig& config, uint32_t asked);
 
 // "494M", "1.54B".
 std::string parameters_text(uint64_t parameters);
+
+// A run of that many tokens with these flags.
+RunShape run_shape(uint32_t tokens, const RunFlags& flags);
+
+// What loading and running a model would take, from its header.
+MemoryEstimate estimate_model(const std::string& argument, const NeedOf& need);
 
 // "qwen2 494M Q8_0": what bench and chat call a model.
 std::string describe(const Weights& weights);

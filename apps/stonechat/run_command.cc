@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/error.h"
 #include "commands.h"
@@ -9,6 +10,7 @@
 #include "interrupt.h"
 #include "kernels/dispatch.h"
 #include "loaded_model.h"
+#include "memory_report.h"
 #include "sampling_flags.h"
 #include "text_input.h"
 #include "tuning_choice.h"
@@ -25,6 +27,7 @@ struct RunOptions {
   bool parse_special = false;
   bool json = false;
   bool stats = false;
+  MemoryFlags memory;
 };
 
 std::string prompt_text(const RunOptions& options, bool prompt_given) {
@@ -62,11 +65,20 @@ void print_json(const RunOptions& options, const std::string& text, const Genera
 }
 
 void run(const RunOptions& options, bool prompt_given) {
+  const MemoryBaseline baseline = options.memory.wanted() ? MemoryBaseline::now() : MemoryBaseline();
+  // The prompt may be short, and the answer too.
+  const NeedOf need = [&](const ModelConfig& config) {
+    return RunNeed{.shape = run_shape(context_for(config, options.run.context), options.run),
+                   .fills_cache = false};
+  };
+  if (options.memory.dry_run)
+    return print_prediction(options.model, predict(estimate_model(options.model, need), baseline),
+                            options.json);
   const std::string text = prompt_text(options, prompt_given);
   const GenerateOptions generate = options.sampling.resolve();
   const Sampler check_options_before_loading(generate.sampler);
   ThreadPool pool(options.run.thread_count());
-  const LoadedModel model(options.model, pool);
+  const LoadedModel model(options.model, pool, need);
   Session session(model.weights, model.tokenizer, kernels(), pool,
                   context_for(model.weights.config, options.run.context),
                   choose_tuning(model.weights, options.run).tuning, options.run.cache);
@@ -79,6 +91,8 @@ void run(const RunOptions& options, bool prompt_given) {
   prompt.insert(prompt.end(), tokens.begin(), tokens.end());
 
   catch_interrupts();
+  std::optional<MemorySampler> memory;
+  if (options.memory.measure) memory.emplace();
   std::string answer;
   const GenerateStats stats = session.generate(
       prompt, generate,
@@ -91,6 +105,12 @@ void run(const RunOptions& options, bool prompt_given) {
         }
       },
       interrupted);
+  std::optional<MemoryFigures> figures;
+  if (memory) {
+    RunShape shape = run_shape(session.cache().length(), options.run);
+    shape.pass_tokens = stats.prompt_tokens;
+    figures = measure_memory(*memory, predict(model.estimate(shape), baseline));
+  }
   if (options.json) {
     print_json(options, answer, stats, generate.sampler.seed);
   } else {
@@ -104,6 +124,7 @@ void run(const RunOptions& options, bool prompt_given) {
         per_second(stats.generated_tokens, stats.generate_seconds), name(stats.reason),
         generate.sampler.seed);
   }
+  if (figures) print_memory(*figures);
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
     fail(ErrorKind::kIo, "standard output: cannot write");
   }
@@ -130,6 +151,7 @@ void add_run_command(Command& app) {
                     "Read special tokens such as <|im_end|> in the prompt");
   command->add_flag("--json", options->json, "Print one JSON object at the end");
   command->add_flag("--stats", options->stats, "Print counts and speeds on standard error");
+  options->memory.add(*command);
   command->callback([options, prompt] { run(*options, prompt->count() > 0); });
 }
 

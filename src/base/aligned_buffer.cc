@@ -13,7 +13,7 @@ constexpr size_t kHugePage = size_t{2} << 20;
 
 }  // namespace
 
-AlignedBuffer::AlignedBuffer(size_t bytes, Pages pages) : bytes_(bytes) {
+AlignedBuffer::AlignedBuffer(size_t bytes, MemoryPart part, Pages pages) : bytes_(bytes), part_(part) {
   if (bytes == 0) return;
   const bool huge = pages == Pages::kHuge && bytes >= kHugePage;
   const size_t wanted = round_up(bytes, kPage);
@@ -37,10 +37,13 @@ AlignedBuffer::AlignedBuffer(size_t bytes, Pages pages) : bytes_(bytes) {
   }
   data_ = start;
   mapped_bytes_ = wanted;
+  charge(data_, mapped_bytes_, part_);
 }
 
 AlignedBuffer::~AlignedBuffer() {
-  if (data_ != nullptr) ::munmap(data_, mapped_bytes_);
+  if (data_ == nullptr) return;
+  discharge(data_);
+  ::munmap(data_, mapped_bytes_);
 }
 
 }  // namespace stonechat

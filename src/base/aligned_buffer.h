@@ -2,21 +2,26 @@
 //
 // Aligned to a page, so to every vector; buffers of 2 MiB and more are aligned to 2 MiB and asked for as huge
 // pages, which the system may refuse without harm. Pages are touched by whoever writes first. Owns its
-// memory; movable. Throws Error{kLimit} naming the size when the system has none.
+// memory, which is charged to a part of the program (base/memory_parts.h); movable. Throws Error{kLimit}
+// naming the size when the system has none.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <utility>
 
+#include "base/memory_parts.h"
+
 namespace stonechat {
 
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
+  // Empty; what reserve() gets is charged to the part.
+  explicit AlignedBuffer(MemoryPart part) : part_(part) {}
   // kSmall where only a part will be touched, which is all that then takes memory.
   enum class Pages { kHuge, kSmall };
-  explicit AlignedBuffer(size_t bytes, Pages pages = Pages::kHuge);
+  explicit AlignedBuffer(size_t bytes, MemoryPart part = MemoryPart::kOther, Pages pages = Pages::kHuge);
   ~AlignedBuffer();
   AlignedBuffer(AlignedBuffer&& other) noexcept { swap(other); }
   AlignedBuffer& operator=(AlignedBuffer&& other) noexcept {
@@ -39,7 +44,7 @@ class AlignedBuffer {
 
   // Makes room for at least `bytes`; the content is lost when the buffer grows.
   void reserve(size_t bytes) {
-    if (bytes > bytes_) *this = AlignedBuffer(bytes);
+    if (bytes > bytes_) *this = AlignedBuffer(bytes, part_);
   }
 
  private:
@@ -47,11 +52,13 @@ class AlignedBuffer {
     std::swap(data_, other.data_);
     std::swap(bytes_, other.bytes_);
     std::swap(mapped_bytes_, other.mapped_bytes_);
+    std::swap(part_, other.part_);
   }
 
   std::byte* data_ = nullptr;
   size_t bytes_ = 0;
   size_t mapped_bytes_ = 0;
+  MemoryPart part_ = MemoryPart::kOther;
 };
 
 }  // namespace stonechat

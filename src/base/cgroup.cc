@@ -1,9 +1,10 @@
 #include "base/cgroup.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
-#include <string_view>
 
 namespace stonechat {
 namespace {
@@ -32,21 +33,11 @@ double quota_v1(const std::string& directory) {
   return quota_file >> quota && period_file >> period && quota > 0 && period > 0 ? quota / period : 0;
 }
 
-// The least quota from the group `path` ("/a/b") up to the root of the mount. A container sees its own group
-// as the root, but may be told the path that the host knows; folders that aren't there are passed over.
-double least_quota(const std::string& mount, std::string path, double (*quota)(const std::string&)) {
-  double least = 0;
-  while (!path.empty() && path != "/") {
-    least = lesser(least, quota(mount + path));
-    path.resize(path.rfind('/') == std::string::npos ? 0 : path.rfind('/'));
-  }
-  return lesser(least, quota(mount));
-}
-
-bool names_cpu(std::string_view controllers) {
+// Whether a list such as "cpu,cpuacct" has the name.
+bool names(std::string_view controllers, std::string_view name) {
   while (!controllers.empty()) {
     const size_t comma = controllers.find(',');
-    if (controllers.substr(0, comma) == "cpu") return true;
+    if (controllers.substr(0, comma) == name) return true;
     controllers.remove_prefix(comma == std::string_view::npos ? controllers.size() : comma + 1);
   }
   return false;
@@ -54,8 +45,9 @@ bool names_cpu(std::string_view controllers) {
 
 }  // namespace
 
-double cgroup_processors(const std::string& membership, const std::string& mount) {
-  double least = 0;
+std::vector<CgroupFolder> cgroup_folders(std::string_view controller, const std::string& membership,
+                                         const std::string& mount) {
+  std::vector<CgroupFolder> folders;
   std::ifstream file(membership);
   // Lines are ID:CONTROLLERS:PATH; version 2 has ID 0 and no controllers.
   for (std::string line; std::getline(file, line);) {
@@ -63,13 +55,22 @@ double cgroup_processors(const std::string& membership, const std::string& mount
     const size_t second = first == std::string::npos ? first : line.find(':', first + 1);
     if (second == std::string::npos) continue;
     const std::string controllers = line.substr(first + 1, second - first - 1);
-    const std::string path = line.substr(second + 1);
-    if (controllers.empty()) {
-      least = lesser(least, least_quota(mount, path, quota_v2));
-    } else if (names_cpu(controllers)) {
-      least = lesser(least, least_quota(mount + "/cpu", path, quota_v1));
+    const bool version2 = controllers.empty();
+    if (!version2 && !names(controllers, controller)) continue;
+    const std::string root = version2 ? mount : fmt::format("{}/{}", mount, controller);
+    for (std::string path = line.substr(second + 1); !path.empty() && path != "/";) {
+      folders.push_back({root + path, version2});
+      path.resize(path.rfind('/') == std::string::npos ? 0 : path.rfind('/'));
     }
+    folders.push_back({root, version2});
   }
+  return folders;
+}
+
+double cgroup_processors(const std::string& membership, const std::string& mount) {
+  double least = 0;
+  for (const CgroupFolder& folder : cgroup_folders("cpu", membership, mount))
+    least = lesser(least, folder.version2 ? quota_v2(folder.path) : quota_v1(folder.path));
   return least;
 }
 

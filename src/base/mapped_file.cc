@@ -13,7 +13,7 @@ constexpr uint64_t kLargestPage = 65536;  // of the systems that we run on
 
 }  // namespace
 
-MappedFile::MappedFile(const InputFile& file) : bytes_(file.bytes()) {
+MappedFile::MappedFile(const InputFile& file, MemoryPart part) : bytes_(file.bytes()) {
   void* mapped =
       bytes_ == 0 ? MAP_FAILED : ::mmap(nullptr, bytes_, PROT_READ, MAP_SHARED, file.descriptor(), 0);
   if (mapped == MAP_FAILED) {
@@ -21,6 +21,7 @@ MappedFile::MappedFile(const InputFile& file) : bytes_(file.bytes()) {
          bytes_ == 0 ? "the file is empty" : system_message(errno));
   }
   data_ = static_cast<const std::byte*>(mapped);
+  charge(data_, bytes_, part);
 #ifdef MADV_HUGEPAGE
   // A file that isn't cached yet is then read into huge pages, where the filesystem has them.
   ::madvise(mapped, bytes_, MADV_HUGEPAGE);
@@ -28,7 +29,9 @@ MappedFile::MappedFile(const InputFile& file) : bytes_(file.bytes()) {
 }
 
 MappedFile::~MappedFile() {
-  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), bytes_);
+  if (data_ == nullptr) return;
+  discharge(data_);
+  ::munmap(const_cast<std::byte*>(data_), bytes_);
 }
 
 void MappedFile::populate(uint64_t begin, uint64_t end) const noexcept {

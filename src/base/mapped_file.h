@@ -2,20 +2,21 @@
 //
 // The memory is the system's cache of the file: it is read when it is first touched, and can be given up and
 // read again. Whoever shortens the file in place takes it away under us, and a disk that fails does too; both
-// end in SIGBUS (apps/stonechat/bus_error.h). Owns the mapping; immutable, so safe to share between threads.
-// Errors: ErrorKind::kIo naming the path.
+// end in SIGBUS (apps/stonechat/bus_error.h). Owns the mapping, charged to a part of the program; immutable,
+// so safe to share between threads. Errors: ErrorKind::kIo naming the path.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 #include "base/input_file.h"
+#include "base/memory_parts.h"
 
 namespace stonechat {
 
 class MappedFile {
  public:
-  explicit MappedFile(const InputFile& file);
+  MappedFile(const InputFile& file, MemoryPart part);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;

@@ -9,13 +9,14 @@ namespace stonechat {
 namespace {
 
 using Candidate = Sampler::Candidate;
+using Candidates = Sampler::Candidates;
 
 bool ranks_before(const Candidate& a, const Candidate& b) {
   return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
 }
 
 // Probabilities of sorted candidates at a temperature.
-void softmax(std::vector<Candidate>& sorted, double temperature) {
+void softmax(Candidates& sorted, double temperature) {
   const double largest = sorted.front().logit;
   double sum = 0;
   for (auto& candidate : sorted) {
@@ -26,7 +27,7 @@ void softmax(std::vector<Candidate>& sorted, double temperature) {
 }
 
 // Keeps the tokens whose surprise is nearest to the entropy until their probabilities reach `typical_p`.
-void keep_typical(std::vector<Candidate>& sorted, double typical_p) {
+void keep_typical(Candidates& sorted, double typical_p) {
   softmax(sorted, 1.0);
   double entropy = 0;
   for (const auto& candidate : sorted) {
@@ -48,7 +49,7 @@ void keep_typical(std::vector<Candidate>& sorted, double typical_p) {
 }
 
 // Keeps the fewest tokens whose probabilities reach `top_p`.
-void keep_top_p(std::vector<Candidate>& sorted, double top_p) {
+void keep_top_p(Candidates& sorted, double top_p) {
   softmax(sorted, 1.0);
   double sum = 0;
   size_t kept = 0;
@@ -57,7 +58,7 @@ void keep_top_p(std::vector<Candidate>& sorted, double top_p) {
 }
 
 // Keeps the tokens at least `min_p` times as probable as the first.
-void keep_min_p(std::vector<Candidate>& sorted, double min_p) {
+void keep_min_p(Candidates& sorted, double min_p) {
   const double least = sorted.front().logit + std::log(min_p);
   while (sorted.size() > 1 && sorted.back().logit < least) sorted.pop_back();
 }
@@ -99,8 +100,8 @@ float Sampler::penalized(int32_t token, float logit) const {
   return logit - options_.presence_penalty - times * options_.frequency_penalty;
 }
 
-std::vector<Candidate> Sampler::candidates(std::span<const float> logits) const {
-  std::vector<Candidate> result(logits.size());
+Candidates Sampler::candidates(std::span<const float> logits) const {
+  Candidates result(logits.size());
   for (size_t token = 0; token < logits.size(); ++token)
     result[token] = {static_cast<int32_t>(token), logits[token], 0};
   for (const int32_t token : seen_) {
@@ -125,7 +126,7 @@ std::vector<Candidate> Sampler::candidates(std::span<const float> logits) const 
 }
 
 int32_t Sampler::sample(std::span<const float> logits) {
-  const std::vector<Candidate> choices = candidates(logits);
+  const Candidates choices = candidates(logits);
   if (choices.size() == 1) return choices[0].token;
   // 53 random bits: standard distributions differ between libraries.
   double left = static_cast<double>(random_() >> 11) * 0x1p-53;

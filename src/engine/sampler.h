@@ -13,6 +13,8 @@
 #include <span>
 #include <vector>
 
+#include "base/memory_parts.h"
+
 namespace stonechat {
 
 struct SamplerOptions {
@@ -39,7 +41,8 @@ class Sampler {
     double probability;  // among the candidates that are left
   };
   // The tokens that may be drawn, most probable first; their probabilities sum to 1. `logits` is not empty.
-  std::vector<Candidate> candidates(std::span<const float> logits) const;
+  using Candidates = PartVector<Candidate, MemoryPart::kLogits>;
+  Candidates candidates(std::span<const float> logits) const;
 
   // Draws one of them.
   int32_t sample(std::span<const float> logits);

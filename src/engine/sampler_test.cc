@@ -21,7 +21,7 @@ SamplerOptions plain() {
   return options;
 }
 
-std::vector<int32_t> tokens_of(const std::vector<Sampler::Candidate>& candidates) {
+std::vector<int32_t> tokens_of(const Sampler::Candidates& candidates) {
   std::vector<int32_t> tokens;
   for (const auto& candidate : candidates) tokens.push_back(candidate.token);
   return tokens;

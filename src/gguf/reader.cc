@@ -92,7 +92,7 @@ class HeaderCursor {
 
   // `count` texts; no more than left() / 8.
   StringArray read_strings(uint64_t count, const std::string& field) {
-    std::vector<uint32_t> starts;
+    StringArray::Starts starts;
     starts.reserve(count + 1);
     TextBlock block(std::min(left(), count * kTypicalTextBytes));
     uint64_t at = 0;  // in the block: where the next text's length is
@@ -119,8 +119,8 @@ class HeaderCursor {
 
   // The bytes from position_ on, as many as were needed so far and some more.
   struct TextBlock {
-    explicit TextBlock(uint64_t size) : bytes(new std::byte[size]), capacity(size) {}
-    std::unique_ptr<std::byte[]> bytes;
+    explicit TextBlock(uint64_t size) : bytes(allocate_bytes(size, MemoryPart::kTokenizer)), capacity(size) {}
+    PartBytes bytes;
     uint64_t capacity;
     uint64_t filled = 0;
   };

@@ -8,8 +8,8 @@ StringArray::StringArray(const std::vector<std::string>& texts) {
   uint64_t bytes = kLengthBytes;
   for (const auto& text : texts) bytes += kLengthBytes + text.size();
   if (bytes > UINT32_MAX) fail(ErrorKind::kLimit, "an array of texts of {} bytes is too large", bytes);
-  const std::shared_ptr<std::byte[]> block(new std::byte[bytes]);
-  std::vector<uint32_t> starts;
+  PartBytes block = allocate_bytes(bytes, MemoryPart::kTokenizer);
+  Starts starts;
   starts.reserve(texts.size() + 1);
   uint32_t position = 0;
   for (const auto& text : texts) {
@@ -21,8 +21,8 @@ StringArray::StringArray(const std::vector<std::string>& texts) {
     position += static_cast<uint32_t>(text.size());
   }
   starts.push_back(position + kLengthBytes);
-  block_ = block;
-  starts_ = std::make_shared<const std::vector<uint32_t>>(std::move(starts));
+  block_ = std::move(block);
+  starts_ = std::make_shared<const Starts>(std::move(starts));
 }
 
 }  // namespace stonechat::gguf

@@ -1,7 +1,8 @@
 // An array of texts in one block of memory, as it lies in a GGUF file.
 //
 // Vocabularies have some 300,000 texts: one allocation for each would take most of the time of a start. The
-// block is shared by copies and never changes, so copies are cheap and may be used by several threads.
+// block is shared by copies and never changes, so copies are cheap and may be used by several threads. Large
+// arrays are vocabularies and their merges: the tokenizer's part of memory.
 #pragma once
 
 #include <cstddef>
@@ -14,6 +15,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/memory_parts.h"
+
 namespace stonechat::gguf {
 
 class StringArray {
@@ -23,8 +26,9 @@ class StringArray {
   StringArray(const std::vector<std::string>& texts);
   // `block` as in the file: for each text its length in 64 bits, then its bytes. `starts` has the place of
   // each text's first byte, and one more: where the next text's first byte would be.
-  StringArray(std::shared_ptr<const std::byte[]> block, std::vector<uint32_t> starts)
-      : block_(std::move(block)), starts_(std::make_shared<const std::vector<uint32_t>>(std::move(starts))) {}
+  using Starts = PartVector<uint32_t, MemoryPart::kTokenizer>;
+  StringArray(std::shared_ptr<const std::byte[]> block, Starts starts)
+      : block_(std::move(block)), starts_(std::make_shared<const Starts>(std::move(starts))) {}
 
   size_t size() const { return starts_ == nullptr ? 0 : starts_->size() - 1; }
   bool empty() const { return size() == 0; }
@@ -73,7 +77,7 @@ class StringArray {
 
  private:
   std::shared_ptr<const std::byte[]> block_;
-  std::shared_ptr<const std::vector<uint32_t>> starts_;
+  std::shared_ptr<const Starts> starts_;
 };
 
 }  // namespace stonechat::gguf

@@ -116,9 +116,9 @@ void Executor::for_items(uint32_t items, Body&& body) {
   });
 }
 
-size_t Executor::scratch_bytes() const {
-  const size_t of_mlp = size_t{tuning_.token_block} * 3 * tuning_.mlp_piece * sizeof(float);
-  return round_up(std::max(of_mlp, kernels_.attention->scratch_bytes(weights_.config.head_dim)), 64);
+size_t Executor::scratch_bytes(const ModelConfig& config, const KernelTable& kernels, const Tuning& tuning) {
+  const size_t of_mlp = size_t{tuning.token_block} * 3 * tuning.mlp_piece * sizeof(float);
+  return round_up(std::max(of_mlp, kernels.attention->scratch_bytes(config.head_dim)), 64);
 }
 
 void Executor::prepare_all_cols(const LinearKernels& linear, const float* x, size_t x_stride, uint32_t cols,

@@ -70,6 +70,8 @@ class Executor {
   ThreadPool& pool() { return pool_; }
   // Memory that activations, logits and hidden states take now.
   size_t buffer_bytes() const;
+  // Scratch memory of each thread.
+  static size_t scratch_bytes(const ModelConfig& config, const KernelTable& kernels, const Tuning& tuning);
 
  private:
   // A run of consecutive tokens of one sequence within a batch.
@@ -121,8 +123,7 @@ class Executor {
   // Calls body(worker, item) for each item, in any order.
   template <typename Body>
   void for_items(uint32_t items, Body&& body);
-  // Of one thread.
-  size_t scratch_bytes() const;
+  size_t scratch_bytes() const { return scratch_bytes(weights_.config, kernels_, tuning_); }
   // Normalizes `tokens` rows of the residual stream and prepares them for `matrix` in prepared_.
   void norm_and_prepare(const std::vector<float>& weight, const PackedMatrix& matrix, uint32_t tokens);
   void prepare(const float* x, const PackedMatrix& matrix, uint32_t tokens);
@@ -141,15 +142,17 @@ class Executor {
   Observer* observer_ = nullptr;
 
   // Activations of a batch, rows are tokens.
-  AlignedBuffer residual_;  // (tokens, width)
-  AlignedBuffer normed_;    // (tokens, width), also the attention's output (tokens, query_width)
-  AlignedBuffer qkv_;       // (tokens, query_width + 2 kv_width)
-  AlignedBuffer prepared_;  // of the layer's width
-  AlignedBuffer prepared_down_;
-  AlignedBuffer scratch_;  // one piece a thread
-  AlignedBuffer hidden_;   // (hidden_rows, width), after the last norm
-  AlignedBuffer logits_;
-  AlignedBuffer observed_;  // (tokens, width) or three of (tokens, mlp_width); only for an observer
+  AlignedBuffer residual_{MemoryPart::kActivations};  // (tokens, width)
+  AlignedBuffer normed_{
+      MemoryPart::kActivations};  // (tokens, width), also the attention's output (tokens, query_width)
+  AlignedBuffer qkv_{MemoryPart::kActivations};       // (tokens, query_width + 2 kv_width)
+  AlignedBuffer prepared_{MemoryPart::kActivations};  // of the layer's width
+  AlignedBuffer prepared_down_{MemoryPart::kActivations};
+  AlignedBuffer scratch_{MemoryPart::kActivations};  // one piece a thread
+  AlignedBuffer hidden_{MemoryPart::kActivations};   // (hidden_rows, width), after the last norm
+  AlignedBuffer logits_{MemoryPart::kLogits};
+  AlignedBuffer observed_{
+      MemoryPart::kActivations};  // (tokens, width) or three of (tokens, mlp_width); only for an observer
   uint32_t hidden_rows_ = 0;
 };
 

@@ -92,8 +92,8 @@ KvCache::Store KvCache::make_store(CacheFormat format, const std::vector<bool>& 
     data += size_t{padded_capacity_} * head_dim_ * element_bytes(of_head);
     if (of_head == kCacheQ8) scales += padded_capacity_;
   }
-  store.data = AlignedBuffer(data, AlignedBuffer::Pages::kSmall);
-  store.scales = AlignedBuffer(scales * sizeof(float), AlignedBuffer::Pages::kSmall);
+  store.data = AlignedBuffer(data, MemoryPart::kKvCache, AlignedBuffer::Pages::kSmall);
+  store.scales = AlignedBuffer(scales * sizeof(float), MemoryPart::kKvCache, AlignedBuffer::Pages::kSmall);
   return store;
 }
 

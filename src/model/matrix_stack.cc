@@ -98,7 +98,7 @@ class RowSource {
   const MatrixStack::ReadRows& read_;
   WeightFormat format_;
   std::vector<float> values_;
-  std::vector<std::byte> stored_;
+  PartVector<std::byte, MemoryPart::kPacking> stored_;
 };
 
 }  // namespace
@@ -127,7 +127,7 @@ void MatrixStack::pack_tiles(const LinearKernels& linear, uint64_t first_tile, u
   const size_t tile_bytes = linear.tile_bytes(cols_);
   const auto first_row = static_cast<uint32_t>(first_tile * tile_rows);
   const auto end_row = static_cast<uint32_t>(std::min<uint64_t>(rows_, end_tile * tile_rows));
-  std::vector<std::byte> rows((end_row - first_row) * row_bytes());
+  PartVector<std::byte, MemoryPart::kPacking> rows((end_row - first_row) * row_bytes());
   uint32_t part_first = 0;
   for (const Part& part : parts_) {
     const uint32_t part_end = part_first + part.rows;

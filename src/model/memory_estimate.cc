@@ -6,13 +6,36 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "model/executor.h"
 #include "model/key_shift.h"
-#include "model/kv_cache.h"
+#include "model/packed_file.h"
+#include "model/packed_matrix.h"
 #include "model/rope_table.h"
 #include "model/weight_formats.h"
 
 namespace stonechat {
 namespace {
+
+struct Stack {
+  StackPlan plan;
+  WeightFormat format;
+};
+
+// In the order of all_stack_plans().
+std::vector<Stack> stacks_of(const gguf::Reader& file, const ModelConfig& config) {
+  const bool packed = is_packed(file.metadata());
+  const bool has_head = file.find_tensor(packed ? head_plan(config).name : "output.weight") != nullptr;
+  const std::vector<StackPlan> plans = all_stack_plans(config, has_head);
+  std::vector<WeightFormat> formats;
+  if (packed) formats = packed_formats(file.metadata(), plans.size());
+  const auto by_tensor = matrix_formats(file, config);  // empty for a packed file
+  std::vector<Stack> stacks;
+  for (size_t i = 0; i < plans.size(); ++i) {
+    const auto found = by_tensor.find(plans[i].parts[0].tensor);
+    stacks.push_back({plans[i], packed ? formats[i] : found != by_tensor.end() ? found->second : kWeightF32});
+  }
+  return stacks;
+}
 
 // How many heads Weights::wide_key_heads will tell; 0 where the biases can't be read as they are.
 uint32_t wide_key_heads(const gguf::Reader& file, const ModelConfig& config) {
@@ -32,30 +55,100 @@ uint32_t wide_key_heads(const gguf::Reader& file, const ModelConfig& config) {
   return heads;
 }
 
+// What one thread reads at once of the stack that needs most (see PackedMatrix), as stored and as packed
+// from.
+uint64_t piece_bytes(const gguf::Reader& file, const KernelTable& kernels, std::span<const Stack> stacks) {
+  uint64_t most = 0;
+  for (const Stack& stack : stacks) {
+    const uint64_t row_bytes = gguf::row_bytes(tensor_type(stack.format), stack.plan.cols);
+    const uint64_t rows = PackedMatrix::rows_at_once(*kernels.linear[stack.format], row_bytes);
+    uint64_t bytes = rows * row_bytes;
+    const gguf::TensorInfo* tensor = file.find_tensor(stack.plan.parts[0].tensor);
+    if (tensor != nullptr && !is_stored_as(tensor->type, stack.format)) bytes += rows * tensor->row_bytes();
+    most = std::max(most, bytes);
+  }
+  return most;
+}
+
+uint64_t activation_bytes(const ModelConfig& config, const KernelTable& kernels,
+                          std::span<const Stack> stacks, const RunShape& shape) {
+  const auto tokens = static_cast<uint32_t>(std::min<uint64_t>(shape.tuning.batch, shape.pass_tokens));
+  const uint64_t widest = std::max(config.width, config.query_width());
+  const uint64_t qkv_width = config.query_width() + 2 * uint64_t{config.kv_width()};
+  // The head is the last matrix that isn't of a layer.
+  const size_t outside = stacks.size() - 4 * size_t{config.layers};
+  uint64_t prepared = 0;
+  uint64_t prepared_down = 0;
+  for (size_t i = outside - 1; i < stacks.size(); ++i) {
+    const bool head = i < outside;
+    const bool down = !head && (i - outside) % 4 == 3;
+    const uint64_t bytes = kernels.linear[stacks[i].format]->prepared_bytes(head ? shape.logits_rows : tokens,
+                                                                            stacks[i].plan.cols);
+    uint64_t& most = down ? prepared_down : prepared;
+    most = std::max(most, bytes);
+  }
+  const uint64_t rotations = round_up(shape.tokens, RopeTable::kStep) * config.head_dim;
+  const uint64_t floats =
+      tokens * (config.width + widest + qkv_width) + uint64_t{shape.hidden_rows} * config.width + rotations;
+  return floats * sizeof(float) + prepared + prepared_down +
+         shape.threads * Executor::scratch_bytes(config, kernels, shape.tuning);
+}
+
+// Vectors of the weights, and the keys' shifts.
+uint64_t small_bytes(const gguf::Reader& file, const ModelConfig& config, const RunShape& shape) {
+  uint64_t floats = 0;
+  bool biased = false;
+  for (const VectorPlan& plan : all_vector_plans(config)) {
+    if (file.find_tensor(plan.tensor) == nullptr) continue;
+    floats += plan.length;
+    biased = biased || plan.tensor.ends_with("attn_k.bias");
+  }
+  if (biased) floats += 3 * ceil_div(shape.tokens, kKeyShift) * config.layers * uint64_t{config.kv_width()};
+  return floats * sizeof(float);
+}
+
 }  // namespace
 
-MemoryEstimate estimate_memory(const gguf::Reader& file, const ModelConfig& config, uint32_t context,
-                               uint32_t batch) {
+uint64_t MemoryEstimate::peak() const {
+  const uint64_t cache_and_buffers =
+      parts[MemoryPart::kKvCache] + parts[MemoryPart::kActivations] + parts[MemoryPart::kLogits];
+  return running() - cache_and_buffers + std::max(cache_and_buffers, parts[MemoryPart::kPacking]);
+}
+
+MemoryEstimate operator+(const MemoryEstimate& a, const MemoryEstimate& b) {
+  MemoryEstimate sum;
+  for (const MemoryPart part : memory_parts()) sum.parts[part] = a.parts[part] + b.parts[part];
+  return sum;
+}
+
+MemoryEstimate estimate_memory(const gguf::Reader& file, const ModelConfig& config,
+                               const KernelTable& kernels, const RunShape& shape) {
+  const std::vector<Stack> stacks = stacks_of(file, config);
   MemoryEstimate estimate;
-  const auto formats = matrix_formats(file, config);  // empty for a packed file: its packs have other names
-  for (const auto& tensor : file.tensors()) {
-    const auto format = formats.find(tensor.name);
-    estimate.weights_bytes +=
-        format == formats.end() ? tensor.bytes
-                                : tensor.rows() * gguf::row_bytes(tensor_type(format->second), tensor.cols());
+  MemoryByPart& parts = estimate.parts;
+  if (is_packed(file.metadata())) {
+    parts[MemoryPart::kWeights] = file.file().bytes();
+  } else {
+    for (const Stack& stack : stacks) {
+      // A file that lacks a tensor isn't loaded, which is then told, not that its model were too large.
+      if (file.find_tensor(stack.plan.parts[0].tensor) == nullptr) continue;
+      const LinearKernels& linear = *kernels.linear[stack.format];
+      parts[MemoryPart::kWeights] +=
+          ceil_div(stack.plan.rows(), linear.tile_rows) * linear.tile_bytes(stack.plan.cols);
+    }
+    parts[MemoryPart::kPacking] = shape.threads * piece_bytes(file, kernels, stacks);
   }
-  const uint32_t wide_heads = wide_key_heads(file, config);
-  const auto cache_bytes = [&](CacheFormat format) {
-    return round_up(context, kKeyTile) * KvCache::token_bytes(config, wide_heads, {format, format});
-  };
-  estimate.cache_bytes = cache_bytes(kCacheF16);
-  estimate.code_cache_bytes = cache_bytes(kCacheQ8);
-  const uint64_t widest = std::max(config.query_width(), config.width);
-  // Residual, normed, Q K V, gate and up, prepared activations (at most as large as floats).
-  const uint64_t token_bytes = 4 * (uint64_t{config.width} + widest + config.query_width() +
-                                    2 * config.kv_width() + 3 * uint64_t{config.mlp_width});
-  estimate.activation_bytes = std::min(batch, context) * token_bytes + 4 * uint64_t{config.vocabulary};
+  parts[MemoryPart::kKvCache] = shape.sequences * round_up(shape.tokens, kKeyTile) *
+                                KvCache::token_bytes(config, wide_key_heads(file, config), shape.cache);
+  parts[MemoryPart::kActivations] = activation_bytes(config, kernels, stacks, shape);
+  parts[MemoryPart::kLogits] = uint64_t{shape.logits_rows} * config.vocabulary * sizeof(float);
+  parts[MemoryPart::kOther] = small_bytes(file, config, shape);
   return estimate;
+}
+
+WeightFormat main_format(const gguf::Reader& file, const ModelConfig& config) {
+  const std::vector<Stack> stacks = stacks_of(file, config);
+  return stacks[stacks.size() - 2].format;
 }
 
 }  // namespace stonechat

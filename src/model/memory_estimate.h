@@ -1,22 +1,50 @@
-// What memory a run of a model would take, from its file's tables alone.
+// What memory a run of a model takes, from its file's header alone.
+//
+// Sizes are those of the buffers that loading and Executor get (memory_estimate_test.cc compares them), so
+// what is predicted is what is measured, but for what no buffer of ours is: see MemoryPart::kOther.
 #pragma once
 
 #include <cstdint>
 
+#include "base/memory_parts.h"
 #include "gguf/reader.h"
+#include "kernels/kernel_table.h"
 #include "model/config.h"
+#include "model/kv_cache.h"
+#include "model/tuning.h"
 
 namespace stonechat {
 
-struct MemoryEstimate {
-  uint64_t weights_bytes = 0;     // packed, in the formats that are computed with
-  uint64_t cache_bytes = 0;       // binary16, at `context` tokens
-  uint64_t code_cache_bytes = 0;  // the same in 8 bits
-  uint64_t activation_bytes = 0;  // of a batch of `batch` tokens, and logits
-  uint64_t total() const { return weights_bytes + cache_bytes + activation_bytes; }
+// What is run.
+struct RunShape {
+  uint32_t tokens = 1;       // that each sequence's cache holds at the end
+  uint32_t sequences = 1;    // each with a cache
+  uint64_t pass_tokens = 1;  // most that are given at once, of all sequences; the tuning cuts them
+  uint32_t hidden_rows = 1;  // states kept of one call, most
+  uint32_t logits_rows = 1;  // of one call, most
+  uint32_t threads = 1;
+  CacheFormats cache = {};
+  Tuning tuning = {};
 };
 
-MemoryEstimate estimate_memory(const gguf::Reader& file, const ModelConfig& config, uint32_t context,
-                               uint32_t batch);
+struct MemoryEstimate {
+  // kOther: the weights' vectors and small tables, no more. kPacking: the most while loading. Without the
+  // tokenizer.
+  MemoryByPart parts;
+  // What is in memory when the run ends.
+  uint64_t running() const { return parts.total() - parts[MemoryPart::kPacking]; }
+  // The most at once: loading has no cache, activations and logits yet.
+  uint64_t peak() const;
+};
+
+// Of two models that are in memory together.
+MemoryEstimate operator+(const MemoryEstimate& a, const MemoryEstimate& b);
+
+// Error{kBadFile} where a packed file's list of formats is broken.
+MemoryEstimate estimate_memory(const gguf::Reader& file, const ModelConfig& config,
+                               const KernelTable& kernels, const RunShape& shape);
+
+// The format that the last layer's gate and up are computed with.
+WeightFormat main_format(const gguf::Reader& file, const ModelConfig& config);
 
 }  // namespace stonechat

@@ -10,7 +10,7 @@ PackArena::Piece PackArena::take(size_t bytes) {
   // What is left of a buffer at its end was never touched, so it takes no memory.
   constexpr size_t kBufferBytes = size_t{128} << 20;
   if (buffer_ == nullptr || buffer_->bytes() - used_ < bytes) {
-    buffer_ = std::make_shared<AlignedBuffer>(std::max(bytes, kBufferBytes));
+    buffer_ = std::make_shared<AlignedBuffer>(std::max(bytes, kBufferBytes), MemoryPart::kWeights);
     used_ = 0;
   }
   std::byte* piece = buffer_->data() + used_;

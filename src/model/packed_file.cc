@@ -22,17 +22,6 @@ WeightFormat format_from_name(const gguf::Metadata& metadata, size_t index, std:
        metadata.file(), kPackFormatsKey, index, name);
 }
 
-std::vector<WeightFormat> read_formats(const gguf::Metadata& metadata, size_t matrices) {
-  const auto& names = metadata.get_strings(kPackFormatsKey);
-  if (names.size() != matrices) {
-    fail(ErrorKind::kBadFile, "{}: {}: expected {} elements, one a matrix, found {}", metadata.file(),
-         kPackFormatsKey, matrices, names.size());
-  }
-  std::vector<WeightFormat> formats;
-  for (size_t i = 0; i < names.size(); ++i) formats.push_back(format_from_name(metadata, i, names[i]));
-  return formats;
-}
-
 // "attn_qkv.pack" of "blk.7.attn_qkv.pack": layers are alike.
 std::string_view kind_of(std::string_view name) {
   return name.starts_with("blk.") ? name.substr(name.find('.', 4) + 1) : name;
@@ -144,6 +133,17 @@ std::string layout_fingerprint(std::span<const StackPlan> plans, std::span<const
   return hash.hex_digest();
 }
 
+std::vector<WeightFormat> packed_formats(const gguf::Metadata& metadata, size_t matrices) {
+  const auto& names = metadata.get_strings(kPackFormatsKey);
+  if (names.size() != matrices) {
+    fail(ErrorKind::kBadFile, "{}: {}: expected {} elements, one a matrix, found {}", metadata.file(),
+         kPackFormatsKey, matrices, names.size());
+  }
+  std::vector<WeightFormat> formats;
+  for (size_t i = 0; i < names.size(); ++i) formats.push_back(format_from_name(metadata, i, names[i]));
+  return formats;
+}
+
 bool is_packed(const gguf::Metadata& metadata) {
   return metadata.find_string("general.architecture") == gguf::kPackedArchitecture;
 }
@@ -190,7 +190,7 @@ PackedFile::PackedFile(const gguf::Reader& file, const ModelConfig& config, cons
   }
   has_head_ = shelf.has(head_plan(config).name);
   const std::vector<StackPlan> plans = all_stack_plans(config, has_head_);
-  const std::vector<WeightFormat> formats = read_formats(metadata, plans.size());
+  const std::vector<WeightFormat> formats = packed_formats(metadata, plans.size());
   for (size_t i = 0; i < plans.size(); ++i) {
     const LinearKernels& linear = *kernels.linear[formats[i]];
     const uint64_t tile_bytes = linear.tile_bytes(plans[i].cols);
@@ -210,7 +210,7 @@ PackedFile::PackedFile(const gguf::Reader& file, const ModelConfig& config, cons
          "this program: stonechat pack MODEL OUT",
          file.path(), kPackFingerprintKey, found, kernels.name, wanted);
   }
-  const auto mapped = std::make_shared<const MappedFile>(file.file());
+  const auto mapped = std::make_shared<const MappedFile>(file.file(), MemoryPart::kWeights);
   constexpr uint64_t kPopulateBytes = 32 << 20;
   pool.for_each_chunk(ceil_div(mapped->bytes(), kPopulateBytes), 1, [&](uint64_t begin, uint64_t end) {
     mapped->populate(begin * kPopulateBytes, std::min(end * kPopulateBytes, mapped->bytes()));

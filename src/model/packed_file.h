@@ -12,6 +12,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/mapped_file.h"
 #include "base/thread_pool.h"
@@ -37,6 +38,9 @@ struct PackedInfo {
 
 // Refuses a file that these kernels don't run, before any of its tensors is looked at.
 void check_packed_for(const gguf::Metadata& metadata, const KernelTable& kernels);
+
+// The formats of a packed file's matrices, in the order of all_stack_plans().
+std::vector<WeightFormat> packed_formats(const gguf::Metadata& metadata, size_t matrices);
 
 class PackedFile {
  public:

@@ -7,15 +7,18 @@
 
 namespace stonechat {
 
+uint64_t PackedMatrix::rows_at_once(const LinearKernels& linear, uint64_t row_bytes) {
+  constexpr uint64_t kBytes = 1 << 20;
+  return linear.tile_rows * std::max<uint64_t>(1, kBytes / (linear.tile_rows * row_bytes));
+}
+
 PackedMatrix::PackedMatrix(const MatrixStack& stack, const KernelTable& kernels, PackArena& arena,
                            ThreadPool& pool)
     : kernels_(&kernels), format_(stack.format()), rows_(stack.rows()), cols_(stack.cols()) {
   const size_t tile_bytes = linear().tile_bytes(cols_);
   const uint64_t tiles = stack.tiles(linear());
   PackArena::Piece pack = arena.take(tiles * tile_bytes);
-  // About a megabyte is read at once.
-  const uint64_t tiles_at_once =
-      std::max<uint64_t>(1, (uint64_t{1} << 20) / (linear().tile_rows * stack.row_bytes()));
+  const uint64_t tiles_at_once = rows_at_once(linear(), stack.row_bytes()) / linear().tile_rows;
   pool.for_each_chunk(tiles, tiles_at_once, [&](uint64_t first_tile, uint64_t end_tile) {
     // One thread is handed all tiles as one chunk.
     for (uint64_t tile = first_tile; tile < end_tile; tile += tiles_at_once) {

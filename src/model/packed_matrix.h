@@ -22,6 +22,9 @@ class PackedMatrix {
   PackedMatrix(WeightFormat format, uint32_t rows, uint32_t cols, const KernelTable& kernels,
                PackMemory pack);
 
+  // Rows that one thread reads and packs together.
+  static uint64_t rows_at_once(const LinearKernels& linear, uint64_t row_bytes);
+
   uint32_t rows() const { return rows_; }
   uint32_t cols() const { return cols_; }
   WeightFormat format() const { return format_; }

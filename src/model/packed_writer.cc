@@ -108,7 +108,7 @@ uint64_t write_packed(const gguf::Reader& file, const KernelTable& kernels, cons
     const uint64_t tiles = stacks[i].tiles(linear);
     const uint64_t tiles_at_once = std::max<uint64_t>(1, kBytesAtOnce / tile_bytes);
     const uint64_t tiles_per_chunk = ceil_div(tiles_at_once, 4 * uint64_t{pool.threads()});
-    AlignedBuffer packed(std::min(tiles, tiles_at_once) * tile_bytes);
+    AlignedBuffer packed(std::min(tiles, tiles_at_once) * tile_bytes, MemoryPart::kPacking);
     for (uint64_t first = 0; first < tiles; first += tiles_at_once) {
       if (should_stop && should_stop()) fail(ErrorKind::kInterrupted, "interrupted");
       const uint64_t count = std::min(tiles_at_once, tiles - first);

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "base/checked.h"
+
 namespace stonechat {
 
 std::vector<double> rope_frequencies(const ModelConfig& config, std::span<const float> factors) {
@@ -17,6 +19,7 @@ std::vector<double> rope_frequencies(const ModelConfig& config, std::span<const 
 void RopeTable::reserve(uint32_t positions) {
   const size_t have = cosine_.size() / frequencies_.size();
   if (positions <= have) return;
+  positions = static_cast<uint32_t>(round_up(positions, kStep));
   cosine_.reserve(positions * frequencies_.size());
   sine_.reserve(positions * frequencies_.size());
   for (size_t position = have; position < positions; ++position) {

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/memory_parts.h"
 #include "model/config.h"
 
 namespace stonechat {
@@ -20,6 +21,8 @@ class RopeTable {
  public:
   explicit RopeTable(std::vector<double> frequencies) : frequencies_(std::move(frequencies)) {}
 
+  // Grows by so many positions: a table that grew by one for each token would be copied for each.
+  static constexpr uint32_t kStep = 256;
   // Makes cosine() and sine() valid for positions below `positions`. Not thread safe.
   void reserve(uint32_t positions);
 
@@ -31,8 +34,8 @@ class RopeTable {
 
  private:
   std::vector<double> frequencies_;
-  std::vector<float> cosine_;
-  std::vector<float> sine_;
+  PartVector<float, MemoryPart::kActivations> cosine_;
+  PartVector<float, MemoryPart::kActivations> sine_;
 };
 
 }  // namespace stonechat

@@ -15,9 +15,12 @@ constexpr size_t kShortWord = 24;
 }  // namespace
 
 void BytePairs::reserve(size_t merges) {
-  const size_t slots = std::bit_ceil(merges + merges / 2 + 2);
-  rules_ = AlignedBuffer(slots * sizeof(Rule));
-  mask_ = slots - 1;
+  rules_ = AlignedBuffer(bytes_for(merges), MemoryPart::kTokenizer);
+  mask_ = rules_.bytes() / sizeof(Rule) - 1;
+}
+
+size_t BytePairs::bytes_for(size_t merges) {
+  return std::bit_ceil(merges + merges / 2 + 2) * sizeof(Rule);
 }
 
 size_t BytePairs::slot_of(uint64_t pair) const {

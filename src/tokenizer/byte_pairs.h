@@ -26,6 +26,7 @@ class BytePairs {
   // has a rule already.
   bool add_merge(TokenId left, TokenId right, TokenId merged);
   void reserve(size_t merges);
+  static size_t bytes_for(size_t merges);
 
   // Appends the tokens of one word. Applies the rule of lowest rank, leftmost first, until none applies. Time
   // is O(n log n) in the word's bytes.

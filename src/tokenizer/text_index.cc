@@ -45,8 +45,12 @@ uint64_t hash_of(std::string_view text) {
 
 TextIndex::TextIndex(gguf::StringArray texts, size_t count)
     : texts_(std::move(texts)),
-      slots_(std::bit_ceil(count + count / 2 + 2) * sizeof(Slot)),
-      mask_(std::bit_ceil(count + count / 2 + 2) - 1) {}
+      slots_(bytes_for(count), MemoryPart::kTokenizer),
+      mask_(slots_.bytes() / sizeof(Slot) - 1) {}
+
+size_t TextIndex::bytes_for(size_t count) {
+  return std::bit_ceil(count + count / 2 + 2) * sizeof(Slot);
+}
 
 bool TextIndex::insert(int32_t id) {
   const uint64_t hash = hash_of(texts_[static_cast<size_t>(id)]);

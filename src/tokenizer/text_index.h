@@ -17,6 +17,8 @@ class TextIndex {
   // Room for `count` of the texts.
   TextIndex(gguf::StringArray texts, size_t count);
 
+  static size_t bytes_for(size_t count);
+
   // Adds text `id`. False when an equal text is there already.
   bool insert(int32_t id);
   // Its number, or kNone.

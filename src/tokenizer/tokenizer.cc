@@ -54,7 +54,7 @@ class WordCache {
   };
   static size_t slot_of(std::string_view word) { return std::hash<std::string_view>()(word) % kSlots; }
 
-  std::vector<Slot> slots_ = std::vector<Slot>(kSlots);
+  PartVector<Slot, MemoryPart::kTokenizer> slots_{kSlots};
   std::vector<TokenId> tokens_;
 };
 
@@ -76,7 +76,7 @@ struct Tokenizer::State {
   bool whole_words_first = false;  // a word that is a token is that token, whatever the merges say
   BytePairs pairs;
   gguf::StringArray texts;  // of each token; a normal one's are characters of the byte alphabet
-  std::vector<uint8_t> types;
+  PartVector<uint8_t, MemoryPart::kTokenizer> types;
   TextIndex normal;                                       // normal tokens
   std::unordered_map<std::string_view, TokenId> by_text;  // all others
   // Texts that may be cut out before words are: user-defined ones always, control tokens on demand. Longest
@@ -271,6 +271,14 @@ Tokenizer::Tokenizer(const gguf::Metadata& metadata) : state_(std::make_unique<S
 Tokenizer::~Tokenizer() = default;
 Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
+
+uint64_t Tokenizer::estimate_bytes(const gguf::Metadata& metadata) {
+  if (!metadata.contains(list_key("tokens")) || !metadata.contains(list_key("merges"))) return 0;
+  const gguf::StringArray& texts = metadata.get_strings(list_key("tokens"));
+  const size_t merges = metadata.get_strings(list_key("merges")).size();
+  return texts.block().size() + texts.size() * (sizeof(uint32_t) + sizeof(uint8_t)) +
+         TextIndex::bytes_for(texts.size()) + BytePairs::bytes_for(merges);
+}
 
 uint32_t Tokenizer::vocabulary_size() const {
   return static_cast<uint32_t>(state_->texts.size());

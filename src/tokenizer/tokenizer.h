@@ -27,6 +27,10 @@ class Tokenizer {
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;
 
+  // What a tokenizer of this metadata takes, with the texts that it shares with it. 0 where these aren't
+  // there.
+  static uint64_t estimate_bytes(const gguf::Metadata& metadata);
+
   uint32_t vocabulary_size() const;
 
   enum class SpecialTokens { kPlainText, kParse };
