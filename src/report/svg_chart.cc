@@ -152,12 +152,14 @@ std::string svg_chart(const Chart& chart) {
 }
 
 std::string svg_bars(const std::string& title, const std::string& x_label, const std::vector<Bar>& bars) {
-  constexpr double kLabels = 150;
-  constexpr double kValues = 52;
+  constexpr double kLabels = 172;
+  constexpr double kValues = 72;
   constexpr double kRow = 18;
   constexpr double kThick = 12;
   double most = 0;
   for (const Bar& bar : bars) most = std::max(most, bar.value);
+  // Three digits of the largest, and as many decimals of all, so that sizes show at a glance.
+  const int decimals = most > 0 ? std::max(0, 2 - static_cast<int>(std::floor(std::log10(most)))) : 0;
   const double height = kTop + kRow * static_cast<double>(bars.size()) + kBottom - 14;
   std::string out = fmt::format(
       "<figure><figcaption>{0}</figcaption><svg viewBox=\"0 0 {1} {2}\" role=\"img\" aria-label=\"{0}\">\n",
@@ -171,7 +173,7 @@ std::string svg_bars(const std::string& title, const std::string& x_label, const
         "<rect x=\"{}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{}\"/><text class=\"tick\" x=\"{:.1f}\" "
         "y=\"{:.1f}\">{}</text></g>\n",
         html_text(bar.note), kLabels - 6, top + kThick - 2, html_text(bar.label), kLabels, top, length,
-        kThick, kLabels + length + 5, top + kThick - 2, axis_number(bar.value));
+        kThick, kLabels + length + 5, top + kThick - 2, fmt::format("{:.{}f}", bar.value, decimals));
     top += kRow;
   }
   out += fmt::format("<line class=\"axis\" x1=\"{0}\" x2=\"{0}\" y1=\"{1}\" y2=\"{2:.1f}\"/>", kLabels,
