@@ -23,6 +23,7 @@ ENDINGS = [
     {"ind": 1, "activity_label": "Rain", "ctx_a": "The rain is", "ctx_b": "and the inn", "endings": ["wet.", "an inn.", "the sea.", "sand."], "label": 0},
     {"ind": 2, "activity_label": "Sea", "ctx_a": "The sea is", "ctx_b": "and the mill", "endings": ["in the inn.", "then.", "deep.", "thin."], "label": 2},
 ]
+NAMES = ["f32", "q8_0", "q8_0 + q8_0 cache"]
 
 
 def write_lines(path, records):
@@ -102,8 +103,8 @@ def test_all_parts_are_in_the_results(whole):
     assert results["command"].startswith("stonechat report ")
     assert results["machine"]["read_gbs"] > 0 and results["machine"]["threads"] >= 1
     variants = {variant["name"]: variant for variant in results["variants"]}
-    assert list(variants) == ["f32", "q8_0", "q8_0 + q8_0 cache"]
-    assert [variant["is_reference"] for variant in results["variants"]] == [True, False, False]
+    assert list(variants) == NAMES
+    assert [variant["reference"] for variant in results["variants"]] == [True, False, False]
     for name, variant in variants.items():
         assert [speed["test"] for speed in variant["speeds"]] == ["pp256", "tg50"]
         assert all(len(speed["samples"]) == 1 and speed["samples"][0] > 0 for speed in variant["speeds"])
@@ -187,28 +188,31 @@ def test_only_one_part(report):
 
 
 def test_interrupted_report_goes_on(report, command, tmp_path):
-    flags = ["--only", "speed"]
-    words = [*command, *map(str, report.words(*flags))]
+    """Once the text is measured, while a task of thousands of questions is."""
+    data = report.folder / "data"
+    write_lines(data / "arc_c/test.jsonl", QUESTIONS * 2000)
+    flags = ["--only", "text", "--only", "tasks", "--data", data, "--limit"]
+    words = [*command, *map(str, report.words(*flags, 6000))]
 
     def start():
         # A shell may have started the tests with SIGINT ignored, which children inherit.
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=start) as process:
-        lines = []
-        while not (lines and lines[-1].startswith("[1/")):
+        lines = [""]
+        while "divergence of q8_0 + q8_0 cache" not in lines[-1]:
             lines.append(process.stderr.readline())
             assert lines[-1], lines
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
-    assert process.returncode == 130 and "goes on from there" in rest, rest
+    assert process.returncode == 130 and "The same command goes on from there" in rest, rest
     assert not (report.out / "results.json").exists()
     before = report.rows()
-    assert before
-    report(*flags)
+    assert {key for key in before if not key.startswith("models/")} == {f"text/{name}" for name in NAMES}
+    report(*flags, 3)
     after = report.rows()
-    assert len(after) > len(before) and {key: after[key] for key in before} == before
-    assert set(report.results()["missing"]) == {"limits", "memory", "text", "tasks"}
+    assert {key: after[key] for key in before} == before and len(after) == len(before) + 3
+    assert set(report.results()["missing"]) == {"limits", "speed", "memory", "tasks"}
 
 
 def test_dry_run_writes_nothing(report, whole):
