@@ -137,7 +137,7 @@ class ReportRun {
     write_report(results, directory_);
     print_summary(results, directory_);
     if (failures > 0)
-      fail(ErrorKind::kIo, "{} steps failed; the rest is in the report. {} tries them again", failures,
+      fail(ErrorKind::kIo, "failed steps: {}; the rest is in the report. {} tries them again", failures,
            same_command());
   }
 

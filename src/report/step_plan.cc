@@ -14,6 +14,8 @@ namespace {
 constexpr double kFloatMacs = 285e9, kCodeMacs = 590e9, kDecodeBytes = 40e9, kLoadBytes = 1.2e9;
 constexpr double kThreadsOfGuess = 2;
 constexpr double kStartSeconds = 0.2;
+// Guesses of one part are corrected by others as if that much had been guessed right: a short step says little.
+constexpr double kTrustSeconds = 10;
 // `bench --roofline` measures limits around each repetition.
 constexpr double kLimitsSeconds = 0.15;
 constexpr uint32_t kLimitsRounds = 5;
@@ -240,8 +242,9 @@ double StepClock::predict(const ReportStep& step) const {
     return found->second.seconds / found->second.steps;
   const auto part = of_part_.find(step.part);
   if (part == of_part_.end() && step.part == ReportPart::kModels) return step.guess;
-  const Sum& others = part != of_part_.end() ? part->second : measuring_;
-  return others.guess > 0 ? step.guess * others.seconds / others.guess : step.guess;
+  if (part != of_part_.end() && part->second.guess > 0)
+    return step.guess * part->second.seconds / part->second.guess;
+  return step.guess * (measuring_.seconds + kTrustSeconds) / (measuring_.guess + kTrustSeconds);
 }
 
 }  // namespace stonechat

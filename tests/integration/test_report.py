@@ -256,7 +256,7 @@ def test_step_that_fails_loses_no_other(report):
     long = {**QUESTIONS[1], "choices": {"text": ["water", "sand " * 300], "label": ["1", "2"]}}
     write_lines(data / "arc_c/test.jsonl", [QUESTIONS[0], long])
     result = report("--data", data, "--only", "text", "--only", "tasks", check=False)
-    assert result.returncode == 1 and "arc_c by q8_0: " in result.stderr and "3 steps failed" in result.stderr
+    assert result.returncode == 1 and "arc_c by q8_0: " in result.stderr and "failed steps: 3; " in result.stderr
     results = report.results()
     assert "arc_c by f32 and 2 more: " in results["missing"]["tasks"] and "text" not in results["missing"]
     assert [task["task"] for task in results["variants"][1]["tasks"]] == ["hellaswag"] and results["variants"][1]["text"]
