@@ -110,7 +110,7 @@ class ReportRun {
     const std::vector<ReportStep> pending = pending_steps(records);
     double total = 0;
     for (const ReportStep& step : pending) {
-      fmt::print("{:>8}  {}\n", duration_text(clock.predict(step)), step.label);
+      fmt::print("{:>12}  {}\n", duration_text(clock.predict(step)), step.label);
       total += clock.predict(step);
     }
     fmt::print("{} steps, about {}\n", pending.size(), duration_text(total));

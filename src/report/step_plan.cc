@@ -14,7 +14,8 @@ namespace {
 constexpr double kFloatMacs = 285e9, kCodeMacs = 590e9, kDecodeBytes = 40e9, kLoadBytes = 1.2e9;
 constexpr double kThreadsOfGuess = 2;
 constexpr double kStartSeconds = 0.2;
-// Guesses of one part are corrected by others as if that much had been guessed right: a short step says little.
+// Guesses of one part are corrected by others as if that much had been guessed right: a short step says
+// little.
 constexpr double kTrustSeconds = 10;
 // `bench --roofline` measures limits around each repetition.
 constexpr double kLimitsSeconds = 0.15;
