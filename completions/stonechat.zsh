@@ -62,7 +62,8 @@ case $words[1] in
     --limit:count --seed:seed '--samples-out:answers:_files' '--results:answers kept:_files' --fresh --no-share \
     {-c,--context}:tokens --windows:count {-t,--threads}:threads --no-tune --json '--memory[measure memory]' \
     '--dry-run[predict memory]' ;;
-  report) _arguments $model '--quick[in minutes]' {-o,--output}':directory:_files -/' '--types:types:(q8_0 q8_t q8_m q8_r q4_0)' \
+  report) _arguments '1:model:{_files -g "*.gguf"; compadd compare qwen2.5-coder-0.5b smollm2-135m}' '*:report:_files' \
+    '--quick[in minutes]' {-o,--output}':directory:_files -/' '--types:types:(q8_0 q8_t q8_m q8_r q4_0)' \
     --rounds:count '--text:text:_files' {-c,--context}:tokens --windows:count '--data:directory:_files -/' --limit:count \
     '*--only:part:(limits speed memory text tasks)' '*--redo:part:(limits speed memory text tasks)' \
     '--fresh[forget all results]' '--models:directory:_files -/' --dry-run ;;
