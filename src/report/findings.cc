@@ -64,8 +64,8 @@ class VariantFindings {
                                   percent_text(std::fabs(1 - *memory_factor_), 0),
                                   is_less ? "less" : "more"));
     }
-    if (prompts_) parts.push_back(fmt::format("reads prompts {} times as fast", prompts_->text()));
-    if (decode_) parts.push_back(fmt::format("writes {} times as fast", decode_->text()));
+    if (prompts_) parts.push_back("reads prompts " + prompts_->summary());
+    if (decode_) parts.push_back("writes " + decode_->summary());
     std::string out;
     if (!parts.empty()) {
       const std::string last = std::move(parts.back());
@@ -80,12 +80,14 @@ class VariantFindings {
  private:
   struct Range {
     double low = INFINITY, high = 0;
+    bool is_told = false;  // some of it is no noise
 
     void take(double value) {
       low = std::min(low, value);
       high = std::max(high, value);
     }
-    std::string text() const { return range_text(low, high); }
+    std::string text() const { return range_text(low, high) + " times as fast"; }
+    std::string summary() const { return text() + (is_told ? "" : " (which may be noise)"); }
   };
 
   bool has_quality() const { return has_perplexity_ || has_tasks_; }
@@ -141,11 +143,12 @@ class VariantFindings {
       group.range.take(ratio.value);
       if (!all) all.emplace();
       all->take(ratio.value);
+      all->is_told = all->is_told || (ratio.interval && !ratio.interval->holds(1));
     }
     for (const Group& group : groups) {
       if (group.lengths.empty()) continue;
-      group.to->push_back(fmt::format("{} {} times as fast ({} tokens)", what, group.range.text(),
-                                      joined(group.lengths, ", ")));
+      group.to->push_back(
+          fmt::format("{} {} ({} tokens)", what, group.range.text(), joined(group.lengths, ", ")));
     }
     return all;
   }
@@ -207,10 +210,15 @@ class VariantFindings {
   bool has_tasks_ = false;
 };
 
-// "f32 reaches 98 % of what reading memory here allows"; empty where that wasn't measured.
+// Whether the limit is one: a small model's weights stay in the processor's caches, which read faster.
+bool is_limited(const ReportSpeed& speed) {
+  return speed.limit_share && *speed.limit_share <= 1.1 && !limit_title(speed.limit).empty();
+}
+
+// "f32 reaches 98 % of what reading memory here allows"; empty where that says nothing.
 std::string share_text(const ReportVariant& variant, const ReportSpeed& speed) {
+  if (!is_limited(speed)) return "";
   const std::string limit = limit_title(speed.limit);
-  if (!speed.limit_share || limit.empty()) return "";
   return fmt::format("{} reaches {} of what {} here allows", variant.name,
                      percent_text(*speed.limit_share, 0), limit);
 }
@@ -225,7 +233,7 @@ std::string explanation(const ReportVariant& fp32, const ReportVariant& q8, cons
   for (const std::string& share : {share_text(fp32, over), share_text(q8, speed)}) {
     if (!share.empty()) out += " " + share + ".";
   }
-  if (over.limit == "read" && speed.limit == "read" && q8.weights_bytes > 0) {
+  if (is_limited(over) && over.limit == "read" && q8.weights_bytes > 0) {
     const double most = static_cast<double>(fp32.weights_bytes) / static_cast<double>(q8.weights_bytes);
     out += fmt::format(
         " A token reads all weights once; {} has {} times fewer bytes of them, and more than that cannot "

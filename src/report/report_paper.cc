@@ -190,8 +190,11 @@ class PaperTables {
 
   void speed(DocumentSection& section) const {
     DocumentTable table = pair_table("Table III: speed, tokens/s", "test", "");
-    table.rows.push_back(pair_row(fmt::format("prompt of {}", paper::kPrompt),
-                                  columns_of(paper::kPromptSpeed), speeds(ours(paper_prompt)), 2));
+    const ReportSpeed* prompt = ours(paper_prompt);
+    std::string name = fmt::format("prompt of {}", paper::kPrompt);
+    if (prompt != nullptr && prompt->prompt != paper::kPrompt)
+      name += fmt::format(" (here of {})", prompt->prompt);
+    table.rows.push_back(pair_row(std::move(name), columns_of(paper::kPromptSpeed), speeds(prompt), 2));
     const ReportSpeed* decode = ours(paper_decode);
     table.rows.push_back(
         pair_row(decode == nullptr ? "decode" : fmt::format("decode (here of {})", decode->generate),

@@ -98,6 +98,26 @@ TEST(Report, SaysWhyAGainIsSmallerThanThePapers) {
               ElementsAre("Decode of 100: the gain of +262 % is less than the paper's +616 %."));
 }
 
+TEST(Report, ThereIsNoLimitWhereItIsPassed) {
+  ReportResults results = sample_results();
+  for (ReportVariant& variant : results.variants) {
+    for (ReportSpeed& speed : variant.speeds) speed.limit_share = 16.4;  // read from a cache
+  }
+  EXPECT_THAT(speed_explanations(results),
+              ElementsAre("Decode of 100: the gain of +262 % is less than the paper's +616 %."));
+}
+
+TEST(Report, ThePapersPromptIsTheNearest) {
+  ReportResults results = sample_results();
+  for (ReportVariant& variant : results.variants) {
+    std::erase_if(variant.speeds, [](const ReportSpeed& speed) { return speed.test == "pp560"; });
+  }
+  const Document document = report_document(results);
+  EXPECT_THAT(table_of(document, "Table III: speed, tokens/s").rows[0],
+              ElementsAre("prompt of 560 (here of 512)", "247.84", "431.95", "+74.3 %", "590.83", "1,214.90",
+                          "+106 %"));
+}
+
 TEST(Report, FindingsTellNoiseFromDifferences) {
   const std::string q8 = findings_text(sample_results(), 0);
   EXPECT_THAT(q8,
@@ -145,6 +165,11 @@ TEST(Report, TooSmallADifferenceIsNoise) {
   results.variants[1].speeds[0].samples[0] += 3;
   EXPECT_THAT(findings_text(results, 0),
               HasSubstr("Within noise: prompts are read 1.00 times as fast (256 tokens);"));
+  for (ReportSpeed& speed : results.variants[1].speeds) speed.samples = {1, 5000};
+  EXPECT_THAT(findings_text(results, 0),
+              HasSubstr("reads prompts 0.12 times as fast (which may be noise) and writes"));
+  results.variants[1].speeds = sample_results().variants[1].speeds;
+  results.variants[1].speeds[0].samples = results.variants[0].speeds[0].samples;
   const Document document = report_document(results);
   EXPECT_THAT(table_of(document, "Times as fast as f32").rows[0][1], HasSubstr(") noise"));
   EXPECT_THAT(table_of(document, "Times as fast as f32").rows[1][1], Not(HasSubstr("noise")));

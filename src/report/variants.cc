@@ -47,10 +47,15 @@ const ReportMemorySeries* find_process_memory(const ReportVariant& variant) {
 }
 
 const ReportSpeed* paper_prompt(const ReportVariant& variant) {
+  const auto distance = [](const ReportSpeed& speed) {
+    return std::fabs(static_cast<double>(speed.prompt) - static_cast<double>(paper::kPrompt));
+  };
+  const ReportSpeed* nearest = nullptr;
   for (const ReportSpeed& speed : variant.speeds) {
-    if (speed.prompt == paper::kPrompt && speed.generate == 0) return &speed;
+    if (speed.generate != 0) continue;
+    if (nearest == nullptr || distance(speed) < distance(*nearest)) nearest = &speed;
   }
-  return nullptr;
+  return nearest;
 }
 
 const ReportSpeed* paper_decode(const ReportVariant& variant) {

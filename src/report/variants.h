@@ -19,8 +19,9 @@ const ReportTask* find_task(const ReportVariant& variant, const std::string& tas
 // Of the whole process: PSS, or RSS where the system doesn't say it.
 const ReportMemorySeries* find_process_memory(const ReportVariant& variant);
 
-// The tests that stand beside the paper's prompt of 560 and its decode, whose length isn't known to us: of
-// 100 tokens, or the first that there is. Nullptr where none was run.
+// The tests that stand beside the paper's prompt of 560, the one of the nearest length, and beside its
+// decode, whose length isn't known to us: of 100 tokens, or the first that there is. Nullptr where none was
+// run.
 const ReportSpeed* paper_prompt(const ReportVariant& variant);
 const ReportSpeed* paper_decode(const ReportVariant& variant);
 
