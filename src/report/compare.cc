@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <functional>
 
 #include "report/number_text.h"
 #include "report/variants.h"
@@ -13,6 +12,11 @@ namespace {
 
 constexpr const char* kMarked = "beyond noise";
 constexpr const char* kNoise = "noise";
+constexpr const char* kHowToRead =
+    "\u00b1 is the standard deviation of a round for speeds and a standard error for the others. A change is "
+    "beyond noise where its interval of 95 % leaves out no change: for speeds by Welch's test on logarithms, "
+    "for the others from the two standard errors as if text and questions were drawn anew, which hides small "
+    "changes. Memory is measured once and has no interval.";
 
 std::string verdict(const Interval& interval, double nothing) {
   return interval.holds(nothing) ? kNoise : kMarked;
@@ -32,7 +36,7 @@ class VariantComparison {
   }
 
   DocumentSection section(std::string title) {
-    sizes();
+    add_bytes("weights, MB", a_.weights_bytes, b_.weights_bytes, kMarked);
     speeds();
     memory();
     text();
@@ -50,12 +54,11 @@ class VariantComparison {
     add(figure, is_a ? text : "", is_a ? "" : text, "", is_a ? "only in the first" : "only in the second");
   }
 
-  // Measured once, or exact: no interval.
-  void add_bytes(const std::string& figure, uint64_t a, uint64_t b) {
+  // Without an interval; `mark` where they differ.
+  void add_bytes(const std::string& figure, uint64_t a, uint64_t b, const char* mark = "measured once") {
     const auto one = static_cast<double>(a);
     const auto other = static_cast<double>(b);
-    add(figure, megabytes_text(one), megabytes_text(other), relative(one, other),
-        a == b ? "equal" : "measured once");
+    add(figure, megabytes_text(one), megabytes_text(other), relative(one, other), a == b ? "equal" : mark);
   }
 
   void add_estimate(const std::string& figure, const Estimate& a, const Estimate& b, double unit,
@@ -73,16 +76,6 @@ class VariantComparison {
     else if (a || b)
       add_one(figure, with_deviation(unit * (a ? a : b)->mean, unit * (a ? a : b)->standard_error),
               a.has_value());
-  }
-
-  void sizes() {
-    if (a_.weights_bytes == b_.weights_bytes)
-      add("weights, MB", megabytes_text(static_cast<double>(a_.weights_bytes)),
-          megabytes_text(static_cast<double>(b_.weights_bytes)), "", "equal");
-    else
-      add("weights, MB", megabytes_text(static_cast<double>(a_.weights_bytes)),
-          megabytes_text(static_cast<double>(b_.weights_bytes)),
-          relative(static_cast<double>(a_.weights_bytes), static_cast<double>(b_.weights_bytes)), kMarked);
   }
 
   void speeds() {
@@ -235,18 +228,7 @@ Document compare_document(const ReportResults& a, const ReportResults& b, const 
   document.sections = {differences(a, b, a_name, b_name), marked_changes(variants)};
   document.sections.insert(document.sections.end(), variants.begin(), variants.end());
   if (!alone.rows.empty()) document.sections.push_back({"Variants of one side", {}, {}, {alone}});
-  document.sections.push_back({"How to read this",
-                               {"\u00b1 is the standard deviation of a round for speeds and a standard error "
-                                "for the others. A change is beyond noise "
-                                "where its interval of 95 % leaves out no change: for speeds by Welch's test "
-                                "on logarithms, for the others "
-                                "from the two standard errors as if text and questions were drawn anew, "
-                                "which hides small changes. Memory is "
-                                "measured once and has no interval."},
-                               {},
-                               {},
-                               {},
-                               {}});
+  document.sections.push_back({"How to read this", {kHowToRead}});
   return document;
 }
 

@@ -27,11 +27,12 @@ Document sample_document() {
 }
 
 TEST(Document, Markdown) {
-  EXPECT_EQ(
-      markdown_of(sample_document()),
-      "# Title\n\nLead.\n\n## First\n\nSome text of 3 %.\n\n    stonechat report x\n\n**List**\n\n- one\n- "
-      "two\n\n**Table**\n\n"
-      "| name | figure |\n| --- | ---: |\n| q8_0 | 1,188.2 |\n| f32 |  |\n\nNote.\n\nAfter.\n");
+  EXPECT_EQ(markdown_of(sample_document()),
+            "# Title\n\nLead.\n\n"
+            "## First\n\nSome text of 3 %.\n\n    stonechat report x\n\n"
+            "**List**\n\n- one\n- two\n\n"
+            "**Table**\n\n| name | figure |\n| --- | ---: |\n| q8_0 | 1,188.2 |\n| f32 |  |\n\nNote.\n\n"
+            "After.\n");
 }
 
 TEST(Document, Html) {

@@ -80,11 +80,11 @@ DocumentSection method_section(const ReportResults& results) {
     text += " It was a quick run: fewer rounds, less text and fewer questions than a full one.";
   section.paragraphs = {
       text,
-      "Intervals are of 95 %: of speeds by Student's distribution from the logarithms of each round's ratio; "
-      "of perplexity, divergence and accuracy by 1.96 standard errors; of kept accuracy the score interval "
-      "for paired proportions (Bonett and Price, 2006). Divergence and kept accuracy are from the same "
-      "tokens "
-      "and the same questions on both sides, so that what text and questions have in common cancels out."};
+      "Intervals are of 95 %: of speeds by Student's distribution from the logarithms of each round's "
+      "ratio; of perplexity, divergence and accuracy by 1.96 standard errors; of kept accuracy the score "
+      "interval for paired proportions (Bonett and Price, 2006). Divergence and kept accuracy are from the "
+      "same tokens and the same questions on both sides, so that what text and questions have in common "
+      "cancels out."};
   return section;
 }
 

@@ -142,8 +142,7 @@ DocumentSection memory_section(const ReportResults& results) {
   }
   table.note =
       "1 MB is 10^6 bytes; the context is in tokens. Sampled every 20 ms while the model is loaded, reads a "
-      "prompt and answers. PSS counts "
-      "pages that processes share in parts.";
+      "prompt and answers. PSS counts pages that processes share in parts.";
   if (!table.rows.empty()) section.tables.push_back(std::move(table));
   add_parts(section, results);
   return section;

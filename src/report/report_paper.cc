@@ -55,8 +55,7 @@ class PaperTables {
     }
     section.paragraphs.push_back(fmt::format(
         "The paper is \"{}\": {} on {}. Here {} ran on {} with {} {}. Where model or machine differ, ratios "
-        "can be set "
-        "beside each other, and speeds cannot. A cell is empty where there is no figure.",
+        "can be set beside each other, and speeds cannot. A cell is empty where there is no figure.",
         paper::kTitle, paper::kModel, paper::kMachine, results_.model.argument, results_.machine.cpu,
         results_.machine.threads, results_.machine.threads == 1 ? "thread" : "threads"));
     claims(section);
