@@ -17,12 +17,13 @@ DocumentSection text_section(const ReportResults& results);
 DocumentSection task_section(const ReportResults& results);
 
 // A plot with a series for each variant that has a value: value_of(variant, group). It is cut in several
-// where names of groups wouldn't fit.
+// where names and numbers wouldn't fit.
 template <typename ValueOf>
 void add_chart(DocumentSection& section, const ReportResults& results, GroupChart chart, ValueOf value_of) {
-  constexpr size_t kMostGroups = 5;
+  // A bar needs the width of its number, a group that of its name.
+  const size_t most_groups = std::clamp<size_t>(24 / results.variants.size(), 1, 5);
   const std::vector<std::string> groups = std::move(chart.groups);
-  const size_t charts = (groups.size() + kMostGroups - 1) / kMostGroups;
+  const size_t charts = (groups.size() + most_groups - 1) / most_groups;
   for (size_t i = 0; i < charts; ++i) {
     const size_t begin = i * groups.size() / charts;
     const size_t end = (i + 1) * groups.size() / charts;

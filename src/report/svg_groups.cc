@@ -13,7 +13,7 @@ namespace {
 // In units of the viewBox, which is about a pixel on a narrow screen.
 constexpr double kWidth = 360;
 constexpr double kPlot = 170;  // height of what values lie in
-constexpr double kLeft = 60;
+constexpr double kLeft = 70;
 constexpr double kRight = 8;
 constexpr double kTop = 10;
 constexpr double kBase = kTop + kPlot;
