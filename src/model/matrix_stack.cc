@@ -54,16 +54,17 @@ void check_row_header(const std::string& path, const gguf::TensorInfo& tensor, c
 // Fetches rows of one tensor in the format of the stack. One a thread.
 class RowSource {
  public:
-  RowSource(const std::string& path, const MatrixStack::ReadRows& read, WeightFormat format, uint32_t cols)
-      : path_(path), read_(read), format_(format), values_(cols) {}
+  RowSource(const std::string& path, const MatrixStack::ReadRows& read, WeightFormat format, uint32_t cols,
+            AlignedBuffer& stored)
+      : path_(path), read_(read), format_(format), values_(cols), stored_(stored) {}
 
   // Rows [first, first + count) of the part's tensor, one after another into `destination`.
   void fetch(const MatrixStack::Part& part, uint32_t first, uint32_t count, std::byte* destination) {
     const gguf::TensorInfo& tensor = *part.tensor;
     const uint64_t stored_bytes = tensor.row_bytes();
     const bool as_stored = is_stored_as(tensor.type, format_);
-    if (!as_stored) stored_.resize(stored_bytes * count);
-    const auto stored = as_stored ? std::span(destination, stored_bytes * count) : std::span(stored_);
+    if (!as_stored) stored_.reserve(stored_bytes * count);
+    const auto stored = std::span(as_stored ? destination : stored_.data(), stored_bytes * count);
     if (part.source_row) {
       for (uint32_t i = 0; i < count; ++i) {
         read_(tensor, part.source_row(first + i), 1, stored.subspan(i * stored_bytes, stored_bytes));
@@ -98,7 +99,7 @@ class RowSource {
   const MatrixStack::ReadRows& read_;
   WeightFormat format_;
   std::vector<float> values_;
-  PartVector<std::byte, MemoryPart::kPacking> stored_;
+  AlignedBuffer& stored_;
 };
 
 }  // namespace
@@ -121,13 +122,14 @@ uint64_t MatrixStack::tiles(const LinearKernels& linear) const {
 }
 
 void MatrixStack::pack_tiles(const LinearKernels& linear, uint64_t first_tile, uint64_t end_tile,
-                             std::byte* destination) const {
-  RowSource source(path_, read_, format_, cols_);
+                             std::byte* destination, PackScratch& scratch) const {
+  RowSource source(path_, read_, format_, cols_, scratch.stored);
   const uint32_t tile_rows = linear.tile_rows;
   const size_t tile_bytes = linear.tile_bytes(cols_);
   const auto first_row = static_cast<uint32_t>(first_tile * tile_rows);
   const auto end_row = static_cast<uint32_t>(std::min<uint64_t>(rows_, end_tile * tile_rows));
-  PartVector<std::byte, MemoryPart::kPacking> rows((end_row - first_row) * row_bytes());
+  scratch.rows.reserve((end_row - first_row) * row_bytes());
+  std::byte* rows = scratch.rows.data();
   uint32_t part_first = 0;
   for (const Part& part : parts_) {
     const uint32_t part_end = part_first + part.rows;
@@ -135,13 +137,13 @@ void MatrixStack::pack_tiles(const LinearKernels& linear, uint64_t first_tile, u
     const uint32_t end = std::min(end_row, part_end);
     if (begin < end) {
       source.fetch(part, part.first_row + begin - part_first, end - begin,
-                   rows.data() + (begin - first_row) * row_bytes());
+                   rows + (begin - first_row) * row_bytes());
     }
     part_first = part_end;
   }
   for (uint64_t tile = first_tile; tile < end_tile; ++tile) {
     const auto row = static_cast<uint32_t>(tile * tile_rows);
-    linear.pack_tile(rows.data() + (row - first_row) * row_bytes(), std::min(tile_rows, rows_ - row), cols_,
+    linear.pack_tile(rows + (row - first_row) * row_bytes(), std::min(tile_rows, rows_ - row), cols_,
                      destination + (tile - first_tile) * tile_bytes);
   }
 }

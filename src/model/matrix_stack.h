@@ -1,8 +1,8 @@
 // Tensors of a file below each other, packed a few tiles at a time.
 //
 // What becomes of types without kernels, and of parts of different types, is said in weight_formats.h. Thread
-// safety: pack_tiles() for disjoint tiles may run at once where `read` allows it. Errors: Error{kBadFile}
-// naming file and tensor on values that aren't finite.
+// safety: pack_tiles() for disjoint tiles, with a scratch for each, may run at once where `read` allows it.
+// Errors: Error{kBadFile} naming file and tensor on values that aren't finite.
 #pragma once
 
 #include <cstddef>
@@ -14,6 +14,7 @@
 
 #include "gguf/reader.h"
 #include "kernels/kernel_table.h"
+#include "model/pack_memory.h"
 #include "model/weight_formats.h"
 
 namespace stonechat {
@@ -43,8 +44,8 @@ class MatrixStack {
 
   uint64_t tiles(const LinearKernels& linear) const;
   // Tiles [first_tile, end_tile) of the pack, one after another into `destination`, aligned to 64 bytes.
-  void pack_tiles(const LinearKernels& linear, uint64_t first_tile, uint64_t end_tile,
-                  std::byte* destination) const;
+  void pack_tiles(const LinearKernels& linear, uint64_t first_tile, uint64_t end_tile, std::byte* destination,
+                  PackScratch& scratch) const;
 
  private:
   std::string path_;

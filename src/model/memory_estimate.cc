@@ -129,13 +129,7 @@ MemoryEstimate estimate_memory(const gguf::Reader& file, const ModelConfig& conf
   if (is_packed(file.metadata())) {
     parts[MemoryPart::kWeights] = file.file().bytes();
   } else {
-    for (const Stack& stack : stacks) {
-      // A file that lacks a tensor isn't loaded, which is then told, not that its model were too large.
-      if (file.find_tensor(stack.plan.parts[0].tensor) == nullptr) continue;
-      const LinearKernels& linear = *kernels.linear[stack.format];
-      parts[MemoryPart::kWeights] +=
-          ceil_div(stack.plan.rows(), linear.tile_rows) * linear.tile_bytes(stack.plan.cols);
-    }
+    parts[MemoryPart::kWeights] = packed_bytes(file, config, kernels);
     parts[MemoryPart::kPacking] = shape.threads * piece_bytes(file, kernels, stacks);
   }
   parts[MemoryPart::kKvCache] = shape.sequences * round_up(shape.tokens, kKeyTile) *
@@ -144,6 +138,21 @@ MemoryEstimate estimate_memory(const gguf::Reader& file, const ModelConfig& conf
   parts[MemoryPart::kLogits] = uint64_t{shape.logits_rows} * config.vocabulary * sizeof(float);
   parts[MemoryPart::kOther] = small_bytes(file, config, shape);
   return estimate;
+}
+
+uint64_t packed_bytes(const gguf::Reader& file, const ModelConfig& config, const KernelTable& kernels) {
+  uint64_t bytes = 0;
+  if (is_packed(file.metadata())) return bytes;
+  for (const Stack& stack : stacks_of(file, config)) {
+    const auto is_there = [&](const StackPart& part) {
+      const gguf::TensorInfo* tensor = file.find_tensor(part.tensor);
+      return tensor != nullptr && tensor->shape == std::vector<uint64_t>{stack.plan.cols, part.rows};
+    };
+    if (!std::all_of(stack.plan.parts.begin(), stack.plan.parts.end(), is_there)) continue;
+    const LinearKernels& linear = *kernels.linear[stack.format];
+    bytes += ceil_div(stack.plan.rows(), linear.tile_rows) * linear.tile_bytes(stack.plan.cols);
+  }
+  return bytes;
 }
 
 WeightFormat main_format(const gguf::Reader& file, const ModelConfig& config) {

@@ -44,6 +44,10 @@ MemoryEstimate operator+(const MemoryEstimate& a, const MemoryEstimate& b);
 MemoryEstimate estimate_memory(const gguf::Reader& file, const ModelConfig& config,
                                const KernelTable& kernels, const RunShape& shape);
 
+// Of all packs that loading makes; 0 for a packed file. Matrices that are missing or of another shape than
+// the model's, as in a broken file, count as nothing.
+uint64_t packed_bytes(const gguf::Reader& file, const ModelConfig& config, const KernelTable& kernels);
+
 // The format that the last layer's gate and up are computed with.
 WeightFormat main_format(const gguf::Reader& file, const ModelConfig& config);
 

@@ -7,10 +7,8 @@ namespace stonechat {
 
 PackArena::Piece PackArena::take(size_t bytes) {
   assert(bytes % 64 == 0);
-  // What is left of a buffer at its end was never touched, so it takes no memory.
-  constexpr size_t kBufferBytes = size_t{128} << 20;
   if (buffer_ == nullptr || buffer_->bytes() - used_ < bytes) {
-    buffer_ = std::make_shared<AlignedBuffer>(std::max(bytes, kBufferBytes), MemoryPart::kWeights);
+    buffer_ = std::make_shared<AlignedBuffer>(std::max(bytes, buffer_bytes_), MemoryPart::kWeights);
     used_ = 0;
   }
   std::byte* piece = buffer_->data() + used_;

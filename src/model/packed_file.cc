@@ -88,7 +88,8 @@ class MadeUpPack {
   uint64_t tiles() const { return stack_.tiles(linear_); }
   void hash_tiles(Sha256& hash, uint64_t first, uint64_t end) const {
     AlignedBuffer packed((end - first) * linear_.tile_bytes(stack_.cols()));
-    stack_.pack_tiles(linear_, first, end, packed.data());
+    PackScratch scratch;
+    stack_.pack_tiles(linear_, first, end, packed.data(), scratch);
     hash.update(std::span(packed.data(), packed.bytes()));
   }
 

@@ -101,6 +101,7 @@ uint64_t write_packed(const gguf::Reader& file, const KernelTable& kernels, cons
   gguf::Writer writer(out, metadata, specs);
   for (const NamedVector& vector : vectors) writer.write_tensor_data(std::as_bytes(std::span(vector.values)));
 
+  std::vector<PackScratch> scratch(pool.threads());
   uint64_t done = 0;
   for (size_t i = 0; i < plans.size(); ++i) {
     const LinearKernels& linear = *kernels.linear[formats[i]];
@@ -112,8 +113,9 @@ uint64_t write_packed(const gguf::Reader& file, const KernelTable& kernels, cons
     for (uint64_t first = 0; first < tiles; first += tiles_at_once) {
       if (should_stop && should_stop()) fail(ErrorKind::kInterrupted, "interrupted");
       const uint64_t count = std::min(tiles_at_once, tiles - first);
-      pool.for_each_chunk(count, tiles_per_chunk, [&](uint64_t begin, uint64_t end) {
-        stacks[i].pack_tiles(linear, first + begin, first + end, packed.data() + begin * tile_bytes);
+      pool.for_each_chunk(count, tiles_per_chunk, [&](uint64_t begin, uint64_t end, uint32_t worker) {
+        stacks[i].pack_tiles(linear, first + begin, first + end, packed.data() + begin * tile_bytes,
+                             scratch[worker]);
       });
       writer.write_tensor_data(std::span(packed.data(), count * tile_bytes));
       done += count * tile_bytes;

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "model/key_shift.h"
+#include "model/memory_estimate.h"
 #include "model/packed_file.h"
 #include "model/rope_table.h"
 #include "model/tensor_counts.h"
@@ -20,7 +21,11 @@ class MatrixSource {
  public:
   MatrixSource(const gguf::Reader& file, const ModelConfig& config, const KernelTable& kernels,
                TensorShelf& shelf, ThreadPool& pool)
-      : config_(config), kernels_(kernels), shelf_(shelf), pool_(pool) {
+      : config_(config),
+        kernels_(kernels),
+        shelf_(shelf),
+        pool_(pool),
+        arena_(packed_bytes(file, config, kernels)) {
     if (is_packed(file.metadata())) packed_.emplace(file, config, kernels, shelf, pool);
   }
 

@@ -12,36 +12,44 @@ namespace {
 // Above this a heap beats looking at all pairs again and again.
 constexpr size_t kShortWord = 24;
 
+size_t slots_for(size_t merges) {
+  return std::bit_ceil(merges + merges / 2 + 2);
+}
+
 }  // namespace
 
 void BytePairs::reserve(size_t merges) {
-  rules_ = AlignedBuffer(bytes_for(merges), MemoryPart::kTokenizer);
-  mask_ = rules_.bytes() / sizeof(Rule) - 1;
+  const size_t slots = slots_for(merges);
+  rules_ = AlignedBuffer(slots * sizeof(uint64_t), MemoryPart::kTokenizer);
+  mask_ = slots - 1;
+  merged_.reserve(merges);
 }
 
 size_t BytePairs::bytes_for(size_t merges) {
-  return std::bit_ceil(merges + merges / 2 + 2) * sizeof(Rule);
+  return slots_for(merges) * sizeof(uint64_t) + merges * sizeof(TokenId);
 }
 
 size_t BytePairs::slot_of(uint64_t pair) const {
-  const Rule* rules = rules_.as<Rule>();
+  const auto* rules = rules_.as<uint64_t>();
   const uint64_t hash = pair * 0x9e3779b97f4a7c15U;
   size_t slot = (hash ^ (hash >> 32)) & mask_;
-  while (rules[slot].pair != pair && rules[slot].pair != kNoPair) slot = (slot + 1) & mask_;
+  while (rules[slot] != kEmpty && rules[slot] >> kRankBits != pair) slot = (slot + 1) & mask_;
   return slot;
 }
 
 bool BytePairs::add_merge(TokenId left, TokenId right, TokenId merged) {
   const uint64_t pair = pair_of(left, right);
-  Rule& rule = rules_.as<Rule>()[slot_of(pair)];
-  if (rule.pair == pair) return false;
-  rule = {pair, count_++, merged};
+  uint64_t& rule = rules_.as<uint64_t>()[slot_of(pair)];
+  if (rule != kEmpty) return false;
+  rule = pair << kRankBits | (merged_.size() + 1);
+  merged_.push_back(merged);
   return true;
 }
 
-const BytePairs::Rule* BytePairs::find(TokenId left, TokenId right) const {
-  const Rule& rule = rules_.as<Rule>()[slot_of(pair_of(left, right))];
-  return rule.pair == kNoPair ? nullptr : &rule;
+uint32_t BytePairs::find(TokenId left, TokenId right) const {
+  const uint64_t rule = rules_.as<uint64_t>()[slot_of(pair_of(left, right))];
+  // An empty slot's rank is 0 less 1.
+  return static_cast<uint32_t>(rule & ((1U << kRankBits) - 1)) - 1;
 }
 
 void BytePairs::set_byte_token(uint8_t byte, TokenId token) {
@@ -66,24 +74,23 @@ void BytePairs::encode(std::string_view word, std::vector<TokenId>& out) const {
 
 void BytePairs::encode_short(std::string_view word, std::vector<TokenId>& out) const {
   std::array<TokenId, kShortWord> tokens;
-  std::array<const Rule*, kShortWord> rules;  // rules[i] is for tokens i and i + 1
+  std::array<uint32_t, kShortWord> ranks;  // ranks[i] is for tokens i and i + 1
   size_t count = word.size();
   for (size_t i = 0; i < count; ++i) tokens[i] = byte_tokens_[static_cast<uint8_t>(word[i])];
-  for (size_t i = 0; i + 1 < count; ++i) rules[i] = find(tokens[i], tokens[i + 1]);
+  for (size_t i = 0; i + 1 < count; ++i) ranks[i] = find(tokens[i], tokens[i + 1]);
   while (count > 1) {
-    size_t best = count;
-    for (size_t i = 0; i + 1 < count; ++i) {
-      if (rules[i] != nullptr && (best == count || rules[i]->rank < rules[best]->rank)) best = i;
-    }
-    if (best == count) break;
-    tokens[best] = rules[best]->merged;
+    const auto best = static_cast<size_t>(
+        std::min_element(ranks.begin(), ranks.begin() + static_cast<std::ptrdiff_t>(count - 1)) -
+        ranks.begin());
+    if (ranks[best] == kNoRank) break;
+    tokens[best] = merged_[ranks[best]];
     --count;
     for (size_t i = best + 1; i < count; ++i) {
       tokens[i] = tokens[i + 1];
-      if (i + 1 < count) rules[i] = rules[i + 1];
+      if (i + 1 < count) ranks[i] = ranks[i + 1];
     }
-    if (best + 1 < count) rules[best] = find(tokens[best], tokens[best + 1]);
-    if (best > 0) rules[best - 1] = find(tokens[best - 1], tokens[best]);
+    if (best + 1 < count) ranks[best] = find(tokens[best], tokens[best + 1]);
+    if (best > 0) ranks[best - 1] = find(tokens[best - 1], tokens[best]);
   }
   out.insert(out.end(), tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(count));
 }
@@ -113,9 +120,8 @@ void BytePairs::encode_long(std::string_view word, std::vector<TokenId>& out) co
     const Symbol& left = symbols[position];
     if (left.next == kNone) return;
     const TokenId right = symbols[left.next].token;
-    if (const Rule* rule = find(left.token, right)) {
-      queue.push({rule->rank, position, left.token, right, rule->merged});
-    }
+    if (const uint32_t rank = find(left.token, right); rank != kNoRank)
+      queue.push({rank, position, left.token, right, merged_[rank]});
   };
   const auto count = static_cast<uint32_t>(word.size());
   for (uint32_t i = 0; i < count; ++i) {

@@ -17,6 +17,10 @@ class BytePairs {
  public:
   using TokenId = int32_t;
 
+  // What fits: tokens below the first, rules as many as the second.
+  static constexpr uint32_t kMostTokens = 1 << 21;
+  static constexpr uint32_t kMostMerges = (1 << 22) - 1;
+
   BytePairs() { byte_tokens_.fill(kNoToken); }
 
   // The token of a single byte, which words begin as. A byte that has none is left out of words before the
@@ -33,28 +37,28 @@ class BytePairs {
   void encode(std::string_view word, std::vector<TokenId>& out) const;
 
  private:
-  struct Rule {
-    uint64_t pair;  // kNoPair in an empty slot
-    uint32_t rank;
-    TokenId merged;
-  };
-  static constexpr uint64_t kNoPair = 0;  // what fresh memory holds
   static constexpr TokenId kNoToken = -1;
+  static constexpr uint32_t kNoRank = UINT32_MAX;
 
-  // Never kNoPair, as tokens are below 2^31.
+  // A rule in 64 bits, so that the table is half as large as with fields: the pair above, its rank below plus
+  // 1. Fresh memory holds kEmpty.
+  static constexpr uint32_t kTokenBits = 21;
+  static constexpr uint32_t kRankBits = 22;
+  static constexpr uint64_t kEmpty = 0;
   static uint64_t pair_of(TokenId left, TokenId right) {
-    return (uint64_t{static_cast<uint32_t>(left)} + 1) << 32 | static_cast<uint32_t>(right);
+    return uint64_t{static_cast<uint32_t>(left)} << kTokenBits | static_cast<uint32_t>(right);
   }
-  const Rule* find(TokenId left, TokenId right) const;
+  uint32_t find(TokenId left, TokenId right) const;  // its rank, or kNoRank
   size_t slot_of(uint64_t pair) const;
   void encode_short(std::string_view word, std::vector<TokenId>& out) const;
   void encode_long(std::string_view word, std::vector<TokenId>& out) const;
 
   std::array<TokenId, 256> byte_tokens_;  // kNoToken where there is none
   uint32_t known_bytes_ = 0;
-  AlignedBuffer rules_;  // mask_ + 1 Rules: open addressing, a power of two of slots, at most two thirds full
+  AlignedBuffer
+      rules_;  // mask_ + 1 of them: open addressing, a power of two of slots, at most two thirds full
   size_t mask_ = 0;
-  uint32_t count_ = 0;
+  PartVector<TokenId, MemoryPart::kTokenizer> merged_;  // by rank
 };
 
 }  // namespace stonechat

@@ -126,6 +126,23 @@ RC_GTEST_PROP(BytePairsProperty, EqualTheDefinition, ()) {
   RC_ASSERT(tokens == naive_merges(word, rules));
 }
 
+TEST(BytePairs, TheLargestTokensFit) {
+  BytePairs pairs;
+  pairs.reserve(3);
+  constexpr int32_t kLast = BytePairs::kMostTokens - 1;
+  pairs.set_byte_token('a', kLast);
+  pairs.set_byte_token('b', 0);
+  EXPECT_TRUE(pairs.add_merge(0, 0, kLast));
+  EXPECT_TRUE(pairs.add_merge(kLast, 0, 7));
+  EXPECT_TRUE(pairs.add_merge(kLast, kLast, 9));
+  std::vector<int32_t> tokens;
+  pairs.encode("bba", tokens);
+  EXPECT_THAT(tokens, ElementsAre(9));
+  tokens.clear();
+  pairs.encode("ab", tokens);
+  EXPECT_THAT(tokens, ElementsAre(7));
+}
+
 TEST(BytePairs, APairTwiceIsRefused) {
   BytePairs pairs;
   pairs.reserve(2);
@@ -243,6 +260,29 @@ TEST(Tokenizer, EncodesAndDecodes) {
   EXPECT_THROW(tokenizer.decode(-1), Error);
 }
 
+TEST(Tokenizer, TheEstimateIsWhatIsCharged) {
+  const auto charged = [] {
+    uint64_t bytes = 0;
+    for (const MemoryRange& range : charged_ranges())
+      bytes += range.part == MemoryPart::kTokenizer ? range.end - range.begin : 0;
+    return bytes;
+  };
+  const uint64_t before = charged();
+  const gguf::Metadata metadata = vocabulary([](gguf::Metadata& all) {
+    const gguf::StringArray& few = all.get_strings("tokenizer.ggml.tokens");
+    std::vector<std::string> tokens(few.begin(), few.end());
+    for (int i = 0; i < 100'000; ++i) tokens.push_back("number" + std::to_string(i));
+    all.set("tokenizer.ggml.tokens",
+            {gguf::ValueType::kArray, gguf::ValueType::kString, gguf::Array(tokens)});
+    all.set("tokenizer.ggml.token_type", {gguf::ValueType::kArray, gguf::ValueType::kInt32,
+                                          gguf::Array(std::vector<int64_t>(tokens.size(), 1))});
+  });
+  const Tokenizer tokenizer(metadata);
+  EXPECT_NEAR(static_cast<double>(charged() - before),
+              static_cast<double>(Tokenizer::estimate_bytes(metadata)), 3 * 4096);
+  EXPECT_EQ(Tokenizer::estimate_bytes(gguf::Metadata()), 0U);
+}
+
 RC_GTEST_PROP(TokenizerProperty, AnyBytesComeBack, (const std::string& text)) {
   static const Tokenizer tokenizer(vocabulary([](auto&) {}));
   const auto tokens = tokenizer.encode(text, Tokenizer::SpecialTokens::kPlainText);
@@ -274,6 +314,10 @@ TEST(Tokenizer, RefusesBrokenVocabularies) {
               HasSubstr("tokenizer.ggml.model: expected gpt2"));
   EXPECT_THAT(with("pre", gguf::Value::of_string("exotic")), HasSubstr("tokenizer.ggml.pre: expected"));
   EXPECT_THAT(with("tokens", list(Strings{}, gguf::ValueType::kString)), HasSubstr("tokens: expected 1 to"));
+  EXPECT_THAT(with("tokens", list(Strings(BytePairs::kMostTokens + 1), gguf::ValueType::kString)),
+              HasSubstr("expected 1 to 2097152 tokens, found 2097153"));
+  EXPECT_THAT(merges(Strings(BytePairs::kMostMerges + 1)),
+              HasSubstr("expected at most 4194303, found 4194304"));
   EXPECT_THAT(with("tokens", list(Strings(258, "a"), gguf::ValueType::kString)),
               HasSubstr("each token once"));
   EXPECT_THAT(with("tokens", list(Strings(258, "中"), gguf::ValueType::kString)), HasSubstr("byte alphabet"));

@@ -140,9 +140,9 @@ void Tokenizer::State::read_types(const gguf::Metadata& metadata) {
 
 void Tokenizer::State::read_tokens(const gguf::Metadata& metadata) {
   texts = metadata.get_strings(list_key("tokens"));
-  if (texts.empty() || texts.size() > INT32_MAX) {
+  if (texts.empty() || texts.size() > BytePairs::kMostTokens) {
     fail(ErrorKind::kBadFile, "{}: tokenizer.ggml.tokens: expected 1 to {} tokens, found {}", metadata.file(),
-         INT32_MAX, texts.size());
+         BytePairs::kMostTokens, texts.size());
   }
   read_types(metadata);
   normal = TextIndex(texts, texts.size());
@@ -171,6 +171,10 @@ void Tokenizer::State::read_tokens(const gguf::Metadata& metadata) {
 
 void Tokenizer::State::read_merges(const gguf::Metadata& metadata) {
   const gguf::StringArray& merges = metadata.get_strings(list_key("merges"));
+  if (merges.size() > BytePairs::kMostMerges) {
+    fail(ErrorKind::kBadFile, "{}: tokenizer.ggml.merges: expected at most {}, found {}", metadata.file(),
+         BytePairs::kMostMerges, merges.size());
+  }
   pairs.reserve(merges.size());
   TokenId merged = TextIndex::kNone;
   for (size_t i = 0; i < merges.size(); ++i) {
