@@ -206,7 +206,9 @@ def test_file_cut_while_in_use(command, stonechat, tiny_packed, tmp_path):
 @pytest.mark.slow_model
 def test_killed_at_random_points_leaves_the_old_file(command, smollm2_files, tmp_path):
     out = tmp_path / "out"
+    start = time.monotonic()
     subprocess.run([*command, "pack", str(smollm2_files[1]), str(out)], check=True, capture_output=True)
+    seconds = time.monotonic() - start
     complete = out.read_bytes()
     random = np.random.default_rng()
     outcomes = set()
@@ -215,7 +217,7 @@ def test_killed_at_random_points_leaves_the_old_file(command, smollm2_files, tmp
         process = subprocess.Popen(
             [*command, "pack", str(smollm2_files[1]), str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        time.sleep(float(random.uniform(0.02, 0.4)))
+        time.sleep(float(random.uniform(0, seconds)))
         process.send_signal(random.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
         process.wait()
         found = out.read_bytes()
