@@ -46,9 +46,12 @@ class RoomCheck {
     const uint64_t all = needed(shape);
     const uint64_t weights = is_packed(file_.metadata()) ? 0 : parts[MemoryPart::kWeights];
     const uint64_t cache = parts[MemoryPart::kKvCache];
-    return fmt::format("needs {:.0f} MB of memory (weights {:.0f}, KV cache {:.0f}, the rest {:.0f}), but {}",
-                       megabytes(all), megabytes(weights), megabytes(cache),
-                       megabytes(all - std::min(all, weights + cache)), room_.source);
+    const std::string other =
+        need_.besides == 0 ? "" : fmt::format("the other model {:.0f}, ", megabytes(need_.besides));
+    return fmt::format(
+        "needs {:.0f} MB of memory (weights {:.0f}, KV cache {:.0f}, {}the rest {:.0f}), but {}",
+        megabytes(all), megabytes(weights), megabytes(cache), other,
+        megabytes(all - std::min(all, weights + cache + need_.besides)), room_.source);
   }
 
   std::string what_fits() const {

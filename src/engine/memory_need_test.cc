@@ -94,9 +94,9 @@ TEST_F(MemoryNeedTest, ARunThatMayEndEarlyIsWarnedOnly) {
 
 TEST_F(MemoryNeedTest, AnotherModelCountsToo) {
   RunNeed both = need(32);
-  both.besides = 1000;
-  EXPECT_EQ(told(both, estimate(both).peak() + 1000), "");
-  EXPECT_THAT(told(both, estimate(both).peak() + 999), HasSubstr("error: "));
+  both.besides = 7'000'000;
+  EXPECT_EQ(told(both, estimate(both).peak() + both.besides), "");
+  EXPECT_THAT(told(both, estimate(both).peak() + both.besides - 1), HasSubstr("the other model 7, the rest"));
 }
 
 TEST_F(MemoryNeedTest, PagesOfAPackedFileCanBeGivenUp) {

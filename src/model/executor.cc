@@ -58,6 +58,12 @@ void Executor::forward(std::span<const SequenceTokens> sequences) {
     if (sequence.wanted == Wanted::kLast) wanted_rows += 1;
   }
   hidden_.reserve(wanted_rows * width * sizeof(float));
+  // At once for all batches: tables that grow leave their old memory on the heap.
+  for (const auto& sequence : sequences) {
+    const auto positions = static_cast<uint32_t>(sequence.cache->length() + sequence.tokens.size());
+    rope_.reserve(positions);
+    key_shifts_.reserve(positions);
+  }
   hidden_rows_ = 0;
 
   std::vector<int32_t> tokens;
@@ -157,10 +163,6 @@ void Executor::forward_batch(std::span<const int32_t> tokens, std::span<const Ru
   normed_.reserve(size_t{count} * std::max(config.width, config.query_width()) * sizeof(float));
   qkv_.reserve(size_t{count} * (config.query_width() + 2 * config.kv_width()) * sizeof(float));
   scratch_.reserve(pool_.threads() * scratch_bytes());
-  for (const Run& run : runs) {
-    rope_.reserve(run.first_position + run.tokens);
-    key_shifts_.reserve(run.first_position + run.tokens);
-  }
 
   if (profile_ != nullptr) profile_->start();
   for (uint32_t token = 0; token < count; ++token) {

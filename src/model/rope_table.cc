@@ -1,6 +1,5 @@
 #include "model/rope_table.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "base/checked.h"
@@ -21,13 +20,8 @@ void RopeTable::reserve(uint32_t positions) {
   const size_t have = cosine_.size() / frequencies_.size();
   if (positions <= have) return;
   positions = static_cast<uint32_t>(round_up(positions, kStep));
-  // Room for twice as many, so that few old tables are left behind on the heap; what isn't written of it
-  // takes no memory.
-  const size_t room = std::max(positions * frequencies_.size(), 2 * cosine_.size());
-  if (room > cosine_.capacity()) {
-    cosine_.reserve(room);
-    sine_.reserve(room);
-  }
+  cosine_.reserve(positions * frequencies_.size());
+  sine_.reserve(positions * frequencies_.size());
   for (size_t position = have; position < positions; ++position) {
     for (const double frequency : frequencies_) {
       const double angle = static_cast<double>(position) * frequency;
