@@ -15,12 +15,21 @@ void on_interrupt(int) {
   if (interrupt_count >= 2) ::_exit(kExitInterrupted);
 }
 
+void catch_signal(int signal) {
+  struct sigaction action {};
+  action.sa_handler = on_interrupt;  // without SA_RESTART, so that a waiting read returns
+  ::sigaction(signal, &action, nullptr);
+}
+
 }  // namespace
 
 void catch_interrupts() {
-  struct sigaction action {};
-  action.sa_handler = on_interrupt;  // without SA_RESTART, so that a waiting read returns
-  ::sigaction(SIGINT, &action, nullptr);
+  catch_signal(SIGINT);
+}
+
+void catch_terminations() {
+  catch_signal(SIGTERM);
+  catch_signal(SIGHUP);
 }
 
 bool interrupted() {

@@ -5,6 +5,8 @@ namespace stonechat {
 
 // From now on SIGINT sets a flag. A second SIGINT before the flag was cleared ends the program at once.
 void catch_interrupts();
+// SIGTERM and SIGHUP too: for a program that has others to end.
+void catch_terminations();
 bool interrupted();
 void clear_interrupt();
 

@@ -119,6 +119,7 @@ class ReportRun {
   void measure() {
     make_directory(settings_.samples_directory);
     catch_interrupts();
+    catch_terminations();
     const FileLock lock(
         directory_ + "/report.lock",
         [&] { fmt::print(stderr, "stonechat: waiting for another report in {}\n", directory_); },

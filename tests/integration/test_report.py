@@ -187,7 +187,8 @@ def test_only_one_part(report):
     assert results["variants"][0]["speeds"] == [] and results["variants"][0]["text"]
 
 
-def test_interrupted_report_goes_on(report, command, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_report_goes_on(report, command, number):
     """Once the text is measured, while a task of thousands of questions is."""
     data = report.folder / "data"
     write_lines(data / "arc_c/test.jsonl", QUESTIONS * 2000)
@@ -203,7 +204,7 @@ def test_interrupted_report_goes_on(report, command, tmp_path):
         while "divergence of q8_0 + q8_0 cache" not in lines[-1]:
             lines.append(process.stderr.readline())
             assert lines[-1], lines
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         rest = process.stderr.read()
     assert process.returncode == 130 and "The same command goes on from there" in rest, rest
     assert not (report.out / "results.json").exists()
