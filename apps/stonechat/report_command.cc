@@ -243,7 +243,7 @@ void add_report_command(Command& app) {
       ->allow_extra_args(false);
   command
       ->add_option("--rounds", options->rounds,
-                   "Rounds of speed, in which types take turns (default: 5; --quick: 2)")
+                   "Rounds of speed, in which types take turns (default: 5; --quick: 3)")
       ->check(Range(1U, 1000U));
   command->add_option("--text", options->text,
                       "The text of perplexity and divergence (default: one built in)");

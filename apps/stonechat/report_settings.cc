@@ -25,7 +25,7 @@ struct Size {
   uint32_t windows;  // of a text; 0: all
 };
 const Size kFull = {{"q8_0", "q8_r", "q4_0"}, {256, 512, 560, 1024}, {50, 100, 200}, 5, 0};
-const Size kQuick = {{"q8_0"}, {256, 512}, {50}, 2, 8};
+const Size kQuick = {{"q8_0"}, {256, 512}, {50}, 3, 8};
 
 constexpr uint32_t kWindow = 512, kBuiltinWindow = 256;
 constexpr uint32_t kMemoryPrompt = 512, kMemoryGenerate = 64;
