@@ -155,9 +155,4 @@ uint64_t packed_bytes(const gguf::Reader& file, const ModelConfig& config, const
   return bytes;
 }
 
-WeightFormat main_format(const gguf::Reader& file, const ModelConfig& config) {
-  const std::vector<Stack> stacks = stacks_of(file, config);
-  return stacks[stacks.size() - 2].format;
-}
-
 }  // namespace stonechat

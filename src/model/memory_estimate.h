@@ -48,7 +48,4 @@ MemoryEstimate estimate_memory(const gguf::Reader& file, const ModelConfig& conf
 // the model's, as in a broken file, count as nothing.
 uint64_t packed_bytes(const gguf::Reader& file, const ModelConfig& config, const KernelTable& kernels);
 
-// The format that the last layer's gate and up are computed with.
-WeightFormat main_format(const gguf::Reader& file, const ModelConfig& config);
-
 }  // namespace stonechat

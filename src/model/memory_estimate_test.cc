@@ -32,7 +32,6 @@ void compare(const std::string& path, const RunShape& shape) {
   const MemoryEstimate estimate = estimate_memory(file, config, kernels(), shape);
   ThreadPool pool(shape.threads);
   const Weights weights = Weights::load(file, kernels(), pool, {});
-  EXPECT_EQ(main_format(file, config), weights.layers.back().gate_up.format());
   if (is_packed(file.metadata())) {
     EXPECT_EQ(estimate.parts[MemoryPart::kWeights], std::filesystem::file_size(path));
     EXPECT_EQ(estimate.parts[MemoryPart::kPacking], 0U);
