@@ -123,3 +123,15 @@ def shared_data():
     if not path.exists():
         pytest.skip("../shared/data is not here")
     return path
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A filesystem of 1 MiB, where we may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("may not mount a tmpfs")
+    yield folder
+    subprocess.run(["umount", folder], check=True)

@@ -320,18 +320,6 @@ def test_write_that_fails_leaves_the_old_file(stonechat, tiny_model, tmp_path):
     assert out.read_bytes() == b"old" and [path.name for path in tmp_path.iterdir()] == ["out.gguf"]
 
 
-@pytest.fixture
-def tiny_disk(tmp_path):
-    """A filesystem of 1 MiB, where we may mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip("may not mount a tmpfs")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
 def test_disk_too_small_is_told_before_any_work(stonechat, smollm2, tiny_disk):
     result = stonechat("quantize", smollm2, tiny_disk / "out.gguf", "--type", "q8_0", check=False)
     assert result.returncode == 1 and "MiB free" in result.stderr

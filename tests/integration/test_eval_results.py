@@ -141,22 +141,15 @@ def test_fresh_needs_results(stonechat, tiny_model, tmp_path):
     assert result.returncode == 2 and "--fresh" in result.stderr
 
 
-def test_a_full_disk_is_told_and_the_answers_stay(stonechat, tiny_model, tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", disk], capture_output=True).returncode != 0:
-        pytest.skip("may not mount a tmpfs")
-    try:
-        data = write(tmp_path / "q.jsonl", questions(3))
-        words = ["eval", "piqa", tiny_model, "--data", data, "--json", "--results", disk / "r.sqlite"]
-        stonechat(*words, "--limit", "1")
-        filler = disk / "filler"
-        with open(filler, "wb") as file, pytest.raises(OSError):
-            while True:
-                os.write(file.fileno(), b"x" * 4096)
-        result = stonechat(*words, check=False)
-        assert result.returncode == 1 and "r.sqlite: database or disk is full" in result.stderr, result.stderr
-        filler.unlink()
-        assert json.loads(stonechat(*words).stdout)["resumed"] == 1
-    finally:
-        subprocess.run(["umount", disk], check=True)
+def test_a_full_disk_is_told_and_the_answers_stay(stonechat, tiny_model, tiny_disk, tmp_path):
+    data = write(tmp_path / "q.jsonl", questions(3))
+    words = ["eval", "piqa", tiny_model, "--data", data, "--json", "--results", tiny_disk / "r.sqlite"]
+    stonechat(*words, "--limit", "1")
+    filler = tiny_disk / "filler"
+    with open(filler, "wb") as file, pytest.raises(OSError):
+        while True:
+            os.write(file.fileno(), b"x" * 4096)
+    result = stonechat(*words, check=False)
+    assert result.returncode == 1 and "r.sqlite: database or disk is full" in result.stderr, result.stderr
+    filler.unlink()
+    assert json.loads(stonechat(*words).stdout)["resumed"] == 1

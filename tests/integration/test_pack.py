@@ -10,7 +10,7 @@ import gguf
 import numpy as np
 import pytest
 
-from test_convert_quantize import limit_file_size, tiny_disk  # noqa: F401
+from test_convert_quantize import limit_file_size
 
 import tiny_model as tiny
 
@@ -235,7 +235,7 @@ def test_write_that_fails_leaves_the_old_file(stonechat, tiny_model, tmp_path):
     assert out.read_bytes() == b"old" and [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_disk_too_small_is_told_before_any_work(stonechat, smollm2, tiny_disk):  # noqa: F811
+def test_disk_too_small_is_told_before_any_work(stonechat, smollm2, tiny_disk):
     result = stonechat("pack", smollm2, tiny_disk / "out", check=False)
     assert result.returncode == 1 and "MiB free" in result.stderr
     assert list(tiny_disk.iterdir()) == []

@@ -14,7 +14,7 @@ import safetensors
 import tiny_model
 import tokenizers
 from hub_server import Hub
-from test_convert_quantize import limit_file_size, tiny_disk  # noqa: F401
+from test_convert_quantize import limit_file_size
 
 TEXT = "The cat and 12345 hats, isn't it?\n\n  caf\u00e9 \u4f60\u597d \U0001f680\t<|im_end|> don't\r\n x  y"
 
@@ -618,7 +618,7 @@ def test_write_that_fails_leaves_the_old_file(stonechat, directory, tmp_path):
 
 
 @pytest.mark.slow_model
-def test_disk_too_small_is_told_before_any_work(stonechat, published_smollm2, tiny_disk):  # noqa: F811
+def test_disk_too_small_is_told_before_any_work(stonechat, published_smollm2, tiny_disk):
     result = stonechat("convert", published_smollm2, tiny_disk / "out.gguf", "--to", "f16", check=False)
     assert result.returncode == 1 and "MiB free" in result.stderr
     assert list(tiny_disk.iterdir()) == []

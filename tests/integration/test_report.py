@@ -289,18 +289,6 @@ def test_types_are_made_from_what_the_head_is(stonechat, tmp_path):
             assert "token_embd.weight" in names and ("output.weight" in names) == (not same)
 
 
-@pytest.fixture
-def tiny_disk(tmp_path):
-    """A filesystem of 1 MiB, where we may mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip("may not mount a tmpfs")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
 def fill(folder, left):
     """Leaves `left` bytes free."""
     stat = os.statvfs(folder)
