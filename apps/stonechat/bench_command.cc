@@ -1,6 +1,5 @@
 // `stonechat bench`: tokens per second, with llama-bench's flags, columns and JSON fields.
 #include <cstdio>
-#include <ctime>
 #include <memory>
 #include <optional>
 #include <sstream>
@@ -18,6 +17,7 @@
 #include "loaded_model.h"
 #include "memory_report.h"
 #include "tuning_choice.h"
+#include "utc_time.h"
 
 namespace stonechat {
 namespace {
@@ -82,13 +82,6 @@ std::vector<BenchTest> tests_of(const BenchOptions& options) {
   }
   if (tests.empty()) fail(ErrorKind::kUsage, "bench: nothing to measure: -p, -n and -pg are all 0");
   return tests;
-}
-
-std::string utc_now() {
-  const std::time_t now = std::time(nullptr);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", std::gmtime(&now));
-  return text;
 }
 
 RunShape shape_of(const BenchTest& test, const Tuning& tuning, uint32_t threads) {

@@ -54,12 +54,6 @@ void check_out(const CalibrateOptions& options, const std::string& model_path) {
   const AtomicFile probe(options.out);
 }
 
-std::string sha256_of(const std::string& text) {
-  Sha256 sha;
-  sha.update(std::as_bytes(std::span(text)));
-  return sha.hex_digest();
-}
-
 // Of the F32, F16, Q8_0 ... file: a packed one has no tensors.
 std::vector<WeightStats> weights_of(const gguf::Reader& file, ThreadPool& pool) {
   constexpr uint64_t kSteps = 100;
@@ -101,7 +95,7 @@ void write(const CalibrateOptions& options, const LoadedModel& model, const std:
       .file_type = model.weights.file_type,
       .shape = tap_shape(config),
       .text = text_name,
-      .text_sha256 = sha256_of(text),
+      .text_sha256 = sha256_of_text(text),
       .chunks = chunks,
       .chunk_size = options.windows.window,
       .taps = std::move(result.taps),

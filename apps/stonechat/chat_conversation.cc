@@ -65,9 +65,7 @@ void Conversation::save(const std::string& path) const {
     json["messages"].push_back({{"role", message.role}, {"content", message.content}});
   }
   const std::string text = json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
-  AtomicFile file(path, text.size());
-  file.write(std::as_bytes(std::span(text)));
-  file.commit();
+  write_text_file(path, text);
 }
 
 void Conversation::load(const std::string& path) {

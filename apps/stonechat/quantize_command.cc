@@ -4,7 +4,6 @@
 #include <map>
 #include <memory>
 #include <set>
-#include <span>
 #include <vector>
 
 #include "base/atomic_file.h"
@@ -115,13 +114,6 @@ TypePlan searched_plan(const QuantizeOptions& options, const gguf::ModelSource& 
   return find_plan(*file, wishes, pool);
 }
 
-void write_plan(const TypePlan& plan, const std::string& path) {
-  const std::string json = plan.to_json();
-  AtomicFile file(path, json.size());
-  file.write(std::as_bytes(std::span(json)));
-  file.commit();
-}
-
 // Tensors that are multiplied with as one matrix need one format in memory.
 void notice_mixed_stacks(const gguf::ModelSource& file, const RewritePlan& plan) {
   std::map<std::string, gguf::TensorType> type_of;
@@ -177,7 +169,7 @@ void quantize(const QuantizeOptions& options) {
   check_range_is_used(options, plan);
   notice_quantized_input(file);
   notice_mixed_stacks(file, plan);
-  if (!options.save_plan.empty()) write_plan(types, options.save_plan);
+  if (!options.save_plan.empty()) write_text_file(options.save_plan, types.to_json());
   if (options.dry_run) {
     print_plan(file, plan);
     return;

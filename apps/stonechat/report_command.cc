@@ -8,6 +8,7 @@
 #include <memory>
 #include <set>
 
+#include "base/atomic_file.h"
 #include "base/cpu_features.h"
 #include "base/error.h"
 #include "base/file_lock.h"
@@ -15,12 +16,14 @@
 #include "interrupt.h"
 #include "kernels/dispatch.h"
 #include "model_argument.h"
+#include "report/builtin_text.h"
 #include "report/collect.h"
 #include "report/number_text.h"
 #include "report_models.h"
 #include "report_output.h"
 #include "report_run.h"
 #include "report_settings.h"
+#include "utc_time.h"
 
 namespace stonechat {
 namespace {
@@ -128,7 +131,7 @@ class ReportRun {
     if (options_.fresh || redo_.contains(ReportPart::kTasks)) remove_database(settings_.answers_path);
     ReportState state = open_state();
     for (const ReportPart part : redo_) state.forget(part);
-    if (options_.text.empty()) write_builtin_text(settings_.text.path);
+    if (options_.text.empty()) write_text_file(settings_.text.path, builtin_text());
     std::map<std::string, StepRecord> records = state.records(steps_);
     const uint32_t failures = run_pending(state, records);
     ReportResults results;

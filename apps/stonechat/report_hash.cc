@@ -1,10 +1,10 @@
 #include "report_hash.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <filesystem>
-#include <span>
 #include <vector>
 
 #include "base/error.h"
@@ -27,9 +27,7 @@ std::string sha256_of_path(const std::string& path) {
     fail(ErrorKind::kIo, "{}: cannot read the directory: {}", path, error.code().message());
   }
   std::sort(lines.begin(), lines.end());
-  Sha256 hash;
-  for (const std::string& line : lines) hash.update(std::as_bytes(std::span(line)));
-  return hash.hex_digest();
+  return sha256_of_text(fmt::format("{}", fmt::join(lines, "")));
 }
 
 }  // namespace stonechat

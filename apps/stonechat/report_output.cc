@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <functional>
 #include <optional>
-#include <span>
 #include <vector>
 
 #include "base/atomic_file.h"
@@ -16,12 +15,6 @@
 
 namespace stonechat {
 namespace {
-
-void write_file(const std::string& path, const std::string& text) {
-  AtomicFile file(path, text.size());
-  file.write(std::as_bytes(std::span(text)));
-  file.commit();
-}
 
 // A column of the table: its title, and a variant's text, empty where there is none.
 struct Column {
@@ -81,9 +74,9 @@ std::vector<Column> columns_of(const ReportResults& results) {
 }  // namespace
 
 void write_report(const ReportResults& results, const std::string& directory) {
-  write_file(directory + "/results.json", results_json(results));
-  write_file(directory + "/report.md", markdown_report(results));
-  write_file(directory + "/report.html", html_report(results));
+  write_text_file(directory + "/results.json", results_json(results));
+  write_text_file(directory + "/report.md", markdown_report(results));
+  write_text_file(directory + "/report.html", html_report(results));
 }
 
 void print_summary(const ReportResults& results, const std::string& directory) {

@@ -4,7 +4,6 @@
 #include <fmt/ranges.h>
 
 #include <chrono>
-#include <ctime>
 
 #include "base/child_process.h"
 #include "base/error.h"
@@ -12,6 +11,7 @@
 #include "report/collect.h"
 #include "report/number_text.h"
 #include "report_display.h"
+#include "utc_time.h"
 
 namespace stonechat {
 namespace {
@@ -107,13 +107,6 @@ std::string times_text(const std::vector<ReportStep>& steps, const StepClock& cl
   for (const auto& [part, seconds] : of_part)
     parts.push_back(fmt::format("{} {}", name(part), duration_text(seconds)));
   return fmt::format("about {}: {}", duration_text(seconds_left(steps, 0, clock)), fmt::join(parts, ", "));
-}
-
-std::string utc_now() {
-  const std::time_t now = std::time(nullptr);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", std::gmtime(&now));
-  return text;
 }
 
 }  // namespace stonechat

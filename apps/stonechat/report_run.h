@@ -21,6 +21,4 @@ uint32_t run_steps(const ReportSettings& settings, const std::vector<ReportStep>
 // How long the steps may take, and their parts: "about 73 s: limits 3 s, speed 70 s".
 std::string times_text(const std::vector<ReportStep>& steps, const StepClock& clock);
 
-std::string utc_now();  // ISO 8601
-
 }  // namespace stonechat

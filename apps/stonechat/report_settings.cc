@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <span>
 
-#include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/sha256.h"
 #include "quant/type_plan.h"
@@ -64,9 +62,7 @@ PlannedText text_of(const ReportOptions& options, const ReportModels& models, co
   text.name = is_builtin ? "built-in" : fs::path(options.text).filename().string();
   text.path = is_builtin ? directory + "/text.txt" : options.text;
   const std::string content = is_builtin ? std::string(builtin_text()) : read_text_file(options.text);
-  Sha256 hash;
-  hash.update(std::as_bytes(std::span(content)));
-  text.sha256 = hash.hex_digest();
+  text.sha256 = sha256_of_text(content);
   const uint32_t wanted = options.window != 0 ? options.window : is_builtin ? kBuiltinWindow : kWindow;
   text.window = std::min(wanted, models.config().context_length);
   text.windows = options.windows != 0 ? options.windows : size_of(options).windows;
@@ -109,13 +105,6 @@ ReportSettings report_settings(const ReportOptions& options, const ReportModels&
     add_tasks(options.data, options.quick, options.limit, settings);
   }
   return settings;
-}
-
-void write_builtin_text(const std::string& path) {
-  const std::string_view text = builtin_text();
-  AtomicFile file(path, text.size());
-  file.write(std::as_bytes(std::span(text)));
-  file.commit();
 }
 
 }  // namespace stonechat

@@ -35,7 +35,4 @@ ReportSettings report_settings(const ReportOptions& options, const ReportModels&
 // Of the variants: "f32" first.
 std::vector<std::string> report_types(const ReportOptions& options);
 
-// The text that is compiled in, as a file at text.path of the settings.
-void write_builtin_text(const std::string& path);
-
 }  // namespace stonechat

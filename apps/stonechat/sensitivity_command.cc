@@ -135,9 +135,7 @@ void write_html(const SensitivityOptions& options, const SensitivityReport& repo
     page += svg_bars(title, "mean KL, nats a token", bars);
   }
   page += "</div>\n" + page_end();
-  AtomicFile out(options.html, page.size());
-  out.write(std::as_bytes(std::span(page)));
-  out.commit();
+  write_text_file(options.html, page);
 }
 
 void check_out(const SensitivityOptions& options, const std::string& model_path) {

@@ -22,10 +22,7 @@ void show(const StatsOptions& options) {
   if (!options.html.empty()) {
     if (InputFile(options.file).is_same_file_as(options.html))
       fail(ErrorKind::kUsage, "{}: the output is the input; expected another file", options.html);
-    const std::string page = stats_html(stats);
-    AtomicFile out(options.html, page.size());
-    out.write(std::as_bytes(std::span(page)));
-    out.commit();
+    write_text_file(options.html, stats_html(stats));
     fmt::print("wrote {}\n", options.html);
     return;
   }

@@ -240,4 +240,10 @@ void AtomicFile::commit() {
   ::close(std::exchange(descriptor_, -1));
 }
 
+void write_text_file(const std::string& path, std::string_view text) {
+  AtomicFile file(path, text.size());
+  file.write(std::as_bytes(std::span(text)));
+  file.commit();
+}
+
 }  // namespace stonechat

@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace stonechat {
 
@@ -52,5 +53,8 @@ class AtomicFile {
   int signal_slot_ = -1;  // where a signal handler finds temporary_
   uint64_t position_ = 0;
 };
+
+// A file with this text: all of it, or what was there before.
+void write_text_file(const std::string& path, std::string_view text);
 
 }  // namespace stonechat

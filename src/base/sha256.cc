@@ -152,6 +152,12 @@ std::string Sha256::hex_digest() {
   return digest;
 }
 
+std::string sha256_of_text(std::string_view text) {
+  Sha256 hash;
+  hash.update(std::as_bytes(std::span(text)));
+  return hash.hex_digest();
+}
+
 std::string sha256_of_file(const std::string& path) {
   constexpr uint64_t kPieceBytes = 1 << 20;
   const InputFile file(path);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace stonechat {
 
@@ -21,6 +22,8 @@ class Sha256 {
   std::array<std::byte, 64> block_{};  // the input not yet a whole block
   uint64_t total_bytes_ = 0;
 };
+
+std::string sha256_of_text(std::string_view text);
 
 // Of a whole file. Throws Error{kIo} naming the path.
 std::string sha256_of_file(const std::string& path);

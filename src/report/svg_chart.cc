@@ -27,10 +27,7 @@ class ChartWriter {
   }
 
   std::string write() {
-    out_ = fmt::format(
-        "<figure><figcaption>{0}</figcaption><svg viewBox=\"0 0 {1} {2}\" role=\"img\" "
-        "aria-label=\"{0}\">\n",
-        html_text(chart_.title), kWidth, kHeight);
+    out_ = figure_begin(chart_.title, kWidth, kHeight);
     axes();
     for (size_t i = 0; i < chart_.series.size(); ++i) series(i);
     return out_ + "</svg></figure>\n";
@@ -161,9 +158,7 @@ std::string svg_bars(const std::string& title, const std::string& x_label, const
   // Three digits of the largest, and as many decimals of all, so that sizes show at a glance.
   const int decimals = most > 0 ? std::max(0, 2 - static_cast<int>(std::floor(std::log10(most)))) : 0;
   const double height = kTop + kRow * static_cast<double>(bars.size()) + kBottom - 14;
-  std::string out = fmt::format(
-      "<figure><figcaption>{0}</figcaption><svg viewBox=\"0 0 {1} {2}\" role=\"img\" aria-label=\"{0}\">\n",
-      html_text(title), kWidth, height);
+  std::string out = figure_begin(title, kWidth, height);
   double top = kTop;
   for (const Bar& bar : bars) {
     const double length = most > 0 ? bar.value / most * (kWidth - kLabels - kValues) : 0;
@@ -181,6 +176,13 @@ std::string svg_bars(const std::string& title, const std::string& x_label, const
   out += fmt::format("<text class=\"label\" text-anchor=\"middle\" x=\"{}\" y=\"{:.1f}\">{}</text>\n",
                      (kLabels + kWidth) / 2, height - 6, html_text(x_label));
   return out + "</svg></figure>\n";
+}
+
+std::string figure_begin(const std::string& title, double width, double height) {
+  return fmt::format(
+      "<figure><figcaption>{0}</figcaption><svg viewBox=\"0 0 {1} {2}\" role=\"img\" "
+      "aria-label=\"{0}\">\n",
+      html_text(title), width, height);
 }
 
 std::string svg_legend(std::string_view style, const std::vector<std::string>& labels) {

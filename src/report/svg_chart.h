@@ -47,6 +47,9 @@ std::string svg_bars(const std::string& title, const std::string& x_label, const
 // Swatches with the labels of series that several charts share.
 std::string svg_legend(std::string_view style, const std::vector<std::string>& labels);
 
+// A <figure> up to what is drawn in its <svg>, in units of the plot.
+std::string figure_begin(const std::string& title, double width, double height);
+
 // Text as it may stand in a page: &, <, >, quotes and control characters are spelled.
 std::string html_text(std::string_view text);
 

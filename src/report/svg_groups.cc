@@ -33,10 +33,7 @@ class GroupWriter {
   }
 
   std::string write() {
-    out_ = fmt::format(
-        "<figure><figcaption>{0}</figcaption><svg viewBox=\"0 0 {1} {2}\" role=\"img\" "
-        "aria-label=\"{0}\">\n",
-        html_text(chart_.title), kWidth, height_);
+    out_ = figure_begin(chart_.title, kWidth, height_);
     axes();
     for (size_t i = 0; i < chart_.series.size(); ++i) series(i);
     if (chart_.limit) {
