@@ -64,7 +64,7 @@ complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l context -x
 complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l windows -x
 complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l save-plan -r
 complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l dry-run
-complete -c stonechat -n "__fish_seen_subcommand_from pack" -l isa -x -a "scalar avx2 avx_vnni avx512_vnni neon neon_dotprod neon_i8mm"
+complete -c stonechat -n "__fish_seen_subcommand_from pack" -l isa -x -a "scalar avx2 avx_vnni avx512_vnni amx neon neon_dotprod neon_i8mm"
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -s m -l model -r
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -s p -l n-prompt -x
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -s n -l n-gen -x

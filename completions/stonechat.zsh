@@ -45,7 +45,7 @@ case $words[1] in
   quantize) _arguments $model '2:output:_files' '--type:type:(q8_0 q8_t q8_m q8_r q4_0 bf16 f16 f32)' '--plan:plan:_files' '*--type-for:pattern and type' \
     '--range:deviations:(best)' --target-kl:nats --budget-mib:MiB '--better:type:(q8_0 q8_r bf16 f16 f32)' '--text:text:_files' \
     --context:tokens --windows:count '--save-plan:plan:_files' --dry-run {-t,--threads}:threads ;;
-  pack) _arguments $model '2:output:_files' '--isa:kernels:(scalar avx2 avx_vnni avx512_vnni neon neon_dotprod neon_i8mm)' \
+  pack) _arguments $model '2:output:_files' '--isa:kernels:(scalar avx2 avx_vnni avx512_vnni amx neon neon_dotprod neon_i8mm)' \
     {-t,--threads}:threads ;;
   bench) _arguments {-m,--model}':model:_files' {-p,--n-prompt}:tokens {-n,--n-gen}:tokens --pg:pair {-d,--n-depth}:tokens \
     {-b,--batch-size}:tokens {-u,--ubatch-size}:tokens {-t,--threads}:threads {-r,--repetitions}:count \

@@ -8,6 +8,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #endif
 
 #if defined(__aarch64__) && defined(__linux__)
@@ -28,6 +32,24 @@ bool has_avx_vnni() {
   uint32_t edx = 0;
   return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & (1U << 4)) != 0;
 }
+
+// CPUID leaf 7, EDX bits 24 (tiles) and 25 (products of bytes). A process must ask Linux for the tiles' state
+// before it uses them (Documentation/arch/x86/xstate.rst); all of its threads may then.
+bool has_amx_int8() {
+#if defined(__linux__)
+  uint32_t eax = 0;
+  uint32_t ebx = 0;
+  uint32_t ecx = 0;
+  uint32_t edx = 0;
+  constexpr uint32_t kBits = 3U << 24;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0 || (edx & kBits) != kBits) return false;
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
+  return ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
 #endif
 
 }  // namespace
@@ -44,6 +66,7 @@ uint32_t cpu_features() {
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vnni")) {
       features |= kCpuAvx512Vnni;
+      if (has_amx_int8()) features |= kCpuAmxInt8;
     }
   }
 #elif defined(__aarch64__)

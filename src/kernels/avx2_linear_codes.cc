@@ -12,7 +12,7 @@
 namespace stonechat::avx2 {
 namespace {
 
-struct DotEight {
+struct DotEight : CodeDot {
   using Simd = avx2::Simd;
   using Integers = __m256i;
   using Code = int16_t;

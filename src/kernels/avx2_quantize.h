@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernels/avx2_parts.h"
+#include "kernels/simd_code_packs.h"
 
 namespace stonechat::avx2 {
 namespace {
@@ -37,7 +38,7 @@ inline int32_t sum_of_codes(__m256i low, __m256i high) {
 }
 
 // Of a Dot (simd_linear_codes.h): all but the multiplication of unsigned by signed bytes.
-struct UnsignedCodes {
+struct UnsignedCodes : CodeDot {
   using Simd = avx2::Simd;
   using Integers = __m256i;
   using Code = int8_t;

@@ -13,9 +13,7 @@ namespace {
 constexpr std::array kTables = {
     &kScalarKernels,
 #if defined(__x86_64__)
-    &kAvx2Kernels,
-    &kAvxVnniKernels,
-    &kAvx512VnniKernels,
+    &kAvx2Kernels,   &kAvxVnniKernels, &kAvx512VnniKernels, &kAmxKernels,
 #elif defined(__aarch64__)
     &kNeonKernels,
     &kNeonDotprodKernels,

@@ -1,29 +1,23 @@
 // Products with integer codes on x86, for any width of vectors and any of the formats in code_formats.h: all
 // but the instructions that multiply codes, which are given as `Dot`.
 //
-// A tile is two vectors of rows. Where rows have scales, it begins with the rows' scales and then their
-// means, as floats. Then block after block: the rows' scales (binary16; none where rows have scales), then
-// their codes, a few consecutive columns of each row at a time (a step: as many as one lane of Dot's
-// multiplication takes). Codes of 4 bits share bytes: an even step's are the low halves of those of the next
-// step.
-//
-// Activations are prepared in groups of Dot::kGroupTokens tokens, the last of what is left. A group is stored
-// block after block: the codes of each token, then their scales, then (where Dot or the format wants them)
-// the sums of the codes, times kSumFactor.
-//
 // `Dot` gives:
 //   Simd, Integers                    vectors of floats (simd_attention.h), of integer sums
 //   Code                              an activation's code as stored
 //   kStepCols, kGroupTokens
-//   kUnsigned                         whether codes of weights are stored with 2^(bits - 1) added, so that
-//   they
-//                                     aren't negative; integer sums then start at minus that times the sum of
-//                                     the activations' codes, which makes them exact again
+//   kUnsigned                         whether codes of weights are multiplied with 2^(bits - 1) added, so
+//                                     that they aren't negative; integer sums then start at minus that times
+//                                     the sum of the activations' codes, which makes them exact again
+//   kStoresSigned, kMatrixTokens      see CodeDot
 //   kWidens                           whether codes of 8 bits are widened once for several groups of tokens,
 //                                     as those of 4 bits always are
 //   load(8-bit codes), load_low(4-bit codes), load_high(4-bit codes), load_wide(widened), store_wide(weights,
 //   out)                              the weights of a step and a vector of rows
 //   broadcast(codes), begin(start), add(sum, weights, operand), to_float(sum, start)
+//   Matrices                          where kMatrixTokens isn't CodeDot's: set_tokens(tokens) of the groups
+//                                     that follow, until release(); multiply(codes of a group's block, codes
+//                                     of a tile's block, out): exact sums out[token][row], which Dot's
+//                                     load_float(out) reads
 //   quantize(32 values, inverse scale, codes): returns the sum of the codes
 //   largest(32 values): of their magnitudes
 #pragma once
@@ -32,7 +26,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "kernels/code_formats.h"
+#include "kernels/simd_code_packs.h"
 
 namespace stonechat {
 
@@ -40,10 +34,14 @@ template <typename Dot, typename Format>
 class SimdLinearCodes {
  public:
   static constexpr LinearKernels kernels() {
-    return {kTileRows, kGroup, tile_bytes, pack_tile, unpack_row, prepared_bytes, prepare, multiply};
+    return {kTileRows,         kGroup,
+            Packs::tile_bytes, Packs::pack_tile,
+            Packs::unpack_row, Packs::prepared_bytes,
+            Packs::prepare,    multiply};
   }
 
  private:
+  using Packs = SimdCodePacks<Dot, Format>;
   using Simd = typename Dot::Simd;
   using Vector = typename Simd::Vector;
   using Integers = typename Dot::Integers;
@@ -52,25 +50,19 @@ class SimdLinearCodes {
   static constexpr bool kHasRowScales = Format::kHasRowScales;
   static constexpr bool kIsFourBits = Format::kCodeBits == 4;
   static constexpr bool kWidens = Dot::kWidens || kIsFourBits;
-
   static constexpr uint32_t kLanes = Simd::kLanes;
-  static constexpr uint32_t kTileRows = 2 * kLanes;
-  static constexpr uint32_t kHeaderBytes = kHasRowScales ? 2 * kTileRows * sizeof(float) : 0;
-  static constexpr uint32_t kScaleBytes = kHasRowScales ? 0 : kTileRows * 2;
-  static constexpr uint32_t kBlockBytes = kScaleBytes + kTileRows * kBlock * Format::kCodeBits / 8;
   static constexpr uint32_t kStep = Dot::kStepCols;
-  static constexpr uint32_t kVectorCodes = kLanes * kStep;  // of a step and a vector of rows
-  static constexpr uint8_t kOffset = Dot::kUnsigned ? 1 << (Format::kCodeBits - 1) : 0;  // of stored codes
-
   static constexpr uint32_t kGroup = Dot::kGroupTokens;
-  static constexpr uint32_t kCodeBytes = kBlock * sizeof(Code);
-  static constexpr bool kHasSums = Dot::kUnsigned || kHasRowScales;
-  static constexpr int32_t kSumFactor = Dot::kUnsigned ? -int32_t{kOffset} : 1;
-  static constexpr uint32_t kTokenBytes = kCodeBytes + (kHasSums ? 8 : 4);  // of a block of one token
+  static constexpr uint32_t kMatrixTokens = Dot::kMatrixTokens;
+  static constexpr bool kHasMatrices = kMatrixTokens <= kGroup;
+  static constexpr uint32_t kWidenTokens = kHasMatrices ? kMatrixTokens : kGroup + 1;
+  static constexpr uint32_t kTileRows = Packs::kTileRows;
+  static constexpr uint32_t kBlockBytes = Packs::kBlockBytes;
+  static constexpr uint32_t kTokenBytes = Packs::kTokenBytes;
 
   static constexpr uint32_t kTokensAtOnce = 96;  // whose activations stay in the second-level cache
   // Of a tile, whose weights stay in the first-level cache.
-  static constexpr uint32_t kBlocksAtOnce = kWidens ? 16 : 32;
+  static constexpr uint32_t kBlocksAtOnce = kWidens ? 16 : kHasMatrices ? 20 : 32;
   // How far ahead weights are asked for. With 4 kB or more a core of Zen 4 reads codes of 4 bits a third
   // slower, codes of 8 bits from 9 kB on.
   static constexpr uint32_t kPrefetchBytes = kIsFourBits ? 2048 : 6144;
@@ -79,130 +71,18 @@ class SimdLinearCodes {
   static constexpr int kSecondLevel = 2;
   static_assert(kTokensAtOnce >= kGroup);
 
-  static size_t tile_bytes(uint32_t cols) noexcept {
-    return (kHeaderBytes + size_t{cols} / kBlock * kBlockBytes + 63) / 64 * 64;
-  }
-
-  // Of a row, in a block behind its scales.
-  static void pack_codes(const int8_t (&codes)[kBlock], uint32_t row, uint8_t* out) noexcept {
-    out += row * kStep;
-    if constexpr (kIsFourBits) {
-      for (uint32_t col = 0; col < kBlock; col += 2 * kStep, out += kTileRows * kStep) {
-        for (uint32_t i = 0; i < kStep; ++i)
-          out[i] = static_cast<uint8_t>((codes[col + i] + kOffset) | (codes[col + kStep + i] + kOffset) << 4);
-      }
-    } else {
-      for (uint32_t col = 0; col < kBlock; col += kStep, out += kTileRows * kStep) {
-        for (uint32_t i = 0; i < kStep; ++i) out[i] = static_cast<uint8_t>(codes[col + i] + kOffset);
-      }
-    }
-  }
-
-  static int32_t unpack_code(const uint8_t* codes, uint32_t row, uint32_t col) noexcept {
-    const uint32_t step = col / kStep;
-    if constexpr (kIsFourBits) {
-      const uint8_t both = codes[(step / 2 * kTileRows + row) * kStep + col % kStep];
-      return (step % 2 == 0 ? both & 15 : both >> 4) - kOffset;
-    } else {
-      const auto code = static_cast<uint8_t>(codes[(step * kTileRows + row) * kStep + col % kStep] - kOffset);
-      return static_cast<int8_t>(code);
-    }
-  }
-
-  static void pack_tile(const void* source, uint32_t rows, uint32_t cols, void* tile) noexcept {
-    auto* out = static_cast<uint8_t*>(tile);
-    if constexpr (kHasRowScales) {
-      memset(out, 0, kHeaderBytes);
-      for (uint32_t row = 0; row < rows; ++row) {
-        const uint8_t* header = stored_block<Format>(source, row, cols, 0) - Format::kHeaderBytes;
-        memcpy(out + row * 4, header, 4);
-        memcpy(out + (kTileRows + row) * 4, header + 4, 4);
-      }
-      out += kHeaderBytes;
-    }
-    for (uint32_t block = 0; block < cols / kBlock; ++block, out += kBlockBytes) {
-      if constexpr (!kHasRowScales) memset(out, 0, kScaleBytes);
-      for (uint32_t row = 0; row < kTileRows; ++row) {
-        int8_t codes[kBlock] = {};
-        if (row < rows) {
-          const uint8_t* stored = stored_block<Format>(source, row, cols, block);
-          if constexpr (!kHasRowScales) memcpy(out + row * 2, stored, 2);
-          Format::read_codes(stored, codes);
-        }
-        pack_codes(codes, row, out + kScaleBytes);
-      }
-    }
-  }
-
-  static void unpack_row(const void* pack, uint32_t row, uint32_t cols, float* out) noexcept {
-    const uint8_t* block = static_cast<const uint8_t*>(pack) + row / kTileRows * tile_bytes(cols);
-    row %= kTileRows;
-    float scale = 0;
-    float mean = 0;
-    if constexpr (kHasRowScales) {
-      memcpy(&scale, block + row * 4, 4);
-      memcpy(&mean, block + (kTileRows + row) * 4, 4);
-      block += kHeaderBytes;
-    }
-    for (uint32_t first = 0; first < cols; first += kBlock, block += kBlockBytes) {
-      if constexpr (!kHasRowScales) {
-        uint16_t half;
-        memcpy(&half, block + row * 2, 2);
-        scale = Simd::widen_one_half(half);
-      }
-      for (uint32_t col = 0; col < kBlock; ++col) {
-        const float value = scale * static_cast<float>(unpack_code(block + kScaleBytes, row, col));
-        out[first + col] = kHasRowScales ? mean + value : value;
-      }
-    }
-  }
-
-  static size_t prepared_bytes(uint32_t tokens, uint32_t cols) noexcept {
-    return (size_t{tokens} * (cols / kBlock) * kTokenBytes + 63) / 64 * 64;
-  }
-
-  // Where the group begins whose first token this is.
-  static size_t group_offset(uint32_t first_token, uint32_t cols) noexcept {
-    return size_t{first_token} * (cols / kBlock) * kTokenBytes;
-  }
-
-  static void prepare(const PrepareJob* job) noexcept {
-    for (uint32_t first = job->first_token; first < job->end_token; first += kGroup) {
-      const uint32_t tokens = job->end_token - first < kGroup ? job->end_token - first : kGroup;
-      uint8_t* group = static_cast<uint8_t*>(job->prepared) + group_offset(first, job->cols);
-      for (uint32_t t = 0; t < tokens; ++t) {
-        const float* x = job->x + (first - job->first_token + t) * job->x_stride;
-        for (uint32_t col = job->first_col; col < job->end_col; col += kBlock, x += kBlock) {
-          prepare_block(x, t, tokens, group + size_t{col} / kBlock * tokens * kTokenBytes);
-        }
-      }
-    }
-  }
-
-  static void prepare_block(const float* x, uint32_t token, uint32_t tokens, uint8_t* block) noexcept {
-    const float largest = Dot::largest(x);
-    const bool is_zero = largest <= 1e-30F;
-    const float scale = is_zero ? 0.0F : largest / 127.0F;
-    const float inverse = is_zero ? 0.0F : 127.0F / largest;
-    const int32_t sum = Dot::quantize(x, inverse, reinterpret_cast<Code*>(block) + token * kBlock);
-    memcpy(block + tokens * kCodeBytes + token * 4, &scale, 4);
-    if constexpr (kHasSums) {
-      const int32_t stored = kSumFactor * sum;
-      memcpy(block + tokens * (kCodeBytes + 4) + token * 4, &stored, 4);
-    }
-  }
-
   // The xs of kernel_table.h of tokens [first, end), at most kTokensAtOnce.
   static void sum_activations(const LinearJob* job, uint32_t first, uint32_t end, float* out) noexcept {
     for (uint32_t token = first; token < end; token += kGroup, out += kGroup) {
       const uint32_t tokens = end - token < kGroup ? end - token : kGroup;
-      const uint8_t* group = static_cast<const uint8_t*>(job->activations) + group_offset(token, job->cols);
+      const uint8_t* group =
+          static_cast<const uint8_t*>(job->activations) + Packs::group_offset(token, job->cols);
       for (uint32_t t = 0; t < tokens; ++t) out[t] = 0;
       for (uint32_t block = 0; block < job->cols / kBlock; ++block, group += tokens * kTokenBytes) {
-        const auto* scales = reinterpret_cast<const float*>(group + tokens * kCodeBytes);
+        const auto* scales = reinterpret_cast<const float*>(group + tokens * Packs::kCodeBytes);
         const auto* sums = reinterpret_cast<const int32_t*>(scales + tokens);
         for (uint32_t t = 0; t < tokens; ++t)
-          out[t] = __builtin_fmaf(static_cast<float>(sums[t] / kSumFactor), scales[t], out[t]);
+          out[t] = __builtin_fmaf(static_cast<float>(sums[t] / Packs::kSumFactor), scales[t], out[t]);
       }
     }
   }
@@ -210,17 +90,17 @@ class SimdLinearCodes {
   // How add_blocks() finds a block's scales, and behind them its codes.
   struct Packed {
     static constexpr bool kIsWide = false;
-    static constexpr uint32_t kScaleBytes = SimdLinearCodes::kScaleBytes;
+    static constexpr uint32_t kScaleBytes = Packs::kScaleBytes;
     static constexpr uint32_t kBytes = kBlockBytes;
     static Vector load_scales(const uint8_t* block, uint32_t half) {
       return Simd::widen_half(reinterpret_cast<const uint16_t*>(block) + half * kLanes);
     }
     static auto load(const uint8_t* codes, uint32_t step, uint32_t half) {
       if constexpr (kIsFourBits) {
-        const uint8_t* both = codes + (step / 2 * 2 + half) * kVectorCodes;
+        const uint8_t* both = codes + (step / 2 * 2 + half) * Packs::kVectorCodes;
         return step % 2 == 0 ? Dot::load_low(both) : Dot::load_high(both);
       } else {
-        return Dot::load(codes + (2 * step + half) * kVectorCodes);
+        return Dot::load(codes + (2 * step + half) * Packs::kVectorCodes);
       }
     }
   };
@@ -260,20 +140,56 @@ class SimdLinearCodes {
     }
   }
 
-  // Adds `blocks` blocks of a tile times those of a group of kTokens to the sums: two vectors a token.
+  // Adds a block's integer sums, as floats `dot(token, half)`, times their scales.
+  template <typename Form, uint32_t kTokens, typename Dots>
+  [[gnu::always_inline]] static void add_scaled(const uint8_t* weights, const float* scales, Dots&& dot,
+                                                Vector (&sum)[kTokens][2]) noexcept {
+    if constexpr (kHasRowScales) {
+#pragma GCC unroll 16
+      for (uint32_t t = 0; t < kTokens; ++t) {
+        const Vector scale = Simd::broadcast(scales[t]);
+        for (uint32_t v = 0; v < 2; ++v) sum[t][v] = Simd::fma(dot(t, v), scale, sum[t][v]);
+      }
+    } else {
+      const Vector low_scales = Form::load_scales(weights, 0);
+      const Vector high_scales = Form::load_scales(weights, 1);
+#pragma GCC unroll 16
+      for (uint32_t t = 0; t < kTokens; ++t) {
+        const Vector scale = Simd::broadcast(scales[t]);
+        sum[t][0] = Simd::fma(dot(t, 0), Simd::multiply(low_scales, scale), sum[t][0]);
+        sum[t][1] = Simd::fma(dot(t, 1), Simd::multiply(high_scales, scale), sum[t][1]);
+      }
+    }
+  }
+
+  // The sums of kTokens in registers: two vectors a token.
+  template <uint32_t kTokens, bool kFirst>
+  [[gnu::always_inline]] static void load_sums(const float* sums, Vector (&sum)[kTokens][2]) noexcept {
+#pragma GCC unroll 16
+    for (uint32_t t = 0; t < kTokens; ++t) {
+      for (uint32_t v = 0; v < 2; ++v)
+        sum[t][v] = kFirst ? Simd::broadcast(0) : Simd::load(sums + (2 * t + v) * kLanes);
+    }
+  }
+  template <uint32_t kTokens>
+  [[gnu::always_inline]] static void store_sums(const Vector (&sum)[kTokens][2], float* sums) noexcept {
+#pragma GCC unroll 16
+    for (uint32_t t = 0; t < kTokens; ++t) {
+      for (uint32_t v = 0; v < 2; ++v) Simd::store(sums + (2 * t + v) * kLanes, sum[t][v]);
+    }
+  }
+
+  // Adds `blocks` blocks of a tile times those of a group of kTokens to the sums.
   // kFirst: there is nothing in the sums yet. kAhead: lines of weights are asked for ahead of need.
   template <typename Form, uint32_t kTokens, bool kFirst, bool kAhead>
   static void add_blocks(const uint8_t* weights, const uint8_t* group, uint32_t blocks,
                          float* sums) noexcept {
     Vector sum[kTokens][2];
-    for (uint32_t t = 0; t < kTokens; ++t) {
-      for (uint32_t v = 0; v < 2; ++v)
-        sum[t][v] = kFirst ? Simd::broadcast(0) : Simd::load(sums + (2 * t + v) * kLanes);
-    }
+    load_sums<kTokens, kFirst>(sums, sum);
     for (uint32_t block = 0; block < blocks;
          ++block, weights += Form::kBytes, group += kTokens * kTokenBytes) {
       const auto* codes = reinterpret_cast<const Code*>(group);
-      const auto* scales = reinterpret_cast<const float*>(group + kTokens * kCodeBytes);
+      const auto* scales = reinterpret_cast<const float*>(group + kTokens * Packs::kCodeBytes);
       const float* starts = scales + kTokens;  // their bits are integers
       Integers dot[kTokens][2];
       for (uint32_t t = 0; t < kTokens; ++t) dot[t][0] = dot[t][1] = Dot::begin(starts + t);
@@ -288,27 +204,39 @@ class SimdLinearCodes {
           dot[t][1] = Dot::add(dot[t][1], high, x);
         }
       }
-      if constexpr (kHasRowScales) {
-        for (uint32_t t = 0; t < kTokens; ++t) {
-          const Vector scale = Simd::broadcast(scales[t]);
-          for (uint32_t v = 0; v < 2; ++v)
-            sum[t][v] = Simd::fma(Dot::to_float(dot[t][v], starts + t), scale, sum[t][v]);
-        }
-      } else {
-        const Vector low_scales = Form::load_scales(weights, 0);
-        const Vector high_scales = Form::load_scales(weights, 1);
-        for (uint32_t t = 0; t < kTokens; ++t) {
-          const Vector scale = Simd::broadcast(scales[t]);
-          sum[t][0] =
-              Simd::fma(Dot::to_float(dot[t][0], starts + t), Simd::multiply(low_scales, scale), sum[t][0]);
-          sum[t][1] =
-              Simd::fma(Dot::to_float(dot[t][1], starts + t), Simd::multiply(high_scales, scale), sum[t][1]);
-        }
-      }
+      const auto as_float = [&](uint32_t t, uint32_t v) { return Dot::to_float(dot[t][v], starts + t); };
+      add_scaled<Form, kTokens>(weights, scales, as_float, sum);
     }
-    for (uint32_t t = 0; t < kTokens; ++t) {
-      for (uint32_t v = 0; v < 2; ++v) Simd::store(sums + (2 * t + v) * kLanes, sum[t][v]);
+    store_sums<kTokens>(sum, sums);
+  }
+
+  // add_blocks() where a processor multiplies whole matrices (Dot::Matrices). Their integer sums pass through
+  // memory; while those of a block are scaled, those of the next are made.
+  template <typename Form, uint32_t kTokens, bool kFirst, bool kAhead>
+  static void add_blocks_by_matrices(const uint8_t* weights, const uint8_t* group, uint32_t blocks,
+                                     float* sums) noexcept {
+    using Matrices = typename Dot::Matrices;
+    constexpr uint32_t kProducts = 2 * kTokens * kLanes;
+    alignas(64) int32_t products[2][kProducts];
+    Vector sum[kTokens][2];
+    load_sums<kTokens, kFirst>(sums, sum);
+    Matrices::multiply(group, weights + Form::kScaleBytes, products[0]);
+    for (uint32_t block = 0; block < blocks; ++block) {
+      const uint8_t* next_weights = weights + Form::kBytes;
+      const uint8_t* next_group = group + kTokens * kTokenBytes;
+      if constexpr (kAhead) prefetch_block(weights);
+      if (block + 1 < blocks)
+        Matrices::multiply(next_group, next_weights + Form::kScaleBytes, products[(block + 1) % 2]);
+      const int32_t* made = products[block % 2];
+      const auto as_float = [&](uint32_t t, uint32_t v) {
+        return Dot::load_float(made + (2 * t + v) * kLanes);
+      };
+      const auto* scales = reinterpret_cast<const float*>(group + kTokens * Packs::kCodeBytes);
+      add_scaled<Form, kTokens>(weights, scales, as_float, sum);
+      weights = next_weights;
+      group = next_group;
     }
+    store_sums<kTokens>(sum, sums);
   }
 
   // add_blocks() of as many tokens as there are, at most kMost.
@@ -320,7 +248,11 @@ class SimdLinearCodes {
         return add_group<Form, kFirst, kAhead, kMost - 1>(tokens, weights, group, blocks, sums);
       }
     }
-    add_blocks<Form, kMost, kFirst, kAhead>(weights, group, blocks, sums);
+    if constexpr (kMost >= kMatrixTokens && (!kIsFourBits || Form::kIsWide)) {
+      add_blocks_by_matrices<Form, kMost, kFirst, kAhead>(weights, group, blocks, sums);
+    } else {
+      add_blocks<Form, kMost, kFirst, kAhead>(weights, group, blocks, sums);
+    }
   }
 
   // Adds some blocks of a tile times those of tokens [first, end).
@@ -329,9 +261,13 @@ class SimdLinearCodes {
                          uint32_t first, uint32_t end, float* sums) noexcept {
     for (uint32_t token = first; token < end; token += kGroup) {
       const uint32_t tokens = end - token < kGroup ? end - token : kGroup;
-      const uint8_t* group = static_cast<const uint8_t*>(job->activations) + group_offset(token, job->cols) +
-                             size_t{block} * tokens * kTokenBytes;
+      const uint8_t* group = static_cast<const uint8_t*>(job->activations) +
+                             Packs::group_offset(token, job->cols) + size_t{block} * tokens * kTokenBytes;
       float* group_sums = sums + (token - first) * kTileRows;
+      if constexpr (kHasMatrices) {
+        const bool is_other = token == first || tokens != kGroup;
+        if (is_other && tokens >= kMatrixTokens) Dot::Matrices::set_tokens(tokens);
+      }
       // The first group meets packed weights that are in no cache yet.
       if (!Form::kIsWide && token == first) {
         add_group<Form, kFirst, true>(tokens, weights, group, blocks, group_sums);
@@ -349,9 +285,9 @@ class SimdLinearCodes {
     const uint32_t blocks = job->cols / kBlock;
     for (uint32_t block = 0; block < blocks; block += kBlocksAtOnce) {
       const uint32_t count = blocks - block < kBlocksAtOnce ? blocks - block : kBlocksAtOnce;
-      const uint8_t* weights = tile + kHeaderBytes + size_t{block} * kBlockBytes;
+      const uint8_t* weights = tile + Packs::kHeaderBytes + size_t{block} * kBlockBytes;
       if constexpr (kWidens) {
-        if (end - first > kGroup) {
+        if (end - first >= kWidenTokens) {
           alignas(64) uint8_t widened[kBlocksAtOnce * Widened::kBytes];
           widen_blocks(weights, count, widened);
           block == 0 ? add_tokens<Widened, true>(job, widened, block, count, first, end, sums)
@@ -389,7 +325,7 @@ class SimdLinearCodes {
   }
 
   static const uint8_t* tile_of(const LinearJob* job, uint32_t row) noexcept {
-    return static_cast<const uint8_t*>(job->weights) + row / kTileRows * tile_bytes(job->cols);
+    return static_cast<const uint8_t*>(job->weights) + row / kTileRows * Packs::tile_bytes(job->cols);
   }
 
   static bool has_means(const LinearJob* job, uint32_t row) noexcept {
@@ -411,6 +347,7 @@ class SimdLinearCodes {
         multiply_tile(job, row, first, end, wants_sums ? x_sums : nullptr);
       }
     }
+    if constexpr (kHasMatrices) Dot::Matrices::release();
   }
 };
 

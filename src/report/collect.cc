@@ -65,11 +65,16 @@ std::vector<SpeedSample> speeds_of(const std::string& output, const std::string&
   return samples;
 }
 
+// The best of those that were measured beside each test: a limit is what the machine can do, and its
+// neighbours only take from that.
 MachineLimits limits_of(const std::string& output, const std::string& where) {
-  const BenchTests bench(output, where);
-  const JsonFields& test = bench.tests[0];
-  return {test.get_number("limit_integer_gmacs", 0, kHuge), test.get_number("limit_float_gmacs", 0, kHuge),
-          test.get_number("limit_read_gbs", 0, kHuge)};
+  MachineLimits best;
+  for (const JsonFields& test : BenchTests(output, where).tests) {
+    const auto number = [&](const char* key) { return test.get_number(key, 0, kHuge); };
+    best =
+        larger(best, {number("limit_integer_gmacs"), number("limit_float_gmacs"), number("limit_read_gbs")});
+  }
+  return best;
 }
 
 ReportMemory memory_of(const std::string& output, const std::string& where) {
@@ -124,6 +129,10 @@ ReportTask task_of(const std::string& output, const std::string& where) {
   task.questions = fields.get_uint("questions", 1, kMostCount);
   task.acc = get_estimate(fields, "acc", "acc_stderr");
   task.acc_norm = get_estimate(fields, "acc_norm", "acc_norm_stderr");
+  if (json.contains("acc_macro")) {  // of a task with subjects
+    task.acc_macro = get_estimate(fields, "acc_macro", "acc_macro_stderr");
+    task.acc_norm_macro = get_estimate(fields, "acc_norm_macro", "acc_norm_macro_stderr");
+  }
   return task;
 }
 
@@ -200,14 +209,11 @@ class Collector {
     switch (step.part) {
       case ReportPart::kModels:
         break;
-      case ReportPart::kLimits: {
-        const MachineLimits limits = limits_of(record.output, where_of(step));
-        results_.machine.integer_gmacs = limits.integer_gmacs;
-        results_.machine.float_gmacs = limits.float_gmacs;
-        results_.machine.read_gbs = limits.read_gbs;
+      case ReportPart::kLimits:
+        add_limits(limits_of(record.output, where_of(step)));
         break;
-      }
       case ReportPart::kSpeed:
+        add_limits(limits_of(record.output, where_of(step)));
         for (const SpeedSample& sample : speeds_of(record.output, where_of(step)))
           samples_[{step.variant, sample.prompt, sample.generate}].push_back(sample);
         break;
@@ -222,6 +228,16 @@ class Collector {
         add_task(step, record);
         break;
     }
+  }
+
+  void add_limits(const MachineLimits& limits) {
+    ReportMachine& machine = results_.machine;
+    const MachineLimits best = larger(
+        limits,
+        {machine.integer_gmacs.value_or(0), machine.float_gmacs.value_or(0), machine.read_gbs.value_or(0)});
+    machine.integer_gmacs = best.integer_gmacs;
+    machine.float_gmacs = best.float_gmacs;
+    machine.read_gbs = best.read_gbs;
   }
 
   void add_task(const ReportStep& step, const StepRecord& record) {

@@ -29,7 +29,14 @@ ReportSettings settings() {
 }
 
 json speed_test(int prompt, int generate, double speed, double share, const std::string& limit) {
-  return {{"n_prompt", prompt}, {"n_gen", generate}, {"avg_ts", speed}, {"share", share}, {"limit", limit}};
+  return {{"n_prompt", prompt},
+          {"n_gen", generate},
+          {"avg_ts", speed},
+          {"share", share},
+          {"limit", limit},
+          {"limit_integer_gmacs", 480.0},
+          {"limit_float_gmacs", 95.0},
+          {"limit_read_gbs", 40 + speed / 100}};
 }
 
 json text_output() {
@@ -96,6 +103,14 @@ TEST_F(CollectTest, LimitsMemoryAndText) {
   EXPECT_EQ(results.machine.integer_gmacs, 500);
   EXPECT_EQ(results.machine.float_gmacs, 90.5);
   EXPECT_EQ(results.machine.read_gbs, 40);
+
+  // The best of all times that a limit was measured.
+  set("speed/q8_0/2", {speed_test(256, 0, 100, 0.5, "integer"), speed_test(0, 50, 50, 0.5, "read")});
+  const ReportResults with_speed = collected();
+  EXPECT_EQ(with_speed.machine.integer_gmacs, 500);
+  EXPECT_EQ(with_speed.machine.float_gmacs, 95);
+  EXPECT_EQ(with_speed.machine.read_gbs, 41);
+
   const ReportVariant& reference = results.variants[0];
   ASSERT_TRUE(reference.memory);
   EXPECT_EQ(reference.memory->context, 576U);
@@ -127,6 +142,22 @@ TEST_F(CollectTest, TasksAreComparedByQuestion) {
 
   records_["tasks/arc_c/q8_0"].answers[2].id = "x";
   EXPECT_THAT([&] { collected(); }, ThrowsMessage<Error>(HasSubstr("not to the same questions")));
+}
+
+TEST_F(CollectTest, TasksWithSubjectsHaveMacroAverages) {
+  json output = task_output(0.75);
+  set("tasks/arc_c/f32", output);
+  EXPECT_FALSE(collected().variants[0].tasks.at(0).acc_macro);
+  output.update({{"acc_macro", 0.7},
+                 {"acc_macro_stderr", 0.08},
+                 {"acc_norm_macro", 0.6},
+                 {"acc_norm_macro_stderr", 0.09}});
+  set("tasks/arc_c/f32", output);
+  const ReportResults results = collected();
+  const ReportTask& task = results.variants[0].tasks.at(0);
+  ASSERT_TRUE(task.acc_macro && task.acc_norm_macro);
+  EXPECT_EQ(task.acc_macro->mean, 0.7);
+  EXPECT_EQ(task.acc_norm_macro->standard_error, 0.09);
 }
 
 TEST_F(CollectTest, SaysWhatIsMissing) {

@@ -86,6 +86,23 @@ void add_text_charts(DocumentSection& section, const ReportResults& results, con
             });
 }
 
+// Of the tasks that have subjects, all subjects alike.
+DocumentTable subjects_table(const ReportResults& results, const std::vector<const ReportTask*>& tasks) {
+  DocumentTable table{.title = "All subjects alike (macro average)",
+                      .head = {"task", "variant", "acc, % (95 %)", "acc_norm, % (95 %)"}};
+  table.note = "Above all questions count alike, whatever their subject.";
+  for (const ReportTask* one : tasks) {
+    for (const ReportVariant& variant : results.variants) {
+      const ReportTask* task = find_task(variant, one->task, one->shots);
+      if (task == nullptr || !task->acc_macro || !task->acc_norm_macro) continue;
+      const auto text = [](const Estimate& estimate) { return interval_text(interval_of(estimate), 100, 2); };
+      table.rows.push_back(
+          {title_of(*task), variant.name, text(*task->acc_macro), text(*task->acc_norm_macro)});
+    }
+  }
+  return table;
+}
+
 }  // namespace
 
 DocumentSection text_section(const ReportResults& results) {
@@ -208,6 +225,8 @@ DocumentSection task_section(const ReportResults& results) {
     }
   }
   section.tables.push_back(std::move(table));
+  if (DocumentTable subjects = subjects_table(results, tasks); !subjects.rows.empty())
+    section.tables.push_back(std::move(subjects));
   return section;
 }
 

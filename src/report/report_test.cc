@@ -137,6 +137,18 @@ TEST(Report, FindingsTellNoiseFromDifferences) {
   EXPECT_THAT(cache, HasSubstr("Lost: hellaswag, 0 shots, 98.87 % of the accuracy"));
 }
 
+TEST(Report, SubjectsAlikeHaveATable) {
+  ReportResults results = sample_results();
+  EXPECT_THAT(markdown_report(results), Not(HasSubstr("macro")));
+  ReportTask& task = results.variants[1].tasks[1];
+  task.acc_macro = Estimate{0.41, 0.01};
+  task.acc_norm_macro = Estimate{0.38, 0.02};
+  const std::string text = markdown_report(results);
+  EXPECT_THAT(text, HasSubstr("**All subjects alike (macro average)**"));
+  EXPECT_THAT(text,
+              HasSubstr("| hellaswag, 0 shots | q8_0 | 41.00 (39.04 to 42.96) | 38.00 (34.08 to 41.92) |"));
+}
+
 TEST(Report, QualityThatWasNotMeasuredIsNotKnown) {
   ReportResults results = sample_results();
   for (ReportVariant& variant : results.variants) {

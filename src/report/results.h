@@ -23,7 +23,7 @@ struct ReportMachine {
   std::string version;   // of stonechat
   std::string compiler;  // "GNU 12.2.0"
   std::string kernels;   // "avx512_vnni"
-  // The machine's limits, measured in the same run.
+  // The machine's limits: the best of all times that they were measured in the same report.
   std::optional<double> integer_gmacs;  // 10^9 multiply-adds a second
   std::optional<double> float_gmacs;
   std::optional<double> read_gbs;  // 10^9 bytes a second
@@ -84,6 +84,8 @@ struct ReportTask {
     double value = 0, low = 0, high = 0;
   };
   std::optional<Ratio> kept, kept_norm;
+  // All subjects alike, where the task has several; acc and acc_norm count all questions alike.
+  std::optional<Estimate> acc_macro = std::nullopt, acc_norm_macro = std::nullopt;
 };
 
 // The model in one weight type with one kind of cache.

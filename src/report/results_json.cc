@@ -96,6 +96,8 @@ Json json_of(const ReportTask& task) {
                {"questions", task.questions},
                {"acc", json_of(task.acc)},
                {"acc_norm", json_of(task.acc_norm)}};
+  put(json, "acc_macro", task.acc_macro);
+  put(json, "acc_norm_macro", task.acc_norm_macro);
   put(json, "kept", task.kept);
   put(json, "kept_norm", task.kept_norm);
   return json;

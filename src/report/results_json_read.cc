@@ -153,6 +153,8 @@ ReportTask task_of(const JsonFields& json) {
   task.questions = json.get_uint("questions", 1, kMostBytes);
   task.acc = estimate_of(json.get_object("acc"));
   task.acc_norm = estimate_of(json.get_object("acc_norm"));
+  task.acc_macro = find(json, "acc_macro", estimate_of);
+  task.acc_norm_macro = find(json, "acc_norm_macro", estimate_of);
   task.kept = find(json, "kept", ratio_of);
   task.kept_norm = find(json, "kept_norm", ratio_of);
   return task;

@@ -77,6 +77,19 @@ TEST(ResultsJson, HasEveryField) {
   EXPECT_EQ(variant["tasks"][0].size(), 7U);
 }
 
+TEST(ResultsJson, TasksWithSubjectsHaveMacroAverages) {
+  ReportResults results = sample_results();
+  ReportTask& task = results.variants[1].tasks[1];
+  task.acc_macro = Estimate{0.4125, 0.0141};
+  task.acc_norm_macro = Estimate{0.375, 0.0138};
+  const std::string text = results_json(results);
+  const ReportResults read = parse_results_json(text, "results.json");
+  EXPECT_EQ(results_json(read), text);
+  EXPECT_EQ(read.variants[1].tasks[1].acc_macro->mean, 0.4125);
+  EXPECT_EQ(read.variants[1].tasks[1].acc_norm_macro->standard_error, 0.0138);
+  EXPECT_FALSE(read.variants[1].tasks[0].acc_macro);
+}
+
 TEST(ResultsJson, WhatWasNotMeasuredIsAbsent) {
   ReportResults results = sample_results();
   results.machine.read_gbs.reset();
