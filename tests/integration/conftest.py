@@ -3,8 +3,10 @@
 STONECHAT_BINARY names the program (default: build/dev/stonechat), STONECHAT_RUNNER a program to run it with
 (qemu-aarch64). Models come from the catalog into ~/.cache/stonechat, so later runs need no network.
 """
+import fcntl
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -58,10 +60,7 @@ def command(binary):
     return [*os.environ.get("STONECHAT_RUNNER", "").split(), str(binary)]
 
 
-@pytest.fixture(scope="session")
-def stonechat(command):
-    """Runs the program: stonechat("inspect", path) -> CompletedProcess. `check`: it must succeed."""
-
+def _runner(command):
     def run(*arguments, input=None, env=None, check=True, timeout=280, text=True, **more):
         words = [*command, *map(str, arguments)]
         environment = {**os.environ, **(env or {})}
@@ -78,6 +77,18 @@ def stonechat(command):
 
 
 @pytest.fixture(scope="session")
+def stonechat(command):
+    """Runs the program: stonechat("inspect", path) -> CompletedProcess. `check`: it must succeed."""
+    return _runner(command)
+
+
+@pytest.fixture
+def own_stonechat(command, tmp_path):
+    """The same from a copy of the program, whose pages in memory no other test shares."""
+    return _runner([*command[:-1], shutil.copy(command[-1], tmp_path / "stonechat")])
+
+
+@pytest.fixture(scope="session")
 def smollm2(stonechat):
     """SmolLM2-135M-Instruct as Q4_1 GGUF."""
     return pathlib.Path(stonechat("pull", "smollm2-135m").stdout.splitlines()[-1])
@@ -89,23 +100,30 @@ def reference(stonechat):
     return pathlib.Path(stonechat("pull", "qwen2.5-coder-0.5b").stdout.splitlines()[-1])
 
 
-def _derived(stonechat, folder, model, *convert_flags):
+def _derived(stonechat, tmp_path_factory, name, model, *convert_flags):
+    """(F32, Q8_0) files of a model, made by the first of the processes of tests that wants them."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    folder.mkdir(exist_ok=True)
     f32, q8 = folder / "f32.gguf", folder / "q8_0.gguf"
-    stonechat("convert", model, f32, "--to", "f32", *convert_flags)
-    stonechat("quantize", f32, q8, "--type", "q8_0")
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not q8.exists():  # written last, and under its name when it is whole
+            stonechat("convert", model, f32, "--to", "f32", *convert_flags)
+            stonechat("quantize", f32, q8, "--type", "q8_0")
     return f32, q8
 
 
 @pytest.fixture(scope="session")
 def smollm2_files(stonechat, smollm2, tmp_path_factory):
     """(F32, Q8_0) files of smollm2."""
-    return _derived(stonechat, tmp_path_factory.mktemp("smollm2"), smollm2)
+    return _derived(stonechat, tmp_path_factory, "smollm2", smollm2)
 
 
 @pytest.fixture(scope="session")
 def reference_files(stonechat, reference, tmp_path_factory):
     """(F32, Q8_0) files of the reference, embeddings tied."""
-    return _derived(stonechat, tmp_path_factory.mktemp("reference"), reference, "--tie-embeddings")
+    return _derived(stonechat, tmp_path_factory, "reference", reference, "--tie-embeddings")
 
 
 @pytest.fixture(scope="session")

@@ -175,10 +175,11 @@ def test_too_little_memory_is_told_before_loading(stonechat, tiny_model):
 
 
 @pytest.mark.slow_model
-def test_the_reference_is_measured_and_predicted_within_5_percent(stonechat, reference_files):
-    """Its parts sum to the PSS that was measured beside, and each is what was predicted."""
+def test_the_reference_is_measured_and_predicted_within_5_percent(own_stonechat, reference_files):
+    """Its parts sum to the PSS that was measured beside, and each is what was predicted. The program's own pages would
+    count by half where another test runs it too, at the beginning or at the end alone."""
     for flags in (["-p", "512"], ["-p", "512", "-d", "256", "-ctk", "q8_0", "-ctv", "q8_0"]):
-        (memory,) = bench(stonechat, reference_files[1], "-n", "0", "-r", "1", "--no-warmup", *flags)
+        (memory,) = bench(own_stonechat, reference_files[1], "-n", "0", "-r", "1", "--no-warmup", *flags)
         check_memory(memory, 0.05)
         check_prediction(memory, 2e6)
         assert memory["parts"]["weights"] == pytest.approx(525.1e6, rel=0.01)
