@@ -81,6 +81,7 @@ uint64_t integer_products(uint64_t passes, int8_t a, int8_t b, uint32_t* sum) no
   amx_store<2>(sums[2], kAmxRowBytes);
   amx_store<3>(sums[3], kAmxRowBytes);
   amx_release();
+  Simd::clear_upper_parts();
   *sum = 0;
   for (const auto& tile : sums) {
     for (const uint32_t one : tile) *sum += one;

@@ -108,7 +108,7 @@ std::vector<float> attend(const KernelTable& table, const Problem& problem, uint
         .out_stride = stride,
         .scratch = scratch.as<float>(),
     };
-    table.attention->attend(&job);
+    call_cleanly(table.attention->attend, &job);
   }
   return out;
 }

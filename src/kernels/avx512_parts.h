@@ -33,6 +33,10 @@ struct Simd {
   static constexpr uint32_t kScoreRows = 7;     // 14 sums, 2 keys; the heads that share a key in Qwen2.5-0.5B
   static constexpr uint32_t kValueRows = 7;     // 28 sums, 4 values: a load again for what doesn't fit
 
+  // At the end of functions in which GCC 12 forgets it, of large ones: code for older processors, such as
+  // libm's, would run several times slower after them on Intel's.
+  static void clear_upper_parts() { _mm256_zeroupper(); }
+
   static Vector load(const float* p) { return _mm512_loadu_ps(p); }
   static Vector load_bits(const uint32_t* p) { return _mm512_loadu_ps(p); }
   // The first `count` values, `otherwise` in the lanes after them.

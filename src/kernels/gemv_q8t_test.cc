@@ -44,7 +44,7 @@ class GemvQ8tTest : public testing::TestWithParam<std::string> {
   void run(const Problem& problem, uint32_t first_row, uint32_t end_row, std::vector<float>& y) {
     const TensorScaleJob job = {problem.codes.data(), problem.scale, problem.x.data(), y.data(),
                                 problem.cols,         first_row,     end_row};
-    table_.tensor_scale->gemv_f32_f32_q8t(&job);
+    call_cleanly(table_.tensor_scale->gemv_f32_f32_q8t, &job);
   }
 
   void check(const Problem& problem) {

@@ -189,7 +189,7 @@ class LinearTest : public testing::TestWithParam<std::string> {
                                 token,
                                 end,
                                 prepared.data()};
-        linear.prepare(&job);
+        call_cleanly(linear.prepare, &job);
       }
     }
     for (uint32_t token = 0; token < tokens; token += token_step) {
@@ -205,7 +205,7 @@ class LinearTest : public testing::TestWithParam<std::string> {
                                out.data() + size_t{token} * matrix.rows + row,
                                matrix.rows,
                                !before.empty()};
-        linear.multiply(&job);
+        call_cleanly(linear.multiply, &job);
       }
     }
     return out;

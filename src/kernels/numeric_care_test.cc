@@ -49,7 +49,7 @@ class NumericCareTest : public testing::TestWithParam<std::string> {
                               .out = result.out.data(),
                               .out_stride = kHeadDim,
                               .scratch = scratch.as<float>()};
-    table_.attention->attend(&job);
+    call_cleanly(table_.attention->attend, &job);
 
     const float largest = *std::max_element(scores.begin(), scores.begin() + visible);
     long double total = 0;
@@ -136,7 +136,7 @@ TEST_P(NumericCareTest, ExpIsWithinTwoUlp) {
                             .scratch = scratch.as<float>()};
   const auto share_of = [&](float x) {
     keys[1] = -x;
-    table_.attention->attend(&job);
+    call_cleanly(table_.attention->attend, &job);
     return out[0];
   };
   double worst = 0;
@@ -159,7 +159,7 @@ TEST_P(NumericCareTest, SiluOfAnyGate) {
   std::fill(gate_up.begin() + 32, gate_up.end(), 1.0F);
   const auto silu = [&](float x) {
     gate_up[0] = x;
-    table_.vector->silu_multiply(gate_up.data(), 32, out.data());
+    call_cleanly(table_.vector->silu_multiply, gate_up.data(), 32, out.data());
     return out[0];
   };
   for (float x = -87; x <= 87; x += 0.0625F) {
@@ -187,7 +187,7 @@ TEST_P(NumericCareTest, NormOfAnySize) {
       scaled[i] = x[i] * magnitude;
       squares += static_cast<long double>(scaled[i]) * scaled[i];
     }
-    table_.vector->rms_norm(scaled.data(), weight.data(), 1e-6F, kCols, out.data());
+    call_cleanly(table_.vector->rms_norm, scaled.data(), weight.data(), 1e-6F, kCols, out.data());
     const long double root = std::sqrt(squares / kCols + 1e-6L);
     for (uint32_t i = 0; i < kCols; ++i) {
       const auto expected = static_cast<double>(scaled[i] / root);

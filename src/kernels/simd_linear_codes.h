@@ -348,6 +348,7 @@ class SimdLinearCodes {
       }
     }
     if constexpr (kHasMatrices) Dot::Matrices::release();
+    Simd::clear_upper_parts();
   }
 };
 

@@ -27,8 +27,8 @@ TEST_P(VectorTest, RmsNorm) {
       const std::vector<float> x = random.floats(cols, magnitude);
       const std::vector<float> weight = random.floats(cols, 2.0F);
       std::vector<float> out(cols), expected(cols);
-      table_.vector->rms_norm(x.data(), weight.data(), 1e-6F, cols, out.data());
-      scalar_.vector->rms_norm(x.data(), weight.data(), 1e-6F, cols, expected.data());
+      call_cleanly(table_.vector->rms_norm, x.data(), weight.data(), 1e-6F, cols, out.data());
+      call_cleanly(scalar_.vector->rms_norm, x.data(), weight.data(), 1e-6F, cols, expected.data());
       expect_equal_bits(out, expected);
       double squares = 0;
       for (const float value : x) squares += double{value} * value;
@@ -40,7 +40,7 @@ TEST_P(VectorTest, RmsNorm) {
         EXPECT_NEAR(out[i], exact, std::abs(exact) * tolerance);
       }
       std::vector<float> in_place = x;
-      table_.vector->rms_norm(in_place.data(), weight.data(), 1e-6F, cols, in_place.data());
+      call_cleanly(table_.vector->rms_norm, in_place.data(), weight.data(), 1e-6F, cols, in_place.data());
       expect_equal_bits(in_place, expected);
     }
   }
@@ -52,8 +52,8 @@ TEST_P(VectorTest, Hadamard) {
     const std::vector<float> x = random.floats(3 * head_dim, 5.0F);
     std::vector<float> out = x;
     std::vector<float> expected = x;
-    table_.vector->hadamard(out.data(), 3, head_dim);
-    scalar_.vector->hadamard(expected.data(), 3, head_dim);
+    call_cleanly(table_.vector->hadamard, out.data(), 3, head_dim);
+    call_cleanly(scalar_.vector->hadamard, expected.data(), 3, head_dim);
     expect_equal_bits(out, expected);
     // By its matrix: the sign is the parity of the bits that row and column share.
     const uint32_t run = head_dim == 96 ? 32 : head_dim;
@@ -78,7 +78,7 @@ TEST_P(VectorTest, Rope) {
     }
     const std::vector<float> x = random.floats(3 * head_dim, 5.0F);
     std::vector<float> out = x;
-    table_.vector->rope(out.data(), 3, head_dim, cosine.data(), sine.data());
+    call_cleanly(table_.vector->rope, out.data(), 3, head_dim, cosine.data(), sine.data());
     for (uint32_t head = 0; head < 3; ++head) {
       for (uint32_t i = 0; i < half; ++i) {
         const float a = x[head * head_dim + i];
@@ -107,8 +107,8 @@ TEST_P(VectorTest, SiluMultiply) {
     for (uint32_t j = 0; j < 32; ++j) gate_up.push_back(j % 2 == 0 ? 1.0F : -2.0F);
   }
   std::vector<float> out(count), expected(count);
-  table_.vector->silu_multiply(gate_up.data(), count, out.data());
-  scalar_.vector->silu_multiply(gate_up.data(), count, expected.data());
+  call_cleanly(table_.vector->silu_multiply, gate_up.data(), count, out.data());
+  call_cleanly(scalar_.vector->silu_multiply, gate_up.data(), count, expected.data());
   expect_equal_bits(out, expected);
   for (uint32_t i = 0; i < count; ++i) {
     const double up = i % 2 == 0 ? 1.0 : -2.0;
@@ -134,7 +134,7 @@ TEST_P(VectorTest, ToHalf) {
   for (int i = 0; i < 1000; ++i) values.push_back(random.uniform(-1e6F, 1e6F));
   while (values.size() % 16 != 0) values.push_back(0);
   std::vector<uint16_t> out(values.size());
-  table_.vector->to_half(values.data(), static_cast<uint32_t>(values.size()), out.data());
+  call_cleanly(table_.vector->to_half, values.data(), static_cast<uint32_t>(values.size()), out.data());
   for (size_t i = 0; i < values.size(); ++i) ASSERT_EQ(out[i], float_to_half(values[i])) << values[i];
 }
 
