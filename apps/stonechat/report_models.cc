@@ -144,7 +144,9 @@ void ReportModels::prepare(const std::vector<ReportStep>& steps) const {
   fs::create_directories(folder_, error);
   if (error) fail(ErrorKind::kIo, "{}: cannot create the directory: {}", folder_, error.message());
   uint64_t needed = 0;
-  for (const ReportStep& step : steps) needed += file_bytes_of(step.inputs);
+  for (const ReportStep& step : steps) {
+    if (step.part == ReportPart::kModels) needed += file_bytes_of(step.inputs);
+  }
   const uint64_t free = fs::space(folder_).available;
   constexpr double kMib = 1 << 20;
   if (needed > free) {

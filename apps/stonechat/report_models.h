@@ -35,7 +35,8 @@ class ReportModels {
 
   // The steps that make the files that are missing, "f32" first. Their `inputs` is the type.
   std::vector<ReportStep> missing(const std::vector<std::string>& types) const;
-  // Makes the folder. Error{kIo} naming it when the disk has no room for what these steps write.
+  // Makes the folder. Error{kIo} naming it when the disk has no room for what those of these steps write that
+  // make files.
   void prepare(const std::vector<ReportStep>& steps) const;
 
  private:

@@ -313,7 +313,7 @@ def test_disk_too_small_for_the_models(report, tiny_disk):
     fill(tiny_disk, 60_000)
     report.cache = tiny_disk / "models"
     result = report(check=False)
-    assert result.returncode == 1 and "MiB free for the model's files" in result.stderr
+    assert result.returncode == 1 and "expected 1 MiB free for the model's files" in result.stderr
     assert not report.out.exists() or not report.rows()
 
 
