@@ -43,7 +43,6 @@ PROMPTS = {
         "page again, written by a man of twenty-three: wind from the west, two ships, sea grey. He thought that"
     ),
 }
-GREEDY = ["english", "code"]
 
 
 def metadata(reader):
@@ -147,19 +146,18 @@ def main(name, path):
                 "top": [[token, round(float(logits[token]), 5)] for token in order],
                 "fixed": [[token, round(float(logits[token]), 5)] for token in fixed],
             }
-            if label in GREEDY:
-                cache, step, greedy, margins = None, torch.tensor([ids]), [], []
-                for _ in range(GREEDY_TOKENS):
-                    out = model(step, past_key_values=cache, use_cache=True)
-                    cache = out.past_key_values
-                    best = torch.topk(out.logits[0, -1], 2)
-                    greedy.append(int(best.indices[0]))
-                    margins.append(float(best.values[0] - best.values[1]))
-                    step = best.indices[:1].reshape(1, 1)
-                entry["greedy"] = greedy
-                entry["smallest_margin"] = round(min(margins), 5)
+            cache, step, greedy, margins = None, torch.tensor([ids]), [], []
+            for _ in range(GREEDY_TOKENS):
+                out = model(step, past_key_values=cache, use_cache=True)
+                cache = out.past_key_values
+                best = torch.topk(out.logits[0, -1], 2)
+                greedy.append(int(best.indices[0]))
+                margins.append(float(best.values[0] - best.values[1]))
+                step = best.indices[:1].reshape(1, 1)
+            entry["greedy"] = greedy
+            entry["smallest_margin"] = round(min(margins), 5)
             prompts.append(entry)
-            print(label, entry["top"][:2], entry.get("smallest_margin"), flush=True)
+            print(label, entry["top"][:2], entry["smallest_margin"], flush=True)
         scored = perplexity(model, tokenizer)
         print(scored, flush=True)
     out = {

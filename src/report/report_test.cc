@@ -98,6 +98,19 @@ TEST(Report, SaysWhyAGainIsSmallerThanThePapers) {
               ElementsAre("Decode of 100: the gain of +262 % is less than the paper's +616 %."));
 }
 
+TEST(Report, SaysWhyLessMemoryIsSavedThanThePapers) {
+  ReportResults results = sample_results();
+  EXPECT_THAT(
+      markdown_report(results),
+      HasSubstr(
+          "Minimum memory: the change of -72.1 % is less than the paper's -83.0 %. With FP32 the process "
+          "takes"));
+  EXPECT_THAT(markdown_report(results),
+              HasSubstr("where the paper's takes 1,400: that is not there to be saved."));
+  for (auto& [name, series] : results.variants[1].memory->series) series.minimum = 100'000'000;
+  EXPECT_THAT(markdown_report(results), Not(HasSubstr("Minimum memory: the change")));
+}
+
 TEST(Report, ThereIsNoLimitWhereItIsPassed) {
   ReportResults results = sample_results();
   for (ReportVariant& variant : results.variants) {
