@@ -16,7 +16,6 @@
 #include "kernels/dispatch.h"
 #include "loaded_model.h"
 #include "memory_report.h"
-#include "tuning_choice.h"
 #include "utc_time.h"
 
 namespace stonechat {
@@ -90,7 +89,7 @@ RunShape shape_of(const BenchTest& test, const Tuning& tuning, uint32_t threads)
           .pass_tokens = uint64_t{test.parallel} * std::max({1U, test.depth, test.prompt}),
           .hidden_rows = test.parallel,
           .logits_rows = test.parallel,
-          .threads = threads,
+          .threads = tuning.most_threads(threads),
           .cache = test.cache,
           .tuning = tuning};
 }
@@ -124,17 +123,19 @@ Tuning with_batch(Tuning tuning, uint32_t batch, uint32_t micro_batch) {
   return tuning;
 }
 
-// Of all tests the one whose caches are the largest, before the model and its tuning are there.
-RunNeed largest_need(const BenchOptions& options, uint32_t threads) {
-  const uint32_t micro_batch =
-      options.micro_batches.empty()
-          ? Tuning{}.batch
-          : *std::max_element(options.micro_batches.begin(), options.micro_batches.end());
-  const Tuning tuning = with_batch({}, options.batches.back(), micro_batch);
+// The tuning of the lines that compute most tokens together.
+Tuning largest_tuning(const BenchOptions& options, const Tuning& tuning) {
+  const auto& given = options.micro_batches;
+  return with_batch(tuning, *std::max_element(options.batches.begin(), options.batches.end()),
+                    given.empty() ? tuning.batch : *std::max_element(given.begin(), given.end()));
+}
+
+// Of all tests the one whose caches are the largest, before the model is there.
+RunNeed largest_need(const BenchOptions& options, const Tuning& tuning, uint32_t threads) {
   RunShape largest;
   uint64_t most = 0;
   for (const BenchTest& test : tests_of(options)) {
-    const RunShape shape = shape_of(test, tuning, threads);
+    const RunShape shape = shape_of(test, largest_tuning(options, tuning), threads);
     if (const uint64_t tokens = uint64_t{shape.tokens} * shape.sequences; tokens > most) {
       most = tokens;
       largest = shape;
@@ -149,12 +150,11 @@ void predict_tests(const BenchOptions& options, const std::string& model, uint32
   RunFlags flags = options.run;
   flags.threads = threads;
   for (const BenchTest& test : tests_of(options)) {
-    const RunShape shape =
-        shape_of(test, largest_need(options, flags.thread_count()).shape.tuning, flags.thread_count());
-    const MemoryEstimate estimate =
-        estimate_model(model, [&](const ModelConfig&) { return RunNeed{.shape = shape}; });
-    print_prediction(fmt::format("{}, {}", model, test_name(test)), predict(estimate, baseline),
-                     options.output != "md");
+    const auto need = [&](const ModelConfig&, const Tuning& tuning) {
+      return RunNeed{.shape = shape_of(test, largest_tuning(options, tuning), flags.thread_count())};
+    };
+    print_prediction(fmt::format("{}, {}", model, test_name(test)),
+                     predict(estimate_model(model, flags, need), baseline), options.output != "md");
   }
 }
 
@@ -167,9 +167,10 @@ void run_tests(const BenchOptions& options, const std::string& model_name, uint3
   // Before the model, so that what it takes is part of all that is measured of memory, and can be subtracted.
   std::optional<LimitMeter> meter;
   if (options.roofline) meter.emplace(kernels(), pool);
-  const LoadedModel model(model_name, pool,
-                          [&](const ModelConfig&) { return largest_need(options, pool.threads()); });
-  const ChosenTuning chosen = choose_tuning(model.weights, flags);
+  const LoadedModel model(model_name, pool, flags, [&](const ModelConfig&, const Tuning& tuning) {
+    return largest_need(options, tuning, pool.threads());
+  });
+  const ChosenTuning& chosen = model.chosen;
   const std::vector<uint32_t> micro_batches =
       options.micro_batches.empty() ? std::vector<uint32_t>{chosen.tuning.batch} : options.micro_batches;
   for (const uint32_t batch : options.batches) {

@@ -18,7 +18,6 @@
 #include "quant/weight_stats.h"
 #include "text_input.h"
 #include "tokenizer/unicode.h"
-#include "tuning_choice.h"
 
 namespace stonechat {
 namespace {
@@ -67,7 +66,7 @@ std::vector<WeightStats> weights_of(const gguf::Reader& file, ThreadPool& pool) 
 
 Calibration run(const CalibrateOptions& options, const LoadedModel& model, std::span<const TokenId> tokens,
                 ThreadPool& pool) {
-  Executor executor(model.weights, kernels(), pool, choose_tuning(model.weights, options.run).tuning);
+  Executor executor(model.weights, kernels(), pool, model.chosen.tuning);
   Progress progress("calibrate", Windows(model.tokenizer, tokens, options.windows).count(), "chunks");
   progress.update(0);
   return calibrate(executor, model.tokenizer, tokens, options.windows, [&](uint64_t done, uint64_t) {
@@ -117,7 +116,7 @@ void calibrate_model(const CalibrateOptions& options) {
          "{}: calibrate: a packed file has no tensors; take the GGUF file that it was made from", path);
   }
   ThreadPool pool(options.run.thread_count());
-  const LoadedModel model(path, pool);
+  const LoadedModel model(path, pool, options.run);
   check_context(model.weights.config, options.windows.window);
   const std::vector<TokenId> tokens = model.tokenizer.encode(text, Tokenizer::SpecialTokens::kPlainText);
   const uint64_t wanted = Windows(model.tokenizer, tokens, options.windows).count();

@@ -14,7 +14,6 @@
 #include "loaded_model.h"
 #include "sampling_flags.h"
 #include "text_input.h"
-#include "tuning_choice.h"
 
 namespace stonechat {
 namespace {
@@ -163,14 +162,15 @@ void chat(const ChatOptions& options) {
   const Sampler check_options_before_loading(generate.sampler);
   ThreadPool pool(options.run.thread_count());
   // A conversation may stay short.
-  const LoadedModel model(options.model, pool, [&](const ModelConfig& config) {
-    return RunNeed{.shape = run_shape(context_for(config, options.run.context), options.run),
-                   .fills_cache = false};
-  });
+  const LoadedModel model(
+      options.model, pool, options.run, [&](const ModelConfig& config, const Tuning& tuning) {
+        return RunNeed{.shape = run_shape(context_for(config, options.run.context), options.run, tuning),
+                       .fills_cache = false};
+      });
   const ChatTemplate chat_template(model.file.metadata());
   Session session(model.weights, model.tokenizer, kernels(), pool,
-                  context_for(model.weights.config, options.run.context),
-                  choose_tuning(model.weights, options.run).tuning, options.run.cache);
+                  context_for(model.weights.config, options.run.context), model.chosen.tuning,
+                  options.run.cache);
   Conversation conversation(session, model.tokenizer, chat_template, generate);
   if (!options.system.empty()) conversation.set_system(options.system);
   if (!options.load.empty()) conversation.load(options.load);

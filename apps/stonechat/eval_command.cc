@@ -15,7 +15,6 @@
 #include "memory_report.h"
 #include "progress.h"
 #include "text_input.h"
-#include "tuning_choice.h"
 
 namespace stonechat {
 namespace {
@@ -47,10 +46,11 @@ uint64_t window_count(const EvalOptions& options, size_t tokens) {
 }
 
 // A window with its scored positions' logits.
-RunNeed window_need(const EvalOptions& options, const ModelConfig& config, CacheFormats cache) {
+RunNeed window_need(const EvalOptions& options, const ModelConfig& config, const Tuning& tuning,
+                    CacheFormats cache) {
   const uint32_t window = options.windows.window;
   check_context(config, window);
-  RunNeed need{.shape = run_shape(window, options.run)};
+  RunNeed need{.shape = run_shape(window, options.run, tuning)};
   need.shape.cache = cache;
   need.shape.hidden_rows = window;
   need.shape.logits_rows = std::min(kLogitsAtOnce, window / 2);
@@ -59,17 +59,17 @@ RunNeed window_need(const EvalOptions& options, const ModelConfig& config, Cache
 
 void eval_perplexity(const EvalOptions& options) {
   const MemoryBaseline baseline = options.memory.wanted() ? MemoryBaseline::now() : MemoryBaseline();
-  const NeedOf need = [&](const ModelConfig& config) {
-    return window_need(options, config, options.windows.cache);
+  const NeedOf need = [&](const ModelConfig& config, const Tuning& tuning) {
+    return window_need(options, config, tuning, options.windows.cache);
   };
   if (options.memory.dry_run)
-    return print_prediction(options.model, predict(estimate_model(options.model, need), baseline),
-                            options.json);
+    return print_prediction(
+        options.model, predict(estimate_model(options.model, options.run, need), baseline), options.json);
   const std::string text = read_text_file(options.text);  // first: a model takes long to load
   ThreadPool pool(options.run.thread_count());
-  const LoadedModel model(options.model, pool, need);
+  const LoadedModel model(options.model, pool, options.run, need);
   const std::vector<TokenId> tokens = tokens_of(text, model.tokenizer);
-  Executor executor(model.weights, kernels(), pool, choose_tuning(model.weights, options.run).tuning);
+  Executor executor(model.weights, kernels(), pool, model.chosen.tuning);
   catch_interrupts();
   std::optional<MemorySampler> memory;
   if (options.memory.measure) memory.emplace();
@@ -78,7 +78,7 @@ void eval_perplexity(const EvalOptions& options) {
       perplexity(executor, model.tokenizer, tokens, options.windows, show_progress(progress));
   progress.finish();
   if (memory) {
-    const RunShape shape = need(model.weights.config).shape;
+    const RunShape shape = need(model.weights.config, model.chosen.tuning).shape;
     print_memory(measure_memory(*memory, predict(model.estimate(shape), baseline)));
   }
   if (options.json) {
@@ -133,32 +133,31 @@ void print_kl_json(const EvalOptions& options, const KlResult& result) {
 
 void eval_kl(const EvalOptions& options) {
   const MemoryBaseline baseline = options.memory.wanted() ? MemoryBaseline::now() : MemoryBaseline();
-  const NeedOf reference_need = [&](const ModelConfig& config) {
-    return window_need(options, config, options.windows.reference_cache);
+  const NeedOf reference_need = [&](const ModelConfig& config, const Tuning& tuning) {
+    return window_need(options, config, tuning, options.windows.reference_cache);
   };
-  const MemoryEstimate reference_estimate = estimate_model(options.against, reference_need);
+  const MemoryEstimate reference_estimate = estimate_model(options.against, options.run, reference_need);
   // The first model is loaded only where both fit.
-  const NeedOf need = [&](const ModelConfig& config) {
-    RunNeed both = window_need(options, config, options.windows.cache);
+  const NeedOf need = [&](const ModelConfig& config, const Tuning& tuning) {
+    RunNeed both = window_need(options, config, tuning, options.windows.cache);
     both.besides = reference_estimate.peak();
     return both;
   };
   if (options.memory.dry_run) {
-    const MemoryEstimate both = estimate_model(options.model, need) + reference_estimate;
+    const MemoryEstimate both = estimate_model(options.model, options.run, need) + reference_estimate;
     return print_prediction(options.model, predict(both, baseline), options.json);
   }
   const std::string text = read_text_file(options.text);  // first: a model takes long to load
   ThreadPool pool(options.run.thread_count());
-  const LoadedModel model(options.model, pool, need);
-  const LoadedModel reference(options.against, pool, reference_need);
+  const LoadedModel model(options.model, pool, options.run, need);
+  const LoadedModel reference(options.against, pool, options.run, reference_need);
   const std::vector<TokenId> tokens = tokens_of(text, model.tokenizer);
   if (tokens != tokens_of(text, reference.tokenizer)) {
     fail(ErrorKind::kUsage, "{} and {}: the models cut the text into different tokens", options.model,
          options.against);
   }
-  Executor executor(model.weights, kernels(), pool, choose_tuning(model.weights, options.run).tuning);
-  Executor reference_executor(reference.weights, kernels(), pool,
-                              choose_tuning(reference.weights, options.run).tuning);
+  Executor executor(model.weights, kernels(), pool, model.chosen.tuning);
+  Executor reference_executor(reference.weights, kernels(), pool, reference.chosen.tuning);
   catch_interrupts();
   std::optional<MemorySampler> memory;
   if (options.memory.measure) memory.emplace();
@@ -167,8 +166,9 @@ void eval_kl(const EvalOptions& options) {
                                         options.windows, show_progress(progress));
   progress.finish();
   if (memory) {
-    const MemoryEstimate both = model.estimate(need(model.weights.config).shape) +
-                                reference.estimate(reference_need(reference.weights.config).shape);
+    const MemoryEstimate both =
+        model.estimate(need(model.weights.config, model.chosen.tuning).shape) +
+        reference.estimate(reference_need(reference.weights.config, reference.chosen.tuning).shape);
     print_memory(measure_memory(*memory, predict(both, baseline)));
   }
   if (options.json) return print_kl_json(options, result);

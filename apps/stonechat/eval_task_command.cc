@@ -24,7 +24,6 @@
 #include "memory_report.h"
 #include "model_argument.h"
 #include "progress.h"
-#include "tuning_choice.h"
 
 namespace stonechat {
 namespace {
@@ -62,11 +61,11 @@ size_t asked(const TaskOptions& options, const QuestionSet& set) {
 }
 
 // The longest question with its choices, each of which has a cache. A token is taken for three bytes of text.
-RunNeed longest_need(const TaskOptions& options, const ModelConfig& config,
+RunNeed longest_need(const TaskOptions& options, const ModelConfig& config, const Tuning& tuning,
                      std::span<const QuestionSet> sets) {
   constexpr size_t kBytesOfToken = 3;
   const uint32_t context = context_for(config, options.run.context);
-  RunNeed need{.shape = run_shape(1, options.run)};
+  RunNeed need{.shape = run_shape(1, options.run, tuning)};
   const auto grow = [](uint32_t& most, size_t count) { most = std::max(most, static_cast<uint32_t>(count)); };
   for (const QuestionSet& set : sets) {
     for (size_t index = 0; index < asked(options, set); ++index) {
@@ -104,7 +103,8 @@ class LazyScorer {
   // While the model is still there. Nothing where no answer was computed.
   void show_memory(const MemoryBaseline& baseline) {
     if (!parts_ || !parts_->memory) return;
-    const MemoryEstimate estimate = parts_->model.estimate(need_(parts_->model.weights.config).shape);
+    const MemoryEstimate estimate =
+        parts_->model.estimate(need_(parts_->model.weights.config, parts_->model.chosen.tuning).shape);
     print_memory(measure_memory(*parts_->memory, predict(estimate, baseline)));
   }
 
@@ -112,8 +112,8 @@ class LazyScorer {
   struct Parts {
     Parts(const TaskOptions& options, const std::string& path, uint32_t context, const NeedOf& need)
         : pool(options.run.thread_count()),
-          model(path, pool, need),
-          executor(model.weights, kernels(), pool, choose_tuning(model.weights, options.run).tuning),
+          model(path, pool, options.run, need),
+          executor(model.weights, kernels(), pool, model.chosen.tuning),
           scorer(executor, model.tokenizer, context, options.run.cache, !options.no_share) {
       executor.set_should_stop(interrupted);
       if (options.memory.measure) memory.emplace();
@@ -193,8 +193,9 @@ class TaskRun {
     const std::string model = resolve_model(options.model);
     result_.context = context_for(ModelConfig::from(gguf::Reader(model)), options.run.context);
     if (!options.results.empty()) results_.emplace(options, model, result_.context, sets_);
-    scorer_.emplace(options, model, result_.context,
-                    [this](const ModelConfig& config) { return longest_need(options_, config, sets_); });
+    scorer_.emplace(options, model, result_.context, [this](const ModelConfig& config, const Tuning& tuning) {
+      return longest_need(options_, config, tuning, sets_);
+    });
     result_.model = options.model;
     result_.data = options.data;
     result_.shots = options.shots;
@@ -272,9 +273,11 @@ void eval_task(TaskOptions& options) {
   if (options.memory.dry_run) {
     const MemoryBaseline baseline = MemoryBaseline::now();
     const std::vector<QuestionSet> sets = read_sets(options);
-    const auto need = [&](const ModelConfig& config) { return longest_need(options, config, sets); };
-    return print_prediction(options.model, predict(estimate_model(options.model, need), baseline),
-                            options.json);
+    const auto need = [&](const ModelConfig& config, const Tuning& tuning) {
+      return longest_need(options, config, tuning, sets);
+    };
+    return print_prediction(
+        options.model, predict(estimate_model(options.model, options.run, need), baseline), options.json);
   }
   TaskRun(options).run();
 }

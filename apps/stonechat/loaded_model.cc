@@ -6,7 +6,6 @@
 #include "base/error.h"
 #include "base/heap.h"
 #include "bus_error.h"
-#include "cache_flags.h"
 #include "kernels/dispatch.h"
 #include "model/packed_file.h"
 #include "model_argument.h"
@@ -20,49 +19,35 @@ void print_notice(const std::string& notice) {
   fmt::print(stderr, "stonechat: {}\n", notice);
 }
 
-// The file, if a run of it fits into memory.
-const gguf::Reader& checked(const gguf::Reader& file, const ThreadPool& pool, const NeedOf& need_of) {
-  const ModelConfig config = ModelConfig::from(file);
+// Of a file that may be run, as far as its header tells.
+ModelConfig config_of(const gguf::Reader& file) {
+  ModelConfig config = ModelConfig::from(file);
   if (is_packed(file.metadata())) check_packed_for(file.metadata(), kernels());
+  return config;
+}
+
+// The file, if a run of it fits into memory.
+const gguf::Reader& checked(const gguf::Reader& file, const Tuning& tuning, const ThreadPool& pool,
+                            const NeedOf& need_of) {
+  const ModelConfig config = config_of(file);
   RunNeed need;
   need.shape.threads = pool.threads();
-  if (need_of) need = need_of(config);
+  if (need_of) need = need_of(config, tuning);
   if (const auto room = memory_room()) check_room(file, config, kernels(), need, *room, print_notice);
   return file;
 }
 
 }  // namespace
 
-void RunFlags::add_threads(Command& command) {
-  command.add_option("-t,--threads", threads, "Threads (default: the processors that this process may use)")
-      ->check(Range(1U, kMostThreads));
-}
-
-void RunFlags::add_context(Command& command) {
-  command
-      .add_option("-c,--context", context,
-                  "Tokens of context, prompt and answer together (default: up to 4096)")
-      ->check(Range(1U, 1U << 27));
-  add_batch(command);
-  add_cache_flags(command, cache);
-}
-
-void RunFlags::add_batch(Command& command) {
-  command.add_option("-b,--batch", batch, "Tokens of a prompt computed together (default: 256, or as tuned)")
-      ->check(Range(1U, 1U << 16));
-}
-
-void RunFlags::add_no_tune(Command& command) {
-  command.add_flag("--no-tune", no_tune, "Leave out what 'stonechat tune' stored");
-}
-
-LoadedModel::LoadedModel(const std::string& argument, ThreadPool& pool, const NeedOf& need)
+LoadedModel::LoadedModel(const std::string& argument, ThreadPool& pool, const RunFlags& flags,
+                         const NeedOf& need)
     : path(resolve_model(argument)),
       file(path),
+      chosen(choose_tuning(file, config_of(file), flags)),
       // To map a packed file takes no longer than to build the tokenizer's tables.
       tokenizer_to_come(std::async(pool.threads() > 1 ? std::launch::async : std::launch::deferred,
                                    [this] { return Tokenizer(file.metadata()); })),
-      weights(Weights::load(checked(file, pool, need), kernels(), pool, print_notice)),
+      weights(Weights::load(checked(file, chosen.tuning, pool, need), kernels(), pool, print_notice)),
       tokenizer(tokenizer_to_come.get()),
       tokenizer_bytes(Tokenizer::estimate_bytes(file.metadata())) {
   for (const char* list : {"merges", "token_type", "scores"})
@@ -101,18 +86,19 @@ std::string parameters_text(uint64_t parameters) {
   return millions < 1000 ? fmt::format("{:.0f}M", millions) : fmt::format("{:.2f}B", millions / 1000);
 }
 
-RunShape run_shape(uint32_t tokens, const RunFlags& flags) {
-  RunShape shape{
-      .tokens = tokens, .pass_tokens = tokens, .threads = flags.thread_count(), .cache = flags.cache};
-  if (flags.batch != 0) shape.tuning.batch = flags.batch;
-  return shape;
+RunShape run_shape(uint32_t tokens, const RunFlags& flags, const Tuning& tuning) {
+  return {.tokens = tokens,
+          .pass_tokens = tokens,
+          .threads = tuning.most_threads(flags.thread_count()),
+          .cache = flags.cache,
+          .tuning = tuning};
 }
 
-MemoryEstimate estimate_model(const std::string& argument, const NeedOf& need) {
+MemoryEstimate estimate_model(const std::string& argument, const RunFlags& flags, const NeedOf& need) {
   const gguf::Reader file(resolve_model(argument));
-  const ModelConfig config = ModelConfig::from(file);
-  if (is_packed(file.metadata())) check_packed_for(file.metadata(), kernels());
-  return estimate_run(file, config, kernels(), need(config).shape);
+  const ModelConfig config = config_of(file);
+  const Tuning tuning = choose_tuning(file, config, flags).tuning;
+  return estimate_run(file, config, kernels(), need(config, tuning).shape);
 }
 
 std::string describe(const Weights& weights) {

@@ -8,39 +8,23 @@
 #include <string>
 
 #include "base/thread_pool.h"
-#include "command_line.h"
 #include "engine/memory_need.h"
 #include "gguf/reader.h"
-#include "model/kv_cache.h"
 #include "model/weights.h"
+#include "run_flags.h"
 #include "tokenizer/tokenizer.h"
+#include "tuning_choice.h"
 
 namespace stonechat {
 
-// Flags of how to run, shared by the commands.
-struct RunFlags {
-  uint32_t threads = 0;  // 0: what usable_processors() says
-  uint32_t context = 0;  // 0: the default of context_for()
-  uint32_t batch = 0;    // tokens a pass of a prompt; 0: what the tuning says
-  CacheFormats cache;    // of keys and values
-  bool no_tune = false;  // leaves out what `stonechat tune` stored
-
-  void add_threads(Command& command);
-  void add_context(Command& command);
-  void add_batch(Command& command);
-  void add_no_tune(Command& command);
-  uint32_t thread_count() const { return threads != 0 ? threads : usable_processors(); }
-};
-
-// Threads that a user may ask for: `-t` beyond this is a typing error.
-inline constexpr uint32_t kMostThreads = 1024;
-
-// What a command will do with the model, to be told before it is loaded. May throw what the flags deserve.
-using NeedOf = std::function<RunNeed(const ModelConfig&)>;
+// What a command will do with the model that runs with this tuning, to be told before it is loaded. May throw
+// what the flags deserve.
+using NeedOf = std::function<RunNeed(const ModelConfig&, const Tuning&)>;
 
 struct LoadedModel {
   std::string path;
   gguf::Reader file;
+  ChosenTuning chosen;                       // for a run with the flags
   std::future<Tokenizer> tokenizer_to_come;  // only while the constructor runs
   Weights weights;
   Tokenizer tokenizer;
@@ -48,7 +32,7 @@ struct LoadedModel {
 
   // Resolves the argument (path, catalog name, hf:), reads everything, unless memory is too small for it
   // (engine/memory_need.h). Notices go to stderr.
-  LoadedModel(const std::string& argument, ThreadPool& pool, const NeedOf& need = {});
+  LoadedModel(const std::string& argument, ThreadPool& pool, const RunFlags& flags, const NeedOf& need = {});
 
   // What estimate_model() says of a run of this shape.
   MemoryEstimate estimate(const RunShape& shape) const;
@@ -64,11 +48,11 @@ uint32_t context_for(const ModelConfig& config, uint32_t asked);
 // "494M", "1.54B".
 std::string parameters_text(uint64_t parameters);
 
-// A run of that many tokens with these flags.
-RunShape run_shape(uint32_t tokens, const RunFlags& flags);
+// A run of that many tokens with these flags and the tuning that was chosen by them.
+RunShape run_shape(uint32_t tokens, const RunFlags& flags, const Tuning& tuning);
 
 // What loading and running a model would take, from its header.
-MemoryEstimate estimate_model(const std::string& argument, const NeedOf& need);
+MemoryEstimate estimate_model(const std::string& argument, const RunFlags& flags, const NeedOf& need);
 
 // "qwen2 494M Q8_0": what bench and chat call a model.
 std::string describe(const Weights& weights);

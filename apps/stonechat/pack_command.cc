@@ -5,10 +5,10 @@
 #include "commands.h"
 #include "interrupt.h"
 #include "kernels/dispatch.h"
-#include "loaded_model.h"
 #include "model/packed_file.h"
 #include "model_argument.h"
 #include "progress.h"
+#include "run_flags.h"
 
 namespace stonechat {
 namespace {

@@ -13,7 +13,6 @@
 #include "memory_report.h"
 #include "sampling_flags.h"
 #include "text_input.h"
-#include "tuning_choice.h"
 
 namespace stonechat {
 namespace {
@@ -67,21 +66,21 @@ void print_json(const RunOptions& options, const std::string& text, const Genera
 void run(const RunOptions& options, bool prompt_given) {
   const MemoryBaseline baseline = options.memory.wanted() ? MemoryBaseline::now() : MemoryBaseline();
   // The prompt may be short, and the answer too.
-  const NeedOf need = [&](const ModelConfig& config) {
-    return RunNeed{.shape = run_shape(context_for(config, options.run.context), options.run),
+  const NeedOf need = [&](const ModelConfig& config, const Tuning& tuning) {
+    return RunNeed{.shape = run_shape(context_for(config, options.run.context), options.run, tuning),
                    .fills_cache = false};
   };
   if (options.memory.dry_run)
-    return print_prediction(options.model, predict(estimate_model(options.model, need), baseline),
-                            options.json);
+    return print_prediction(
+        options.model, predict(estimate_model(options.model, options.run, need), baseline), options.json);
   const std::string text = prompt_text(options, prompt_given);
   const GenerateOptions generate = options.sampling.resolve();
   const Sampler check_options_before_loading(generate.sampler);
   ThreadPool pool(options.run.thread_count());
-  const LoadedModel model(options.model, pool, need);
+  const LoadedModel model(options.model, pool, options.run, need);
   Session session(model.weights, model.tokenizer, kernels(), pool,
-                  context_for(model.weights.config, options.run.context),
-                  choose_tuning(model.weights, options.run).tuning, options.run.cache);
+                  context_for(model.weights.config, options.run.context), model.chosen.tuning,
+                  options.run.cache);
 
   using SpecialTokens = Tokenizer::SpecialTokens;
   std::vector<TokenId> prompt;
@@ -107,7 +106,7 @@ void run(const RunOptions& options, bool prompt_given) {
       interrupted);
   std::optional<MemoryFigures> figures;
   if (memory) {
-    RunShape shape = run_shape(session.cache().length(), options.run);
+    RunShape shape = run_shape(session.cache().length(), options.run, model.chosen.tuning);
     shape.pass_tokens = stats.prompt_tokens;
     figures = measure_memory(*memory, predict(model.estimate(shape), baseline));
   }

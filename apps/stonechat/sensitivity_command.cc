@@ -18,7 +18,6 @@
 #include "report/html_page.h"
 #include "report/svg_chart.h"
 #include "text_input.h"
-#include "tuning_choice.h"
 
 namespace stonechat {
 namespace {
@@ -174,7 +173,7 @@ void sensitivity(const SensitivityOptions& options) {
   check_out(options, path);
   check_types(gguf::Reader(path));
   ThreadPool pool(options.run.thread_count());
-  LoadedModel model(path, pool);
+  LoadedModel model(path, pool, options.run);
   check_context(model.weights.config, options.windows.window);
   const std::vector<TokenId> tokens = model.tokenizer.encode(text, Tokenizer::SpecialTokens::kPlainText);
   const uint64_t windows = Windows(model.tokenizer, tokens, options.windows).count();
@@ -184,9 +183,8 @@ void sensitivity(const SensitivityOptions& options) {
   std::vector<SensitivityItem> items = sensitivity_items(stats, scheme, units_of(options));
   if (items.empty())
     fail(ErrorKind::kUsage, "{}: no matrix has columns that blocks of {} fit", path, options.scheme);
-  const Tuning tuning = choose_tuning(model.weights, options.run).tuning;
   const SensitivityJob job{
-      model.file, model.weights, kernels(), pool, tuning, stats, measured_schemes()[scheme]};
+      model.file, model.weights, kernels(), pool, model.chosen.tuning, stats, measured_schemes()[scheme]};
   Progress progress("sensitivity", windows * items.size(), "runs");
   progress.update(0);
   const SensitivityReport report = measure_sensitivity(job, std::move(items), model.tokenizer, tokens,

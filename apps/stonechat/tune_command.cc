@@ -99,8 +99,10 @@ void tune(const TuneOptions& options) {
   const uint32_t processors = usable_processors();
   catch_interrupts();
   ThreadPool pool(processors);
-  const LoadedModel model(name, pool);
-  const TuningKey key = tuning_key(model.weights);
+  RunFlags untuned;
+  untuned.no_tune = true;
+  const LoadedModel model(name, pool, untuned);
+  const TuningKey key = tuning_key(model.file, model.weights.config);
   const std::string path = tuning_path(HubEnvironment::read().own_cache, key);
   const auto output = open_output(path);
   std::unique_ptr<Progress> progress;

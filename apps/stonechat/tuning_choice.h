@@ -2,9 +2,11 @@
 // defaults; flags of the command line win over both.
 #pragma once
 
-#include "loaded_model.h"
+#include "gguf/reader.h"
+#include "model/config.h"
 #include "model/tuning.h"
 #include "model/tuning_file.h"
+#include "run_flags.h"
 
 namespace stonechat {
 
@@ -13,10 +15,10 @@ struct ChosenTuning {
   bool tuned = false;  // a stored tuning is in use
 };
 
-// A stored tuning that is broken or another one's is told on stderr and left out.
-ChosenTuning choose_tuning(const Weights& weights, const RunFlags& flags);
+// A stored tuning that is broken or another one's is told on stderr, once, and left out.
+ChosenTuning choose_tuning(const gguf::Reader& file, const ModelConfig& config, const RunFlags& flags);
 
 // What this machine, program and model are in such a file.
-TuningKey tuning_key(const Weights& weights);
+TuningKey tuning_key(const gguf::Reader& file, const ModelConfig& config);
 
 }  // namespace stonechat

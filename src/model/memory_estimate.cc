@@ -10,32 +10,12 @@
 #include "model/key_shift.h"
 #include "model/packed_file.h"
 #include "model/packed_matrix.h"
+#include "model/planned_stacks.h"
 #include "model/rope_table.h"
 #include "model/weight_formats.h"
 
 namespace stonechat {
 namespace {
-
-struct Stack {
-  StackPlan plan;
-  WeightFormat format;
-};
-
-// In the order of all_stack_plans().
-std::vector<Stack> stacks_of(const gguf::Reader& file, const ModelConfig& config) {
-  const bool packed = is_packed(file.metadata());
-  const bool has_head = file.find_tensor(packed ? head_plan(config).name : "output.weight") != nullptr;
-  const std::vector<StackPlan> plans = all_stack_plans(config, has_head);
-  std::vector<WeightFormat> formats;
-  if (packed) formats = packed_formats(file.metadata(), plans.size());
-  const auto by_tensor = matrix_formats(file, config);  // empty for a packed file
-  std::vector<Stack> stacks;
-  for (size_t i = 0; i < plans.size(); ++i) {
-    const auto found = by_tensor.find(plans[i].parts[0].tensor);
-    stacks.push_back({plans[i], packed ? formats[i] : found != by_tensor.end() ? found->second : kWeightF32});
-  }
-  return stacks;
-}
 
 // How many heads Weights::wide_key_heads will tell; 0 where the biases can't be read as they are.
 uint32_t wide_key_heads(const gguf::Reader& file, const ModelConfig& config) {
@@ -57,9 +37,10 @@ uint32_t wide_key_heads(const gguf::Reader& file, const ModelConfig& config) {
 
 // What one thread reads at once of the stack that needs most (see PackedMatrix), as stored and as packed
 // from.
-uint64_t piece_bytes(const gguf::Reader& file, const KernelTable& kernels, std::span<const Stack> stacks) {
+uint64_t piece_bytes(const gguf::Reader& file, const KernelTable& kernels,
+                     std::span<const PlannedStack> stacks) {
   uint64_t most = 0;
-  for (const Stack& stack : stacks) {
+  for (const PlannedStack& stack : stacks) {
     const uint64_t row_bytes = gguf::row_bytes(tensor_type(stack.format), stack.plan.cols);
     const uint64_t rows = PackedMatrix::rows_at_once(*kernels.linear[stack.format], row_bytes);
     uint64_t bytes = rows * row_bytes;
@@ -71,7 +52,7 @@ uint64_t piece_bytes(const gguf::Reader& file, const KernelTable& kernels, std::
 }
 
 uint64_t activation_bytes(const ModelConfig& config, const KernelTable& kernels,
-                          std::span<const Stack> stacks, const RunShape& shape) {
+                          std::span<const PlannedStack> stacks, const RunShape& shape) {
   const auto tokens = static_cast<uint32_t>(std::min<uint64_t>(shape.tuning.batch, shape.pass_tokens));
   const uint64_t widest = std::max(config.width, config.query_width());
   const uint64_t qkv_width = config.query_width() + 2 * uint64_t{config.kv_width()};
@@ -123,7 +104,7 @@ MemoryEstimate operator+(const MemoryEstimate& a, const MemoryEstimate& b) {
 
 MemoryEstimate estimate_memory(const gguf::Reader& file, const ModelConfig& config,
                                const KernelTable& kernels, const RunShape& shape) {
-  const std::vector<Stack> stacks = stacks_of(file, config);
+  const std::vector<PlannedStack> stacks = planned_stacks(file, config);
   MemoryEstimate estimate;
   MemoryByPart& parts = estimate.parts;
   if (is_packed(file.metadata())) {
@@ -143,7 +124,7 @@ MemoryEstimate estimate_memory(const gguf::Reader& file, const ModelConfig& conf
 uint64_t packed_bytes(const gguf::Reader& file, const ModelConfig& config, const KernelTable& kernels) {
   uint64_t bytes = 0;
   if (is_packed(file.metadata())) return bytes;
-  for (const Stack& stack : stacks_of(file, config)) {
+  for (const PlannedStack& stack : planned_stacks(file, config)) {
     const auto is_there = [&](const StackPart& part) {
       const gguf::TensorInfo* tensor = file.find_tensor(part.tensor);
       return tensor != nullptr && tensor->shape == std::vector<uint64_t>{stack.plan.cols, part.rows};

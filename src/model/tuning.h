@@ -7,6 +7,7 @@
 // and formats have a second one, for exactly one token, and from two on share what they read among all.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 
@@ -21,6 +22,10 @@ struct Tuning {
   uint32_t decode_threads = 0;  // where each sequence gets one token
 
   bool operator==(const Tuning&) const = default;
+  // Threads of a run in a pool that begins with so many.
+  uint32_t most_threads(uint32_t of_pool) const {
+    return prompt_threads == 0 ? of_pool : std::max(prompt_threads, decode_threads);
+  }
 };
 
 // A field's name in files and tables, its unit, and its values: multiples of `step` from least to most.

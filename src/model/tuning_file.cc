@@ -10,6 +10,7 @@
 #include "base/input_file.h"
 #include "base/sha256.h"
 #include "base/thread_pool.h"
+#include "model/planned_stacks.h"
 
 namespace stonechat {
 namespace {
@@ -75,17 +76,20 @@ uint32_t number_in(const Json& object, const TuningField& field, const std::stri
 
 }  // namespace
 
-TuningKey TuningKey::of(const Weights& weights, const KernelTable& kernels, std::string version) {
-  const ModelConfig& config = weights.config;
+TuningKey TuningKey::of(const gguf::Reader& file, const ModelConfig& config, const KernelTable& kernels,
+                        std::string version) {
+  const std::string of_layers = gate_up_plan(config, 0).name;
+  const std::vector<PlannedStack> stacks = planned_stacks(file, config);
+  const auto layers = std::ranges::find(stacks, of_layers, [](const auto& stack) { return stack.plan.name; });
   return {
       .cpu = cpu_name(),
       .processors = fmt::format("{}, {} usable", processor_set(), usable_processors()),
       .kernels = kernels.name,
       .version = std::move(version),
-      .model = fmt::format("{} {}: layers {}, width {}, heads {} + {} of {}, MLP {}, vocabulary {}",
-                           config.architecture, format_name(weights.layers.at(0).gate_up.format()),
-                           config.layers, config.width, config.heads, config.kv_heads, config.head_dim,
-                           config.mlp_width, config.vocabulary),
+      .model =
+          fmt::format("{} {}: layers {}, width {}, heads {} + {} of {}, MLP {}, vocabulary {}",
+                      config.architecture, format_name(layers->format), config.layers, config.width,
+                      config.heads, config.kv_heads, config.head_dim, config.mlp_width, config.vocabulary),
   };
 }
 

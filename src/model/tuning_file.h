@@ -7,9 +7,10 @@
 #include <string>
 #include <string_view>
 
+#include "gguf/reader.h"
 #include "kernels/kernel_table.h"
+#include "model/config.h"
 #include "model/tuning.h"
-#include "model/weights.h"
 
 namespace stonechat {
 
@@ -21,7 +22,9 @@ struct TuningKey {
   std::string version;     // of this program
   std::string model;       // its shape and the format it is computed in, not its weights
 
-  static TuningKey of(const Weights& weights, const KernelTable& kernels, std::string version);
+  // Error{kBadFile} where a packed file's list of formats is broken.
+  static TuningKey of(const gguf::Reader& file, const ModelConfig& config, const KernelTable& kernels,
+                      std::string version);
   bool operator==(const TuningKey&) const = default;
 };
 

@@ -152,11 +152,10 @@ TEST(TuningKey, TellsMachineAndModel) {
   const TemporaryDirectory directory;
   TestModel model;
   model.make(4);
-  ThreadPool pool(2);
   const auto key_of = [&](gguf::TensorType type) {
     model.write(directory.file("model.gguf"), type, model.metadata());
-    const Weights weights = Weights::load(gguf::Reader(directory.file("model.gguf")), kernels(), pool, {});
-    return TuningKey::of(weights, kernels(), "1.2.3");
+    const gguf::Reader file(directory.file("model.gguf"));
+    return TuningKey::of(file, ModelConfig::from(file), kernels(), "1.2.3");
   };
   const TuningKey key = key_of(gguf::TensorType::kQ8_0);
   EXPECT_EQ(key.model, "qwen2 Q8_0: layers 2, width 64, heads 4 + 2 of 32, MLP 96, vocabulary 50");
