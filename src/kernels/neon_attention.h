@@ -6,10 +6,10 @@
 // `Dots` multiplies the wide codes of queries and softmax's weights (up to 16256 in magnitude) with a tile's
 // codes of 8 bits, which lie as [depth / 4][output][4]:
 //   put(codes, depth, i, four)     stores codes i .. i + 3 of a row, which takes 2 * depth bytes
-//   operand(tile, outputs, depth, area)   the tile as multiply() wants it, in 2 * outputs * depth bytes of
-//   area multiply(operand, outputs, depth, rows, codes, out)   out[row][output], exact sums; outputs is a
-//   multiple
-//                                  of 16
+//   operand(tile, outputs, depth, area)
+//                                  the tile as multiply() wants it, in 2 * outputs * depth bytes of area
+//   multiply(operand, outputs, depth, rows, codes, out)
+//                                  out[row][output], exact sums; outputs is a multiple of 16
 #pragma once
 
 #include <math.h>
