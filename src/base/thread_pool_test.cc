@@ -89,7 +89,7 @@ TEST(ThreadPool, EachWorkerGoesThroughItsOwnPartFirstInOrder) {
         }
       }
     }
-    // Ranges shrink: whoever comes first finds a whole part and takes an eighth of it; in the end it is one
+    // Ranges shrink: whoever comes first finds a whole part and takes a third of it; in the end it is one
     // grain.
     uint64_t longest = 0;
     uint64_t shortest = 200;
@@ -99,7 +99,7 @@ TEST(ThreadPool, EachWorkerGoesThroughItsOwnPartFirstInOrder) {
         shortest = std::min(shortest, end - begin);
       }
     }
-    ASSERT_EQ(longest, 12U);
+    ASSERT_EQ(longest, 32U);
     ASSERT_EQ(shortest, 2U);
   }
 }

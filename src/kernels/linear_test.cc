@@ -267,6 +267,16 @@ TEST_P(LinearTest, ShapesOfTheModels) {
   }
 }
 
+// Tables may read several tiles side by side there.
+TEST_P(LinearTest, OneTokenAndAnyNumberOfTiles) {
+  Random random(8);
+  for (const WeightFormat format : kFormats) {
+    const uint32_t tile_rows = table_.linear[format]->tile_rows;
+    for (uint32_t tiles = 1; tiles <= 12; ++tiles)
+      check(format, tiles * tile_rows - std::min(tiles % 3, tile_rows - 1), 96, 1, Fill::kRandom, random);
+  }
+}
+
 TEST_P(LinearTest, ZeroAndExtremeWeights) {
   Random random(4);
   for (const WeightFormat format : kFormats) {

@@ -33,6 +33,7 @@ class SimdLimits {
   using Words [[gnu::vector_size(sizeof(Integers))]] = uint32_t;
   static constexpr uint32_t kLanes = sizeof(Integers) / 4;
   static constexpr uint32_t kReadSums = 8;
+  static constexpr size_t kReadParts = 4;
   static constexpr size_t kPrefetchBytes = 3072;
 
   static uint64_t integer_products(uint64_t passes, int8_t a, int8_t b, uint32_t* sum) noexcept {
@@ -75,24 +76,31 @@ class SimdLimits {
     return passes * Operations::kFloatSums * kLanes;
   }
 
+  // In parts side by side, as products of one token read weights (simd_codes_vector.h).
   static uint32_t read(const void* data, size_t bytes) noexcept {
-    const auto* at = static_cast<const uint8_t*>(data);
-    const uint8_t* const end = at + bytes;
+    const auto* const begin = static_cast<const uint8_t*>(data);
+    const uint8_t* const end = begin + bytes;
+    const size_t part = bytes / kReadParts / kReadStep * kReadStep;
     Words sums[kReadSums] = {};
-    for (; at < end; at += kReadStep) {
-#pragma GCC unroll 8
-      for (size_t byte = 0; byte < kReadStep; byte += 64) __builtin_prefetch(at + kPrefetchBytes + byte);
-#pragma GCC unroll 32
-      for (size_t i = 0; i < kReadStep / sizeof(Integers); ++i) {
-        Words words;
-        memcpy(&words, at + i * sizeof words, sizeof words);
-        sums[i % kReadSums] += words;
-      }
+    for (const uint8_t* at = begin; at < begin + part; at += kReadStep) {
+      for (size_t i = 0; i < kReadParts; ++i) add_words(at + i * part, sums);
     }
+    for (const uint8_t* at = begin + kReadParts * part; at < end; at += kReadStep) add_words(at, sums);
     uint32_t total = 0;
 #pragma GCC unroll 8
     for (uint32_t i = 0; i < kReadSums; ++i) total += sum_of(sums[i]);
     return total;
+  }
+
+  [[gnu::always_inline]] static void add_words(const uint8_t* at, Words (&sums)[kReadSums]) noexcept {
+#pragma GCC unroll 8
+    for (size_t byte = 0; byte < kReadStep; byte += 64) __builtin_prefetch(at + kPrefetchBytes + byte);
+#pragma GCC unroll 32
+    for (size_t i = 0; i < kReadStep / sizeof(Integers); ++i) {
+      Words words;
+      memcpy(&words, at + i * sizeof words, sizeof words);
+      sums[i % kReadSums] += words;
+    }
   }
 
   template <typename Sums>

@@ -26,7 +26,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "kernels/simd_code_packs.h"
+#include "kernels/simd_codes_vector.h"
 
 namespace stonechat {
 
@@ -41,7 +41,10 @@ class SimdLinearCodes {
   }
 
  private:
-  using Packs = SimdCodePacks<Dot, Format>;
+  using Tiles = SimdCodeTiles<Dot, Format>;
+  using Packs = typename Tiles::Packs;
+  using Packed = typename Tiles::Packed;
+  using ActivationSums = typename Tiles::ActivationSums;
   using Simd = typename Dot::Simd;
   using Vector = typename Simd::Vector;
   using Integers = typename Dot::Integers;
@@ -57,53 +60,12 @@ class SimdLinearCodes {
   static constexpr bool kHasMatrices = kMatrixTokens <= kGroup;
   static constexpr uint32_t kWidenTokens = kHasMatrices ? kMatrixTokens : kGroup + 1;
   static constexpr uint32_t kTileRows = Packs::kTileRows;
-  static constexpr uint32_t kBlockBytes = Packs::kBlockBytes;
   static constexpr uint32_t kTokenBytes = Packs::kTokenBytes;
 
-  static constexpr uint32_t kTokensAtOnce = 96;  // whose activations stay in the second-level cache
+  static constexpr uint32_t kTokensAtOnce = Tiles::kTokensAtOnce;
   // Of a tile, whose weights stay in the first-level cache.
   static constexpr uint32_t kBlocksAtOnce = kWidens ? 16 : kHasMatrices ? 20 : 32;
-  // How far ahead weights are asked for. With 4 kB or more a core of Zen 4 reads codes of 4 bits a third
-  // slower, codes of 8 bits from 9 kB on.
-  static constexpr uint32_t kPrefetchBytes = kIsFourBits ? 2048 : 6144;
-  // The locality of __builtin_prefetch() that stops there: a core can wait for more lines in it than in the
-  // first-level cache.
-  static constexpr int kSecondLevel = 2;
-  static_assert(kTokensAtOnce >= kGroup);
 
-  // The xs of kernel_table.h of tokens [first, end), at most kTokensAtOnce.
-  static void sum_activations(const LinearJob* job, uint32_t first, uint32_t end, float* out) noexcept {
-    for (uint32_t token = first; token < end; token += kGroup, out += kGroup) {
-      const uint32_t tokens = end - token < kGroup ? end - token : kGroup;
-      const uint8_t* group =
-          static_cast<const uint8_t*>(job->activations) + Packs::group_offset(token, job->cols);
-      for (uint32_t t = 0; t < tokens; ++t) out[t] = 0;
-      for (uint32_t block = 0; block < job->cols / kBlock; ++block, group += tokens * kTokenBytes) {
-        const auto* scales = reinterpret_cast<const float*>(group + tokens * Packs::kCodeBytes);
-        const auto* sums = reinterpret_cast<const int32_t*>(scales + tokens);
-        for (uint32_t t = 0; t < tokens; ++t)
-          out[t] = __builtin_fmaf(static_cast<float>(sums[t] / Packs::kSumFactor), scales[t], out[t]);
-      }
-    }
-  }
-
-  // How add_blocks() finds a block's scales, and behind them its codes.
-  struct Packed {
-    static constexpr bool kIsWide = false;
-    static constexpr uint32_t kScaleBytes = Packs::kScaleBytes;
-    static constexpr uint32_t kBytes = kBlockBytes;
-    static Vector load_scales(const uint8_t* block, uint32_t half) {
-      return Simd::widen_half(reinterpret_cast<const uint16_t*>(block) + half * kLanes);
-    }
-    static auto load(const uint8_t* codes, uint32_t step, uint32_t half) {
-      if constexpr (kIsFourBits) {
-        const uint8_t* both = codes + (step / 2 * 2 + half) * Packs::kVectorCodes;
-        return step % 2 == 0 ? Dot::load_low(both) : Dot::load_high(both);
-      } else {
-        return Dot::load(codes + (2 * step + half) * Packs::kVectorCodes);
-      }
-    }
-  };
   struct Widened {
     static constexpr bool kIsWide = true;
     static constexpr uint32_t kScaleBytes = kHasRowScales ? 0 : kTileRows * sizeof(float);
@@ -116,14 +78,9 @@ class SimdLinearCodes {
     }
   };
 
-  static void prefetch_block(const uint8_t* block) noexcept {
-    for (uint32_t byte = 0; byte < kBlockBytes; byte += 64)
-      __builtin_prefetch(block + byte + kPrefetchBytes, 0, kSecondLevel);
-  }
-
   static void widen_blocks(const uint8_t* packed, uint32_t blocks, uint8_t* widened) noexcept {
     for (uint32_t block = 0; block < blocks; ++block) {
-      prefetch_block(packed);
+      Tiles::prefetch_block(packed);
       if constexpr (!kHasRowScales) {
         for (uint32_t half = 0; half < 2; ++half)
           Simd::store(reinterpret_cast<float*>(widened) + half * kLanes, Packed::load_scales(packed, half));
@@ -140,52 +97,13 @@ class SimdLinearCodes {
     }
   }
 
-  // Adds a block's integer sums, as floats `dot(token, half)`, times their scales.
-  template <typename Form, uint32_t kTokens, typename Dots>
-  [[gnu::always_inline]] static void add_scaled(const uint8_t* weights, const float* scales, Dots&& dot,
-                                                Vector (&sum)[kTokens][2]) noexcept {
-    if constexpr (kHasRowScales) {
-#pragma GCC unroll 16
-      for (uint32_t t = 0; t < kTokens; ++t) {
-        const Vector scale = Simd::broadcast(scales[t]);
-        for (uint32_t v = 0; v < 2; ++v) sum[t][v] = Simd::fma(dot(t, v), scale, sum[t][v]);
-      }
-    } else {
-      const Vector low_scales = Form::load_scales(weights, 0);
-      const Vector high_scales = Form::load_scales(weights, 1);
-#pragma GCC unroll 16
-      for (uint32_t t = 0; t < kTokens; ++t) {
-        const Vector scale = Simd::broadcast(scales[t]);
-        sum[t][0] = Simd::fma(dot(t, 0), Simd::multiply(low_scales, scale), sum[t][0]);
-        sum[t][1] = Simd::fma(dot(t, 1), Simd::multiply(high_scales, scale), sum[t][1]);
-      }
-    }
-  }
-
-  // The sums of kTokens in registers: two vectors a token.
-  template <uint32_t kTokens, bool kFirst>
-  [[gnu::always_inline]] static void load_sums(const float* sums, Vector (&sum)[kTokens][2]) noexcept {
-#pragma GCC unroll 16
-    for (uint32_t t = 0; t < kTokens; ++t) {
-      for (uint32_t v = 0; v < 2; ++v)
-        sum[t][v] = kFirst ? Simd::broadcast(0) : Simd::load(sums + (2 * t + v) * kLanes);
-    }
-  }
-  template <uint32_t kTokens>
-  [[gnu::always_inline]] static void store_sums(const Vector (&sum)[kTokens][2], float* sums) noexcept {
-#pragma GCC unroll 16
-    for (uint32_t t = 0; t < kTokens; ++t) {
-      for (uint32_t v = 0; v < 2; ++v) Simd::store(sums + (2 * t + v) * kLanes, sum[t][v]);
-    }
-  }
-
   // Adds `blocks` blocks of a tile times those of a group of kTokens to the sums.
   // kFirst: there is nothing in the sums yet. kAhead: lines of weights are asked for ahead of need.
   template <typename Form, uint32_t kTokens, bool kFirst, bool kAhead>
   static void add_blocks(const uint8_t* weights, const uint8_t* group, uint32_t blocks,
                          float* sums) noexcept {
     Vector sum[kTokens][2];
-    load_sums<kTokens, kFirst>(sums, sum);
+    Tiles::template load_sums<kTokens, kFirst>(sums, sum);
     for (uint32_t block = 0; block < blocks;
          ++block, weights += Form::kBytes, group += kTokens * kTokenBytes) {
       const auto* codes = reinterpret_cast<const Code*>(group);
@@ -193,7 +111,7 @@ class SimdLinearCodes {
       const float* starts = scales + kTokens;  // their bits are integers
       Integers dot[kTokens][2];
       for (uint32_t t = 0; t < kTokens; ++t) dot[t][0] = dot[t][1] = Dot::begin(starts + t);
-      if constexpr (kAhead) prefetch_block(weights);
+      if constexpr (kAhead) Tiles::prefetch_block(weights);
 #pragma GCC unroll 8
       for (uint32_t step = 0; step < kBlock / kStep; ++step) {
         const auto low = Form::load(weights + Form::kScaleBytes, step, 0);
@@ -205,9 +123,9 @@ class SimdLinearCodes {
         }
       }
       const auto as_float = [&](uint32_t t, uint32_t v) { return Dot::to_float(dot[t][v], starts + t); };
-      add_scaled<Form, kTokens>(weights, scales, as_float, sum);
+      Tiles::template add_scaled<Form, kTokens>(weights, scales, as_float, sum);
     }
-    store_sums<kTokens>(sum, sums);
+    Tiles::template store_sums<kTokens>(sum, sums);
   }
 
   // add_blocks() where a processor multiplies whole matrices (Dot::Matrices). Their integer sums pass through
@@ -219,12 +137,12 @@ class SimdLinearCodes {
     constexpr uint32_t kProducts = 2 * kTokens * kLanes;
     alignas(64) int32_t products[2][kProducts];
     Vector sum[kTokens][2];
-    load_sums<kTokens, kFirst>(sums, sum);
+    Tiles::template load_sums<kTokens, kFirst>(sums, sum);
     Matrices::multiply(group, weights + Form::kScaleBytes, products[0]);
     for (uint32_t block = 0; block < blocks; ++block) {
       const uint8_t* next_weights = weights + Form::kBytes;
       const uint8_t* next_group = group + kTokens * kTokenBytes;
-      if constexpr (kAhead) prefetch_block(weights);
+      if constexpr (kAhead) Tiles::prefetch_block(weights);
       if (block + 1 < blocks)
         Matrices::multiply(next_group, next_weights + Form::kScaleBytes, products[(block + 1) % 2]);
       const int32_t* made = products[block % 2];
@@ -232,11 +150,11 @@ class SimdLinearCodes {
         return Dot::load_float(made + (2 * t + v) * kLanes);
       };
       const auto* scales = reinterpret_cast<const float*>(group + kTokens * Packs::kCodeBytes);
-      add_scaled<Form, kTokens>(weights, scales, as_float, sum);
+      Tiles::template add_scaled<Form, kTokens>(weights, scales, as_float, sum);
       weights = next_weights;
       group = next_group;
     }
-    store_sums<kTokens>(sum, sums);
+    Tiles::template store_sums<kTokens>(sum, sums);
   }
 
   // add_blocks() of as many tokens as there are, at most kMost.
@@ -277,15 +195,15 @@ class SimdLinearCodes {
     }
   }
 
-  // Tokens [first, end), at most kTokensAtOnce, with one tile. x_sums: of these tokens, where means are.
+  // Tokens [first, end), at most kTokensAtOnce, with one tile.
   static void multiply_tile(const LinearJob* job, uint32_t row, uint32_t first, uint32_t end,
-                            const float* x_sums) noexcept {
+                            ActivationSums& x_sums) noexcept {
     alignas(64) float sums[kTokensAtOnce * kTileRows];
-    const uint8_t* tile = tile_of(job, row);
+    const uint8_t* tile = Tiles::tile_of(job, row);
     const uint32_t blocks = job->cols / kBlock;
     for (uint32_t block = 0; block < blocks; block += kBlocksAtOnce) {
       const uint32_t count = blocks - block < kBlocksAtOnce ? blocks - block : kBlocksAtOnce;
-      const uint8_t* weights = tile + Packs::kHeaderBytes + size_t{block} * kBlockBytes;
+      const uint8_t* weights = tile + Packs::kHeaderBytes + size_t{block} * Packs::kBlockBytes;
       if constexpr (kWidens) {
         if (end - first >= kWidenTokens) {
           alignas(64) uint8_t widened[kBlocksAtOnce * Widened::kBytes];
@@ -298,57 +216,26 @@ class SimdLinearCodes {
       block == 0 ? add_tokens<Packed, true>(job, weights, block, count, first, end, sums)
                  : add_tokens<Packed, false>(job, weights, block, count, first, end, sums);
     }
-    if constexpr (kHasRowScales) {
-      store_scaled(job, reinterpret_cast<const float*>(tile), row, first, end, sums, x_sums);
-    } else {
-      for (uint32_t token = first; token < end; ++token) {
-        const float* token_sums = sums + (token - first) * kTileRows;
-        Simd::store_outputs(job, token, row, Simd::load(token_sums));
-        Simd::store_outputs(job, token, row + kLanes, Simd::load(token_sums + kLanes));
-      }
-    }
-  }
-
-  static void store_scaled(const LinearJob* job, const float* header, uint32_t row, uint32_t first,
-                           uint32_t end, const float* sums, const float* x_sums) noexcept {
-    for (uint32_t half = 0; half < 2; ++half, header += kLanes, sums += kLanes, row += kLanes) {
-      const Vector scale = Simd::load(header);
-      const Vector mean = Simd::load(header + kTileRows);
-      for (uint32_t token = first; token < end; ++token) {
-        const Vector scaled = Simd::multiply(Simd::load(sums + (token - first) * kTileRows), scale);
-        const Vector whole =
-            x_sums == nullptr ? scaled
-                              : Simd::fma_unless_zero(mean, Simd::broadcast(x_sums[token - first]), scaled);
-        Simd::store_outputs(job, token, row, whole);
-      }
-    }
-  }
-
-  static const uint8_t* tile_of(const LinearJob* job, uint32_t row) noexcept {
-    return static_cast<const uint8_t*>(job->weights) + row / kTileRows * Packs::tile_bytes(job->cols);
-  }
-
-  static bool has_means(const LinearJob* job, uint32_t row) noexcept {
-    const auto* means = reinterpret_cast<const float*>(tile_of(job, row)) + kTileRows;
-    bool has = false;
-    for (uint32_t i = 0; i < kTileRows; ++i) has |= means[i] != 0;
-    return has;
+    Tiles::store_tile(job, row, first, end, sums, x_sums);
   }
 
   static void multiply(const LinearJob* job) noexcept {
+    if (job->end_token == job->first_token + 1) {
+      SimdCodesVector<Dot, Format>::multiply(job);
+    } else {
+      multiply_batch(job);
+    }
+    Simd::clear_upper_parts();
+  }
+
+  static void multiply_batch(const LinearJob* job) noexcept {
     for (uint32_t first = job->first_token; first < job->end_token; first += kTokensAtOnce) {
       const uint32_t end = job->end_token - first < kTokensAtOnce ? job->end_token : first + kTokensAtOnce;
-      float x_sums[kHasRowScales ? kTokensAtOnce : 1];
-      bool is_summed = false;
-      for (uint32_t row = job->first_row; row < job->end_row; row += kTileRows) {
-        const bool wants_sums = kHasRowScales && has_means(job, row);
-        if (wants_sums && !is_summed) sum_activations(job, first, end, x_sums);
-        is_summed |= wants_sums;
-        multiply_tile(job, row, first, end, wants_sums ? x_sums : nullptr);
-      }
+      ActivationSums x_sums(job, first, end);
+      for (uint32_t row = job->first_row; row < job->end_row; row += kTileRows)
+        multiply_tile(job, row, first, end, x_sums);
     }
     if constexpr (kHasMatrices) Dot::Matrices::release();
-    Simd::clear_upper_parts();
   }
 };
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "kernels/kernel_table.h"
+#include "kernels/simd_streams.h"
 
 namespace stonechat {
 
@@ -138,24 +139,32 @@ class SimdLinearFloat {
                                            add_cols<up_to(11)>,
                                            add_cols<up_to(12)>};
 
-  // One token: memory is all that binds, so lines are asked for ahead of need.
-  static void multiply_one_token(const LinearJob* job, uint32_t token) noexcept {
+  // A job of one token, with kStreams tiles that are `apart` tiles from each other. Memory is all that binds,
+  // so lines are asked for ahead of need.
+  template <uint32_t kStreams>
+  static void multiply_one_token(const LinearJob* job, uint32_t tile, uint32_t apart) noexcept {
     constexpr uint32_t kColumnBytes = kTileRows * sizeof(Stored);
-    const float* x = static_cast<const float*>(job->activations) + size_t{token} * job->cols;
-    for (uint32_t row = job->first_row; row < job->end_row; row += kTileRows) {
-      const Stored* column = tile_of(job->weights, row, job->cols);
-      Vector low = Simd::broadcast(0);
-      Vector high = Simd::broadcast(0);
-      for (uint32_t col = 0; col < job->cols; ++col, column += kTileRows) {
-        for (uint32_t line = 0; line < kColumnBytes; line += 64) {
-          __builtin_prefetch(reinterpret_cast<const char*>(column) + line + kPrefetchBytes);
-        }
-        const Vector value = Simd::broadcast(x[col]);
-        low = Simd::fma(Format::load(column), value, low);
-        high = Simd::fma(Format::load(column + kLanes), value, high);
+    const float* x = static_cast<const float*>(job->activations) + size_t{job->first_token} * job->cols;
+    const Stored* column = tile_of(job->weights, tile * kTileRows, job->cols);
+    const size_t weights_apart = apart * tile_bytes(job->cols) / sizeof(Stored);
+    Vector sum[kStreams][2];
+#pragma GCC unroll 4
+    for (uint32_t i = 0; i < kStreams; ++i) sum[i][0] = sum[i][1] = Simd::broadcast(0);
+    for (uint32_t col = 0; col < job->cols; ++col, column += kTileRows) {
+      const Vector value = Simd::broadcast(x[col]);
+#pragma GCC unroll 4
+      for (uint32_t i = 0; i < kStreams; ++i) {
+        const Stored* weights = column + i * weights_apart;
+        for (uint32_t line = 0; line < kColumnBytes; line += 64)
+          __builtin_prefetch(reinterpret_cast<const char*>(weights) + line + kPrefetchBytes);
+        sum[i][0] = Simd::fma(Format::load(weights), value, sum[i][0]);
+        sum[i][1] = Simd::fma(Format::load(weights + kLanes), value, sum[i][1]);
       }
-      Simd::store_outputs(job, token, row, low);
-      Simd::store_outputs(job, token, row + kLanes, high);
+    }
+    for (uint32_t i = 0; i < kStreams; ++i) {
+      const uint32_t row = (tile + i * apart) * kTileRows;
+      Simd::store_outputs(job, job->first_token, row, sum[i][0]);
+      Simd::store_outputs(job, job->first_token, row + kLanes, sum[i][1]);
     }
   }
 
@@ -178,7 +187,14 @@ class SimdLinearFloat {
   }
 
   static void multiply(const LinearJob* job) noexcept {
-    if (job->end_token - job->first_token == 1) return multiply_one_token(job, job->first_token);
+    if (job->end_token - job->first_token == 1) {
+      const uint32_t end_tile = (job->end_row + kTileRows - 1) / kTileRows;
+      for_tiles_in_streams<kMostStreams<kLanes>>(job->first_row / kTileRows, end_tile,
+                                                 [&]<uint32_t kStreams>(uint32_t tile, uint32_t apart) {
+                                                   multiply_one_token<kStreams>(job, tile, apart);
+                                                 });
+      return;
+    }
     for (uint32_t first = job->first_token; first < job->end_token; first += kTokensAtOnce) {
       const uint32_t end = job->end_token - first < kTokensAtOnce ? job->end_token : first + kTokensAtOnce;
       for (uint32_t row = job->first_row; row < job->end_row; row += kTileRows)

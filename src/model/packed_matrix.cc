@@ -37,11 +37,12 @@ PackedMatrix::PackedMatrix(WeightFormat format, uint32_t rows, uint32_t cols, co
 void PackedMatrix::multiply(const AlignedBuffer& activations, uint32_t tokens, std::span<const float> bias,
                             float* out, size_t out_stride, bool add_to_out, ThreadPool& pool) const {
   // The shortest ranges: so short that threads of unequal speed end together, few enough that handing them
-  // out costs nothing.
+  // out costs nothing. One token's product reads several tiles side by side.
   constexpr uint64_t kRangesPerThread = 64;
+  const uint64_t least_tiles = tokens == 1 ? 2 : 1;
   const uint32_t tile_rows = linear().tile_rows;
   const uint64_t tiles = ceil_div(rows_, tile_rows);
-  const uint64_t grain = ceil_div(tiles, pool.threads() * kRangesPerThread);
+  const uint64_t grain = std::max(least_tiles, ceil_div(tiles, pool.threads() * kRangesPerThread));
   pool.for_each_part(tiles, grain, [&](uint64_t first_tile, uint64_t end_tile) {
     const LinearJob job = {
         .weights = pack_.data(),

@@ -1,0 +1,172 @@
+// What products with integer codes on x86 do with a tile of weights, whether of one token or of many: see
+// simd_linear_codes.h.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/simd_code_packs.h"
+
+namespace stonechat {
+
+template <typename Dot, typename Format>
+class SimdCodeTiles {
+ public:
+  using Packs = SimdCodePacks<Dot, Format>;
+  using Simd = typename Dot::Simd;
+  using Vector = typename Simd::Vector;
+
+  static constexpr bool kHasRowScales = Format::kHasRowScales;
+  static constexpr bool kIsFourBits = Format::kCodeBits == 4;
+  static constexpr uint32_t kLanes = Simd::kLanes;
+  static constexpr uint32_t kGroup = Dot::kGroupTokens;
+  static constexpr uint32_t kTileRows = Packs::kTileRows;
+  static constexpr uint32_t kBlockBytes = Packs::kBlockBytes;
+  static constexpr uint32_t kTokenBytes = Packs::kTokenBytes;
+  static constexpr uint32_t kTokensAtOnce = 96;  // whose activations stay in the second-level cache
+  static_assert(kTokensAtOnce >= kGroup);
+  // How far ahead weights are asked for, in each stream of them (docs/performance.md).
+  static constexpr uint32_t kPrefetchBytes = 2048;
+  // The locality of __builtin_prefetch() that stops there: a core can wait for more lines in it than in the
+  // first-level cache.
+  static constexpr int kSecondLevel = 2;
+
+  // How loops find a block's scales, and behind them its codes.
+  struct Packed {
+    static constexpr bool kIsWide = false;
+    static constexpr uint32_t kScaleBytes = Packs::kScaleBytes;
+    static constexpr uint32_t kBytes = kBlockBytes;
+    static Vector load_scales(const uint8_t* block, uint32_t half) {
+      return Simd::widen_half(reinterpret_cast<const uint16_t*>(block) + half * kLanes);
+    }
+    static auto load(const uint8_t* codes, uint32_t step, uint32_t half) {
+      if constexpr (kIsFourBits) {
+        const uint8_t* both = codes + (step / 2 * 2 + half) * Packs::kVectorCodes;
+        return step % 2 == 0 ? Dot::load_low(both) : Dot::load_high(both);
+      } else {
+        return Dot::load(codes + (2 * step + half) * Packs::kVectorCodes);
+      }
+    }
+  };
+
+  static void prefetch_block(const uint8_t* block) noexcept {
+    for (uint32_t byte = 0; byte < kBlockBytes; byte += 64)
+      __builtin_prefetch(block + byte + kPrefetchBytes, 0, kSecondLevel);
+  }
+
+  // Adds a block's integer sums, as floats `dot(token, half)`, times their scales.
+  template <typename Form, uint32_t kTokens, typename Dots>
+  [[gnu::always_inline]] static void add_scaled(const uint8_t* weights, const float* scales, Dots&& dot,
+                                                Vector (&sum)[kTokens][2]) noexcept {
+    if constexpr (kHasRowScales) {
+#pragma GCC unroll 16
+      for (uint32_t t = 0; t < kTokens; ++t) {
+        const Vector scale = Simd::broadcast(scales[t]);
+        for (uint32_t v = 0; v < 2; ++v) sum[t][v] = Simd::fma(dot(t, v), scale, sum[t][v]);
+      }
+    } else {
+      const Vector low_scales = Form::load_scales(weights, 0);
+      const Vector high_scales = Form::load_scales(weights, 1);
+#pragma GCC unroll 16
+      for (uint32_t t = 0; t < kTokens; ++t) {
+        const Vector scale = Simd::broadcast(scales[t]);
+        sum[t][0] = Simd::fma(dot(t, 0), Simd::multiply(low_scales, scale), sum[t][0]);
+        sum[t][1] = Simd::fma(dot(t, 1), Simd::multiply(high_scales, scale), sum[t][1]);
+      }
+    }
+  }
+
+  // The sums of kTokens in registers: two vectors a token.
+  template <uint32_t kTokens, bool kFirst>
+  [[gnu::always_inline]] static void load_sums(const float* sums, Vector (&sum)[kTokens][2]) noexcept {
+#pragma GCC unroll 16
+    for (uint32_t t = 0; t < kTokens; ++t) {
+      for (uint32_t v = 0; v < 2; ++v)
+        sum[t][v] = kFirst ? Simd::broadcast(0) : Simd::load(sums + (2 * t + v) * kLanes);
+    }
+  }
+  template <uint32_t kTokens>
+  [[gnu::always_inline]] static void store_sums(const Vector (&sum)[kTokens][2], float* sums) noexcept {
+#pragma GCC unroll 16
+    for (uint32_t t = 0; t < kTokens; ++t) {
+      for (uint32_t v = 0; v < 2; ++v) Simd::store(sums + (2 * t + v) * kLanes, sum[t][v]);
+    }
+  }
+
+  // The xs of kernel_table.h of tokens [first, end), at most kTokensAtOnce; made when a tile needs them
+  // first.
+  class ActivationSums {
+   public:
+    ActivationSums(const LinearJob* job, uint32_t first, uint32_t end)
+        : job_(job), first_(first), end_(end) {}
+
+    // Null where the means of a tile's rows are all 0.
+    const float* of(const float* means) noexcept {
+      bool has_means = false;
+      for (uint32_t i = 0; i < kTileRows; ++i) has_means |= means[i] != 0;
+      if (!has_means) return nullptr;
+      if (!is_made_) make();
+      is_made_ = true;
+      return sums_;
+    }
+
+   private:
+    void make() noexcept {
+      float* out = sums_;
+      for (uint32_t token = first_; token < end_; token += kGroup, out += kGroup) {
+        const uint32_t tokens = end_ - token < kGroup ? end_ - token : kGroup;
+        const uint8_t* group =
+            static_cast<const uint8_t*>(job_->activations) + Packs::group_offset(token, job_->cols);
+        for (uint32_t t = 0; t < tokens; ++t) out[t] = 0;
+        for (uint32_t block = 0; block < job_->cols / kBlock; ++block, group += tokens * kTokenBytes) {
+          const auto* scales = reinterpret_cast<const float*>(group + tokens * Packs::kCodeBytes);
+          const auto* code_sums = reinterpret_cast<const int32_t*>(scales + tokens);
+          for (uint32_t t = 0; t < tokens; ++t)
+            out[t] = __builtin_fmaf(static_cast<float>(code_sums[t] / Packs::kSumFactor), scales[t], out[t]);
+        }
+      }
+    }
+
+    const LinearJob* job_;
+    uint32_t first_;
+    uint32_t end_;
+    bool is_made_ = false;
+    float sums_[kHasRowScales ? kTokensAtOnce : 1];
+  };
+
+  // Stores the outputs of a tile, the first of whose rows is `row`, from sums[token - first][kTileRows].
+  static void store_tile(const LinearJob* job, uint32_t row, uint32_t first, uint32_t end, const float* sums,
+                         ActivationSums& x_sums) noexcept {
+    if constexpr (kHasRowScales) {
+      const auto* header = reinterpret_cast<const float*>(tile_of(job, row));
+      store_scaled(job, header, row, first, end, sums, x_sums.of(header + kTileRows));
+    } else {
+      for (uint32_t token = first; token < end; ++token) {
+        const float* token_sums = sums + (token - first) * kTileRows;
+        Simd::store_outputs(job, token, row, Simd::load(token_sums));
+        Simd::store_outputs(job, token, row + kLanes, Simd::load(token_sums + kLanes));
+      }
+    }
+  }
+
+  static void store_scaled(const LinearJob* job, const float* header, uint32_t row, uint32_t first,
+                           uint32_t end, const float* sums, const float* x_sums) noexcept {
+    for (uint32_t half = 0; half < 2; ++half, header += kLanes, sums += kLanes, row += kLanes) {
+      const Vector scale = Simd::load(header);
+      const Vector mean = Simd::load(header + kTileRows);
+      for (uint32_t token = first; token < end; ++token) {
+        const Vector scaled = Simd::multiply(Simd::load(sums + (token - first) * kTileRows), scale);
+        const Vector whole =
+            x_sums == nullptr ? scaled
+                              : Simd::fma_unless_zero(mean, Simd::broadcast(x_sums[token - first]), scaled);
+        Simd::store_outputs(job, token, row, whole);
+      }
+    }
+  }
+
+  static const uint8_t* tile_of(const LinearJob* job, uint32_t row) noexcept {
+    return static_cast<const uint8_t*>(job->weights) + row / kTileRows * Packs::tile_bytes(job->cols);
+  }
+};
+
+}  // namespace stonechat
