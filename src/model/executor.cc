@@ -8,6 +8,22 @@
 #include "base/error.h"
 
 namespace stonechat {
+namespace {
+
+// The sum of x - x is 0, or NaN as soon as one x isn't finite. Several sums, which the compiler puts into
+// vectors.
+bool are_finite(std::span<const float> values) {
+  constexpr size_t kSums = 16;
+  float sums[kSums] = {};
+  size_t i = 0;
+  for (; i + kSums <= values.size(); i += kSums) {
+    for (size_t j = 0; j < kSums; ++j) sums[j] += values[i + j] - values[i + j];
+  }
+  for (; i < values.size(); ++i) sums[0] += values[i] - values[i];
+  return std::all_of(std::begin(sums), std::end(sums), [](float sum) { return sum == 0; });
+}
+
+}  // namespace
 
 Executor::Executor(const Weights& weights, const KernelTable& kernels, ThreadPool& pool, const Tuning& tuning)
     : weights_(weights),
@@ -420,12 +436,9 @@ std::span<const float> Executor::logits(uint32_t first, uint32_t rows) {
   prepare(hidden, head, rows);
   head.multiply(prepared_, rows, {}, logits_.as<float>(), head.rows(), /*add_to_out=*/false, pool_);
   const auto result = std::span<const float>(logits_.as<float>(), count);
-  // The sum of x - x is 0, or NaN as soon as one x isn't finite. Several sums, as one would wait for each
-  // addition.
-  float sums[16] = {};
-  for (size_t i = 0; i < count; ++i) sums[i % 16] += result[i] - result[i];
-  if (std::any_of(std::begin(sums), std::end(sums), [](float sum) { return sum != 0; }))
+  if (!are_finite(result)) {
     fail(ErrorKind::kBadFile, "the model's logits are not finite: its weights are broken");
+  }
   observe(Tap::kHeadOut, 0, logits_.as<float>(), rows, head.rows(), head.rows());
   lap(Step::kHead, [&] { return product_cost(head, rows); });
   return result;

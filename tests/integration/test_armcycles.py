@@ -28,6 +28,7 @@ needs_tools = pytest.mark.skipif(missing_tool() is not None, reason=str(missing_
 
 # A loop of 1,000,000 turns in two sections: three independent chains of additions, then one.
 PROGRAM = """
+{before}
 .globl _start
 _start:
     ldr x0, =1000000
@@ -49,9 +50,9 @@ _start:
 """
 
 
-def assemble(folder, name="loop", status=0):
+def assemble(folder, name="loop", status=0, before=""):
     source, program = folder / f"{name}.s", folder / name
-    source.write_text(PROGRAM.format(status=status))
+    source.write_text(PROGRAM.format(status=status, before=before))
     subprocess.run([ASSEMBLER, "-nostdlib", "-static", "-o", program, source], check=True)
     return program
 
@@ -83,6 +84,24 @@ def test_a_loop_costs_what_it_must(loop):
     # dependent multiplications take two to three cycles each.
     assert 5e6 <= cycles <= 8e6
     assert "_start" in result.stdout
+
+
+def test_blocks_that_qemu_cut_are_joined():
+    add, branch = "20000191", "c1ffff54"  # add x0, x1, #64; b.ne
+    # A loop of three instructions that a page's end cuts, and its first turn, which begins one instruction earlier.
+    counts = {(0x0FF4, add * 3): 1, (0x0FF8, add * 2): 9, (0x1000, add + branch): 10, (0x1008, add): 1}
+    assert armcycles.join_cut_blocks(counts) == {
+        (0x0FF4, add * 4 + branch): 1,
+        (0x0FF8, add * 3 + branch): 9,
+        (0x1008, add): 1,  # nothing ran after it
+    }
+
+
+@needs_tools
+def test_a_loop_across_two_pages_costs_the_same(tmp_path):
+    whole = assemble(tmp_path)
+    moved = assemble(tmp_path, "moved", before=".balign 4096\n.skip 4096 - 16")
+    assert totals(run("--", moved).stdout)[:2] == totals(run("--", whole).stdout)[:2]
 
 
 @needs_tools

@@ -136,8 +136,38 @@ def parse_profile(path):
     return sections
 
 
+def _is_cut(code):
+    """Whether a block ends without a branch or the like (encodings of group 101x): QEMU ended it, not the program."""
+    word = int.from_bytes(bytes.fromhex(code[-INSTRUCTION_DIGITS:]), "little")
+    return word >> 26 & 0b111 != 0b101
+
+
+def join_cut_blocks(counts):
+    """Counts of a section, with blocks that QEMU cut (at the end of a page, or as they were long) joined to what follows.
+
+    Else the price of a loop would depend on where in a page it lies.
+    """
+    joined, at_address = collections.Counter(), collections.defaultdict(list)
+    for address, code in sorted(counts, reverse=True):  # what follows comes first, and is whole by then
+        left = counts[address, code]
+        followers = at_address[address + len(code) // 2] if _is_cut(code) else []
+        for follower in sorted(followers, key=lambda key: (-joined[key], key)):
+            both = min(left, joined[follower])
+            if both == 0:
+                break
+            whole = (address, code + follower[1])
+            joined[follower] -= both
+            joined[whole] += both
+            at_address[address].append(whole)
+            left -= both
+        if left:
+            joined[address, code] += left
+            at_address[address].append((address, code))
+    return +joined
+
+
 def profile(tools, command, qemu_cpu="max", environment=None, capture=False):
-    """Runs the command; returns its sections and, if `capture`, what it wrote to stdout."""
+    """Runs the command; returns its sections, without cuts of QEMU's, and, if `capture`, what it wrote to stdout."""
     with tempfile.TemporaryDirectory() as folder:
         counts = pathlib.Path(folder) / "profile.txt"
         words = [tools.qemu, "-cpu", qemu_cpu, "-plugin", f"{build_plugin(tools, folder)},out={counts}", *command]
@@ -148,7 +178,7 @@ def profile(tools, command, qemu_cpu="max", environment=None, capture=False):
             raise ArmCyclesError(f"{command[0]} ended with status {run.returncode}")
         if not counts.exists():
             raise ArmCyclesError(f"{tools.qemu} wrote no counts: it is built without plugins, or newer than 8.2")
-        return parse_profile(counts), run.stdout
+        return [join_cut_blocks(section) for section in parse_profile(counts)], run.stdout
 
 
 def symbols(tools, program):
