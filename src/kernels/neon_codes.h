@@ -144,6 +144,12 @@ struct CodesPiece {
   bool is_first;  // of the tile: sums hold nothing yet
 };
 
+template <uint32_t kStreams>
+[[gnu::always_inline]] static inline void clear_sums(float32x4_t (&sum)[kStreams][2]) {
+#pragma GCC unroll 4
+  for (uint32_t i = 0; i < kStreams; ++i) sum[i][0] = sum[i][1] = vdupq_n_f32(0);
+}
+
 template <uint32_t kUnits, uint32_t kVectors>
 [[gnu::always_inline]] static inline void load_sums(const CodesPiece& piece,
                                                     float32x4_t (&sum)[kUnits][kVectors]) {

@@ -86,22 +86,25 @@ struct Kernel {
     out[0][1] = vld1q_f32(sums + kLanes);
   }
 
-  template <typename Tile>
-  static void one_token(const uint8_t* block, const int8_t* codes, const float* scales, uint32_t blocks,
-                        float32x4_t (&out)[2]) noexcept {
+  template <typename Tile, uint32_t kStreams>
+  static void one_token(const uint8_t* block, size_t apart, const int8_t* codes, const float* scales,
+                        uint32_t blocks, float32x4_t (&out)[kStreams][2]) noexcept {
     using Codes = typename Choice<Tile::kIsFourBits, FourBitCodesTimes16, WideCodes>::Type;
     const int32_t* starts = Codes::kStarts;
-    float32x4_t sum[2] = {vdupq_n_f32(0), vdupq_n_f32(0)};
+    float32x4_t sum[kStreams][2];
+    clear_sums(sum);
     for (uint32_t b = 0; b < blocks; ++b, block += Tile::kBlockBytes, codes += kUnitBlockCodes) {
-      prefetch_weights<Tile>(block);
-      int32x4_t dot[1][2] = {{load_start(starts), load_start(starts)}};
-      const uint8_t* weights = block + Tile::kScaleBytes;
-      add_half<Codes, 0>(weights, codes, 0, dot);
-      add_half<Codes, 1>(weights, codes, 0, dot);
-      add_scaled<Tile, Codes>(sum, dot[0][0], dot[0][1], block, scales[b]);
+#pragma GCC unroll 4
+      for (uint32_t i = 0; i < kStreams; ++i) {
+        const uint8_t* packed = block + i * apart;
+        prefetch_weights<Tile>(packed);
+        int32x4_t dot[1][2] = {{load_start(starts), load_start(starts)}};
+        add_half<Codes, 0>(packed + Tile::kScaleBytes, codes, 0, dot);
+        add_half<Codes, 1>(packed + Tile::kScaleBytes, codes, 0, dot);
+        add_scaled<Tile, Codes>(sum[i], dot[0][0], dot[0][1], packed, scales[b]);
+      }
     }
-    out[0] = sum[0];
-    out[1] = sum[1];
+    memcpy(out, sum, sizeof sum);
   }
 };
 

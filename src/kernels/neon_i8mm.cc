@@ -126,31 +126,39 @@ struct Kernel {
   }
 
   // Half of each SMMLA is wasted; still it multiplies as much as an SDOT, and needs no other layout.
-  template <typename Tile>
-  static void one_token(const uint8_t* block, const int8_t* codes, const float* scales, uint32_t blocks,
-                        float32x4_t (&out)[2]) noexcept {
+  template <typename Tile, uint32_t kStreams>
+  static void one_token(const uint8_t* block, size_t apart, const int8_t* codes, const float* scales,
+                        uint32_t blocks, float32x4_t (&out)[kStreams][2]) noexcept {
     using Codes = typename Choice<Tile::kIsFourBits, FourBitCodesTimes16, WideCodes>::Type;
     const int32_t* starts = Codes::kStarts;
-    float32x4_t sum[2] = {vdupq_n_f32(0), vdupq_n_f32(0)};
+    float32x4_t sum[kStreams][2];
+    clear_sums(sum);
     for (uint32_t b = 0; b < blocks; ++b, block += Tile::kBlockBytes, codes += kUnitBlockCodes) {
-      prefetch_weights<Tile>(block);
-      int32x4_t dot[kPairs];
+      int32x4_t dot[kStreams][kPairs];
 #pragma GCC unroll 4
-      for (uint32_t p = 0; p < kPairs; ++p) dot[p] = load_start(starts);
-      const uint8_t* weights = block + Tile::kScaleBytes;
+      for (uint32_t i = 0; i < kStreams; ++i) {
+        prefetch_weights<Tile>(block + i * apart);
+#pragma GCC unroll 4
+        for (uint32_t p = 0; p < kPairs; ++p) dot[i][p] = load_start(starts);
+      }
 #pragma GCC unroll 4
       for (uint32_t eight = 0; eight < kBlock / 8; ++eight) {
         const int8x16_t x = vld1q_s8(codes + eight * 16);
 #pragma GCC unroll 4
-        for (uint32_t p = 0; p < kPairs; ++p) {
-          dot[p] = vmmlaq_s32(dot[p], Codes::load(weights, eight * kPairs + p), x);
+        for (uint32_t i = 0; i < kStreams; ++i) {
+          const uint8_t* weights = block + i * apart + Tile::kScaleBytes;
+#pragma GCC unroll 4
+          for (uint32_t p = 0; p < kPairs; ++p)
+            dot[i][p] = vmmlaq_s32(dot[i][p], Codes::load(weights, eight * kPairs + p), x);
         }
       }
-      add_scaled<Tile, Codes>(sum, vuzp1q_s32(dot[0], dot[1]), vuzp1q_s32(dot[2], dot[3]), block,
-                              scales[b * kUnitBlockScales]);
+#pragma GCC unroll 4
+      for (uint32_t i = 0; i < kStreams; ++i) {
+        add_scaled<Tile, Codes>(sum[i], vuzp1q_s32(dot[i][0], dot[i][1]), vuzp1q_s32(dot[i][2], dot[i][3]),
+                                block + i * apart, scales[b * kUnitBlockScales]);
+      }
     }
-    out[0] = sum[0];
-    out[1] = sum[1];
+    memcpy(out, sum, sizeof sum);
   }
 };
 

@@ -119,27 +119,31 @@ struct Kernel {
     out[0][1] = vld1q_f32(sums + kLanes);
   }
 
-  template <typename Tile>
-  static void one_token(const uint8_t* block, const int8_t* codes, const float* scales, uint32_t blocks,
-                        float32x4_t (&out)[2]) noexcept {
-    const int32_t* starts = kSumStarts;
-    float32x4_t sum[2] = {vdupq_n_f32(0), vdupq_n_f32(0)};
+  template <typename Tile, uint32_t kStreams>
+  static void one_token(const uint8_t* block, size_t apart, const int8_t* codes, const float* scales,
+                        uint32_t blocks, float32x4_t (&out)[kStreams][2]) noexcept {
     using Codes = typename Choice<Tile::kIsFourBits, FourBitCodes, WideCodes>::Type;
+    const int32_t* starts = kSumStarts;
+    float32x4_t sum[kStreams][2];
+    clear_sums(sum);
     for (uint32_t b = 0; b < blocks; ++b, block += Tile::kBlockBytes, codes += kUnitBlockCodes) {
-      prefetch_weights<Tile>(block);
-      const uint8_t* weights = block + Tile::kScaleBytes;
-      Pair<typename Choice<Tile::kIsFourBits, FourBitSumByOne, EightBitSum>::Type> part;
-      part.begin(starts);
+#pragma GCC unroll 4
+      for (uint32_t i = 0; i < kStreams; ++i) {
+        const uint8_t* packed = block + i * apart;
+        prefetch_weights<Tile>(packed);
+        const uint8_t* weights = packed + Tile::kScaleBytes;
+        Pair<typename Choice<Tile::kIsFourBits, FourBitSumByOne, EightBitSum>::Type> part;
+        part.begin(starts);
 #pragma GCC unroll 8
-      for (uint32_t quad = 0; quad < kBlock / 4; ++quad) {
-        const int8x16_t x = vld1q_s8(codes + quad * 16);
-        part.low.add(Codes::load(weights, 2 * quad), x);
-        part.high.add(Codes::load(weights, 2 * quad + 1), x);
+        for (uint32_t quad = 0; quad < kBlock / 4; ++quad) {
+          const int8x16_t x = vld1q_s8(codes + quad * 16);
+          part.low.add(Codes::load(weights, 2 * quad), x);
+          part.high.add(Codes::load(weights, 2 * quad + 1), x);
+        }
+        add_scaled<Tile, Codes>(sum[i], part.low.total(starts), part.high.total(starts), packed, scales[b]);
       }
-      add_scaled<Tile, Codes>(sum, part.low.total(starts), part.high.total(starts), block, scales[b]);
     }
-    out[0] = sum[0];
-    out[1] = sum[1];
+    memcpy(out, sum, sizeof sum);
   }
 };
 

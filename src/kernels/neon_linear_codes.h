@@ -9,15 +9,20 @@
 #pragma once
 
 #include "kernels/neon_codes.h"
+#include "kernels/weight_streams.h"
 
 namespace stonechat::neon {
 
 // Kernel gives:
-//   kUnitTokens, kUnitBlockCodes (bytes), kUnitBlockScales (floats, that of token t at [t]), kWideScales
-//   (floats a block of a tile) code_offset(row, col): where in a block of a tile a code is; kRun columns
-//   follow each other store_unit(codes of the unit's tokens, their scales, where to) widen_scales(8 halves,
-//   out) add_blocks<Tile, units>(piece) outputs(sums of a unit, out[kUnitTokens][2]): 8 rows of each of its
-//   tokens one_token<Tile>(first block, unit's codes, its scales, blocks, out[2]): the first token of a unit
+//   kUnitTokens, kUnitBlockCodes (bytes), kUnitBlockScales (floats, that of token t at [t]),
+//   kWideScales (floats a block of a tile)
+//   code_offset(row, col)            where in a block of a tile a code is; kRun columns follow each other
+//   store_unit(codes, scales, ..)    of the unit's tokens
+//   widen_scales(8 halves, out)
+//   add_blocks<Tile, units>(piece)
+//   outputs(sums of a unit, out[kUnitTokens][2])    8 rows of each of its tokens
+//   one_token<Tile, kStreams>(first block, bytes to that of the next stream, unit's codes, its scales,
+//   blocks, out[kStreams][2])                the first token of a unit
 template <typename Kernel, typename Format>
 struct CodesLinear {
   using Tile = CodesTile<Format>;
@@ -352,18 +357,29 @@ struct CodesLinear {
   }
 
   static void multiply_one_token(const LinearJob* job) noexcept {
-    const Unit unit = unit_of(job->activations, job->first_token, job->cols);
-    const uint8_t* tile = tile_of(job->weights, job->first_row, job->cols);
     ActivationSums x_sums;
-    for (uint32_t row = job->first_row; row < job->end_row; row += kCodesTileRows) {
-      float32x4_t out[2];
-      Kernel::template one_token<Tile>(tile + Tile::kHeaderBytes, unit.codes, unit.scales, job->cols / kBlock,
-                                       out);
-      const Finish finish(tile);
+    for_job_in_streams<kMostStreams<kLanes>, kCodesTileRows>(
+        *job, [&]<uint32_t kStreams>(uint32_t tile, uint32_t apart) {
+          multiply_tiles<kStreams>(job, tile, apart, x_sums);
+        });
+  }
+
+  // One token with kStreams tiles, `apart` tiles from each other.
+  template <uint32_t kStreams>
+  static void multiply_tiles(const LinearJob* job, uint32_t first_tile, uint32_t apart,
+                             ActivationSums& x_sums) noexcept {
+    const Unit unit = unit_of(job->activations, job->first_token, job->cols);
+    const uint8_t* tile = tile_of(job->weights, first_tile * kCodesTileRows, job->cols);
+    const size_t bytes_apart = apart * tile_bytes(job->cols);
+    float32x4_t out[kStreams][2];
+    Kernel::template one_token<Tile, kStreams>(tile + Tile::kHeaderBytes, bytes_apart, unit.codes,
+                                               unit.scales, job->cols / kBlock, out);
+#pragma GCC unroll 4
+    for (uint32_t i = 0; i < kStreams; ++i) {
+      const Finish finish(tile + i * bytes_apart);
       if (finish.has_means) x_sums.want(job, job->first_token, job->first_token + 1);
-      finish.apply(out, x_sums.of);
-      store_tile(job, job->first_token, row, out[0], out[1]);
-      tile += tile_bytes(job->cols);
+      finish.apply(out[i], x_sums.of);
+      store_tile(job, job->first_token, (first_tile + i * apart) * kCodesTileRows, out[i][0], out[i][1]);
     }
   }
 

@@ -4,6 +4,7 @@
 // themselves, token after token. F16 and BF16 weights are widened to FP32 a piece of the tile at a time, once
 // for many tokens.
 #include "kernels/neon_product.h"
+#include "kernels/weight_streams.h"
 
 namespace stonechat::neon {
 namespace {
@@ -93,28 +94,41 @@ void prepare(const PrepareJob* job) noexcept {
   }
 }
 
-// One token: memory is all that binds, so lines are asked for ahead of need.
-template <typename Format>
-void multiply_one_token(const LinearJob* job, uint32_t token) noexcept {
+// One token with kStreams tiles, `apart` tiles from each other. Memory is all that binds, so lines are asked
+// for ahead of need.
+template <typename Format, uint32_t kStreams>
+void multiply_one_token(const LinearJob* job, uint32_t tile, uint32_t apart) noexcept {
   constexpr uint32_t kColumnBytes = kTileRows * sizeof(typename Format::Stored);
-  const float* x = static_cast<const float*>(job->activations) + size_t{token} * job->cols;
-  for (uint32_t row = job->first_row; row < job->end_row; row += kTileRows) {
-    const auto* weights = tile_of<Format>(job->weights, row, job->cols);
-    float32x4_t sum[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
-    for (uint32_t col = 0; col < job->cols; col += 2) {
+  const float* x = static_cast<const float*>(job->activations) + size_t{job->first_token} * job->cols;
+  const auto* column = tile_of<Format>(job->weights, tile * kTileRows, job->cols);
+  const size_t weights_apart = size_t{apart} * kTileRows * job->cols;
+  float32x4_t sum[kStreams][4];
+#pragma GCC unroll 2
+  for (uint32_t i = 0; i < kStreams; ++i) {
+#pragma GCC unroll 4
+    for (uint32_t r = 0; r < 4; ++r) sum[i][r] = vdupq_n_f32(0);
+  }
+  for (uint32_t col = 0; col < job->cols; col += 2, column += 2 * kTileRows) {
+#pragma GCC unroll 2
+    for (uint32_t i = 0; i < kStreams; ++i) {
+      const auto* weights = column + i * weights_apart;
 #pragma GCC unroll 2
       for (uint32_t line = 0; line < 2 * kColumnBytes; line += 64) {
         __builtin_prefetch(reinterpret_cast<const char*>(weights) + line + kPrefetchBytes);
       }
 #pragma GCC unroll 2
-      for (uint32_t i = 0; i < 2; ++i, weights += kTileRows) {
-        const float32x4x4_t column = Format::load(weights);
+      for (uint32_t c = 0; c < 2; ++c, weights += kTileRows) {
+        const float32x4x4_t four = Format::load(weights);
 #pragma GCC unroll 4
-        for (uint32_t r = 0; r < 4; ++r) sum[r] = vfmaq_n_f32(sum[r], column.val[r], x[col + i]);
+        for (uint32_t r = 0; r < 4; ++r) sum[i][r] = vfmaq_n_f32(sum[i][r], four.val[r], x[col + c]);
       }
     }
+  }
+#pragma GCC unroll 2
+  for (uint32_t i = 0; i < kStreams; ++i) {
+    const uint32_t row = (tile + i * apart) * kTileRows;
 #pragma GCC unroll 4
-    for (uint32_t r = 0; r < 4; ++r) store_outputs(job, token, row + r * kLanes, sum[r]);
+    for (uint32_t r = 0; r < 4; ++r) store_outputs(job, job->first_token, row + r * kLanes, sum[i][r]);
   }
 }
 
@@ -157,7 +171,13 @@ void multiply_tile(const LinearJob* job, uint32_t row, uint32_t first, uint32_t 
 
 template <typename Format>
 void multiply(const LinearJob* job) noexcept {
-  if (job->end_token - job->first_token == 1) return multiply_one_token<Format>(job, job->first_token);
+  if (job->end_token - job->first_token == 1) {
+    for_job_in_streams<kMostStreams<kLanes>, kTileRows>(
+        *job, [&]<uint32_t kStreams>(uint32_t tile, uint32_t apart) {
+          multiply_one_token<Format, kStreams>(job, tile, apart);
+        });
+    return;
+  }
   for (uint32_t first = job->first_token; first < job->end_token; first += kTokensAtOnce) {
     const uint32_t end = job->end_token - first < kTokensAtOnce ? job->end_token : first + kTokensAtOnce;
     for (uint32_t row = job->first_row; row < job->end_row; row += kTileRows) {

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #include "kernels/simd_code_tiles.h"
-#include "kernels/simd_streams.h"
+#include "kernels/weight_streams.h"
 
 namespace stonechat {
 
@@ -15,11 +15,10 @@ class SimdCodesVector {
   // A job of one token.
   static void multiply(const LinearJob* job) noexcept {
     ActivationSums x_sums(job, job->first_token, job->end_token);
-    const uint32_t end_tile = (job->end_row + kTileRows - 1) / kTileRows;
-    for_tiles_in_streams<kMostStreams<Packs::kLanes>>(job->first_row / kTileRows, end_tile,
-                                                      [&]<uint32_t kStreams>(uint32_t tile, uint32_t apart) {
-                                                        multiply_tiles<kStreams>(job, tile, apart, x_sums);
-                                                      });
+    for_job_in_streams<kMostStreams<Packs::kLanes>, kTileRows>(
+        *job, [&]<uint32_t kStreams>(uint32_t tile, uint32_t apart) {
+          multiply_tiles<kStreams>(job, tile, apart, x_sums);
+        });
   }
 
  private:

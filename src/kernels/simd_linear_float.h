@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "kernels/kernel_table.h"
-#include "kernels/simd_streams.h"
+#include "kernels/weight_streams.h"
 
 namespace stonechat {
 
@@ -188,11 +188,10 @@ class SimdLinearFloat {
 
   static void multiply(const LinearJob* job) noexcept {
     if (job->end_token - job->first_token == 1) {
-      const uint32_t end_tile = (job->end_row + kTileRows - 1) / kTileRows;
-      for_tiles_in_streams<kMostStreams<kLanes>>(job->first_row / kTileRows, end_tile,
-                                                 [&]<uint32_t kStreams>(uint32_t tile, uint32_t apart) {
-                                                   multiply_one_token<kStreams>(job, tile, apart);
-                                                 });
+      for_job_in_streams<kMostStreams<kLanes>, kTileRows>(
+          *job, [&]<uint32_t kStreams>(uint32_t tile, uint32_t apart) {
+            multiply_one_token<kStreams>(job, tile, apart);
+          });
       return;
     }
     for (uint32_t first = job->first_token; first < job->end_token; first += kTokensAtOnce) {

@@ -1,13 +1,16 @@
 // How products of one token go through a matrix: they wait for memory, which answers several streams of
 // weights faster than one (docs/performance.md).
+//
+// Always inlined, as the sources that include it are compiled for different processors.
 #pragma once
 
 #include <stdint.h>
 
+#include "kernels/kernel_table.h"
+
 namespace stonechat {
 
-// Streams whose sums stay in registers, with vectors of so many lanes: two vectors a stream, and as many
-// integer sums in products with codes.
+// Streams whose sums stay in registers, where a vector has so many lanes.
 template <uint32_t kLanes>
 inline constexpr uint32_t kMostStreams = kLanes == 16 ? 4 : 2;
 
@@ -19,6 +22,12 @@ template <uint32_t kStreams, typename Body>
   const uint32_t apart = (end - first) / kStreams;
   for (uint32_t tile = first; tile < first + apart; ++tile) body.template operator()<kStreams>(tile, apart);
   if constexpr (kStreams > 1) for_tiles_in_streams<kStreams / 2>(first + kStreams * apart, end, body);
+}
+
+// The same with the tiles of a job.
+template <uint32_t kStreams, uint32_t kTileRows, typename Body>
+[[gnu::always_inline]] inline void for_job_in_streams(const LinearJob& job, Body&& body) {
+  for_tiles_in_streams<kStreams>(job.first_row / kTileRows, (job.end_row + kTileRows - 1) / kTileRows, body);
 }
 
 }  // namespace stonechat
