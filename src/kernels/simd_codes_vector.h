@@ -34,30 +34,33 @@ class SimdCodesVector {
   template <uint32_t kStreams>
   static void multiply_tiles(const LinearJob* job, uint32_t tile, uint32_t apart,
                              ActivationSums& x_sums) noexcept {
-    const uint8_t* weights = Tiles::tile_of(job, tile * kTileRows) + Packs::kHeaderBytes;
-    const size_t bytes_apart = apart * Packs::tile_bytes(job->cols);
     const uint8_t* group =
         static_cast<const uint8_t*>(job->activations) + Packs::group_offset(job->first_token, job->cols);
+    const uint8_t* weights[kStreams];
     typename Tiles::Vector sum[kStreams][1][2];
 #pragma GCC unroll 4
-    for (uint32_t i = 0; i < kStreams; ++i) Tiles::template load_sums<1, true>(nullptr, sum[i]);
-    for (uint32_t block = 0; block < job->cols / kBlock;
-         ++block, weights += Packs::kBlockBytes, group += Packs::kTokenBytes) {
+    for (uint32_t i = 0; i < kStreams; ++i) {
+      weights[i] = Tiles::tile_of(job, (tile + i * apart) * kTileRows) + Packs::kHeaderBytes;
+      Tiles::template load_sums<1, true>(nullptr, sum[i]);
+    }
+    for (uint32_t block = 0; block < job->cols / kBlock; ++block, group += Packs::kTokenBytes) {
       const auto* codes = reinterpret_cast<const typename Dot::Code*>(group);
       const auto* scale = reinterpret_cast<const float*>(group + Packs::kCodeBytes);
       const float* start = scale + 1;
       typename Dot::Integers dot[kStreams][2];
 #pragma GCC unroll 4
       for (uint32_t i = 0; i < kStreams; ++i) {
+        // Hidden: else the compiler keeps an address for each line of each stream, most of them in memory.
+        asm("" : "+r"(weights[i]));
         dot[i][0] = dot[i][1] = Dot::begin(start);
-        Tiles::prefetch_block(weights + i * bytes_apart);
+        Tiles::prefetch_block(weights[i]);
       }
 #pragma GCC unroll 8
       for (uint32_t step = 0; step < kBlock / kStep; ++step) {
         const auto x = Dot::broadcast(codes + step * kStep);
 #pragma GCC unroll 4
         for (uint32_t i = 0; i < kStreams; ++i) {
-          const uint8_t* weight_codes = weights + i * bytes_apart + Packed::kScaleBytes;
+          const uint8_t* weight_codes = weights[i] + Packed::kScaleBytes;
           dot[i][0] = Dot::add(dot[i][0], Packed::load(weight_codes, step, 0), x);
           dot[i][1] = Dot::add(dot[i][1], Packed::load(weight_codes, step, 1), x);
         }
@@ -65,7 +68,8 @@ class SimdCodesVector {
 #pragma GCC unroll 4
       for (uint32_t i = 0; i < kStreams; ++i) {
         const auto as_float = [&](uint32_t, uint32_t v) { return Dot::to_float(dot[i][v], start); };
-        Tiles::template add_scaled<Packed, 1>(weights + i * bytes_apart, scale, as_float, sum[i]);
+        Tiles::template add_scaled<Packed, 1>(weights[i], scale, as_float, sum[i]);
+        weights[i] += Packs::kBlockBytes;
       }
     }
     for (uint32_t i = 0; i < kStreams; ++i) {
