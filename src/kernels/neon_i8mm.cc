@@ -1,9 +1,11 @@
-// The table for Arm with SMMLA: products with integer codes; the rest is that of neon.
+// The table for Arm with SMMLA: products with integer codes, of weights and of the cache; the rest is that of
+// neon.
 //
 // SMMLA multiplies two rows by two tokens, 8 columns of each, into four sums that lie as
 // (row 0, token 0), (row 0, token 1), (row 1, token 0), (row 1, token 1). Floats are summed in that form too,
 // with scales laid out alike, and put in order at the end only.
 #include "base/cpu_feature_bits.h"
+#include "kernels/neon_attention.h"
 #include "kernels/neon_limits.h"
 #include "kernels/neon_linear_codes.h"
 #include "kernels/tables.h"
@@ -166,6 +168,87 @@ constinit const LinearKernels kQ8_0LinearI8mm = CodesLinear<Kernel, FormatQ8_0>:
 constinit const LinearKernels kQ8RowLinearI8mm = CodesLinear<Kernel, FormatQ8Row>::kernels();
 constinit const LinearKernels kQ4_0LinearI8mm = CodesLinear<Kernel, FormatQ4_0>::kernels();
 
+// Attention's wide codes as two digits of 8 bits, which take the places of two tokens in SMMLA: 8 codes of a
+// row are their 8 high digits, then their 8 low ones.
+struct AttentionDots {
+  static constexpr uint32_t kRows = 2;  // 16 sums, 2 of digits, operands
+  static constexpr uint32_t kOutputs = 16;
+  static constexpr uint32_t kOutputPairs = kOutputs / 2;
+  static constexpr uint32_t kDepth = 8;  // that one SMMLA adds
+
+  static void put(uint8_t* codes, uint32_t, uint32_t i, int32x4_t four) {
+    const int32x4_t high = vshrq_n_s32(vaddq_s32(four, vdupq_n_s32(64)), 7);
+    const int32x4_t low = vsubq_s32(four, vshlq_n_s32(high, 7));
+    const int8x8_t digits = vmovn_s16(vcombine_s16(vmovn_s32(high), vmovn_s32(low)));
+    const uint64_t bits = vget_lane_u64(vreinterpret_u64_s8(digits), 0);
+    uint8_t* out = codes + size_t{2} * (i / kDepth * kDepth) + i % kDepth;
+    memcpy(out, &bits, 4);
+    const uint64_t low_bits = bits >> 32;
+    memcpy(out + kDepth, &low_bits, 4);
+  }
+
+  // From [depth / 4][output][4] to [depth / 8][output][8].
+  static const void* operand(const int8_t* tile, uint32_t outputs, uint32_t depth, void* area) {
+    auto* out = static_cast<int8_t*>(area);
+    for (uint32_t k = 0; k < depth; k += kDepth) {
+      const int8_t* first = tile + size_t{k} * outputs;
+      const int8_t* second = first + size_t{4} * outputs;
+      for (uint32_t i = 0; i < 4 * outputs; i += 16, out += 32) {
+        const int32x4_t low = vreinterpretq_s32_s8(vld1q_s8(first + i));
+        const int32x4_t high = vreinterpretq_s32_s8(vld1q_s8(second + i));
+        vst1q_s8(out, vreinterpretq_s8_s32(vzip1q_s32(low, high)));
+        vst1q_s8(out + 16, vreinterpretq_s8_s32(vzip2q_s32(low, high)));
+      }
+    }
+    return area;
+  }
+
+  template <uint32_t kCount>
+  static void multiply_rows(const int8_t* operand, uint32_t outputs, uint32_t depth, const int8_t* codes,
+                            int32_t* out) {
+    for (uint32_t output = 0; output < outputs; output += kOutputs) {
+      int32x4_t sum[kCount][kOutputPairs];
+#pragma GCC unroll 2
+      for (uint32_t r = 0; r < kCount; ++r) {
+#pragma GCC unroll 8
+        for (uint32_t pair = 0; pair < kOutputPairs; ++pair) sum[r][pair] = vdupq_n_s32(0);
+      }
+      const int8_t* from = operand + size_t{kDepth} * output;
+      for (uint32_t k = 0; k < depth; k += kDepth, from += size_t{kDepth} * outputs) {
+        int8x16_t digits[kCount];
+#pragma GCC unroll 2
+        for (uint32_t r = 0; r < kCount; ++r) digits[r] = vld1q_s8(codes + size_t{2} * (r * depth + k));
+#pragma GCC unroll 8
+        for (uint32_t pair = 0; pair < kOutputPairs; ++pair) {
+          const int8x16_t two = vld1q_s8(from + size_t{pair} * 16);
+#pragma GCC unroll 2
+          for (uint32_t r = 0; r < kCount; ++r) sum[r][pair] = vmmlaq_s32(sum[r][pair], two, digits[r]);
+        }
+      }
+#pragma GCC unroll 2
+      for (uint32_t r = 0; r < kCount; ++r) {
+#pragma GCC unroll 4
+        for (uint32_t v = 0; v < kOutputPairs / 2; ++v) {
+          const int32x4_t high = vuzp1q_s32(sum[r][2 * v], sum[r][2 * v + 1]);
+          const int32x4_t low = vuzp2q_s32(sum[r][2 * v], sum[r][2 * v + 1]);
+          vst1q_s32(out + size_t{r} * outputs + output + v * kLanes, vaddq_s32(vshlq_n_s32(high, 7), low));
+        }
+      }
+    }
+  }
+
+  static void multiply(const void* operand, uint32_t outputs, uint32_t depth, uint32_t rows,
+                       const uint8_t* codes, int32_t* out) noexcept {
+    const auto* tile = static_cast<const int8_t*>(operand);
+    const auto* digits = reinterpret_cast<const int8_t*>(codes);
+    for (; rows >= kRows; rows -= kRows, digits += size_t{2} * kRows * depth, out += size_t{kRows} * outputs)
+      multiply_rows<kRows>(tile, outputs, depth, digits, out);
+    if (rows == 1) multiply_rows<1>(tile, outputs, depth, digits, out);
+  }
+};
+
+constinit const AttentionKernels kAttentionI8mm = NeonAttention<AttentionDots>::kernels();
+
 struct Operations : LimitOperations {
   static constexpr uint32_t kProducts = 32;
   static int32x4_t add_products(int32x4_t sum, int8x16_t a, int8x16_t b) { return vmmlaq_s32(sum, a, b); }
@@ -180,7 +263,7 @@ constinit const KernelTable kNeonI8mmKernels = {
     "neon_i8mm",
     kCpuNeon | kCpuNeonI8mm,
     {nullptr, nullptr, nullptr, &neon::kQ8_0LinearI8mm, &neon::kQ8RowLinearI8mm, &neon::kQ4_0LinearI8mm},
-    nullptr,
+    &neon::kAttentionI8mm,
     nullptr,
     nullptr,
     &neon::kLimitsI8mm,
