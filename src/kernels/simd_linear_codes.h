@@ -97,10 +97,26 @@ class SimdLinearCodes {
     }
   }
 
+  // Weights in no cache yet that are asked for beside the product with each block: what comes next in the
+  // same stream, or some lines of a block elsewhere.
+  struct AskNext {
+    void ask(const uint8_t* weights) noexcept { Tiles::prefetch_block(weights); }
+  };
+  struct AskElsewhere {
+    const uint8_t* block;
+    uint32_t lines;
+
+    void ask(const uint8_t*) noexcept {
+      for (uint32_t line = 0; line < lines; ++line)
+        __builtin_prefetch(block + size_t{64} * line, 0, Tiles::kSecondLevel);
+      block += Packs::kBlockBytes;
+    }
+  };
+
   // Adds `blocks` blocks of a tile times those of a group of kTokens to the sums.
-  // kFirst: there is nothing in the sums yet. kAhead: lines of weights are asked for ahead of need.
-  template <typename Form, uint32_t kTokens, bool kFirst, bool kAhead>
-  static void add_blocks(const uint8_t* weights, const uint8_t* group, uint32_t blocks,
+  // kFirst: there is nothing in the sums yet.
+  template <typename Form, uint32_t kTokens, bool kFirst, typename Ahead>
+  static void add_blocks(const uint8_t* weights, const uint8_t* group, uint32_t blocks, Ahead ahead,
                          float* sums) noexcept {
     Vector sum[kTokens][2];
     Tiles::template load_sums<kTokens, kFirst>(sums, sum);
@@ -111,7 +127,7 @@ class SimdLinearCodes {
       const float* starts = scales + kTokens;  // their bits are integers
       Integers dot[kTokens][2];
       for (uint32_t t = 0; t < kTokens; ++t) dot[t][0] = dot[t][1] = Dot::begin(starts + t);
-      if constexpr (kAhead) Tiles::prefetch_block(weights);
+      ahead.ask(weights);
 #pragma GCC unroll 8
       for (uint32_t step = 0; step < kBlock / kStep; ++step) {
         const auto low = Form::load(weights + Form::kScaleBytes, step, 0);
@@ -130,9 +146,9 @@ class SimdLinearCodes {
 
   // add_blocks() where a processor multiplies whole matrices (Dot::Matrices). Their integer sums pass through
   // memory; while those of a block are scaled, those of the next are made.
-  template <typename Form, uint32_t kTokens, bool kFirst, bool kAhead>
+  template <typename Form, uint32_t kTokens, bool kFirst, typename Ahead>
   static void add_blocks_by_matrices(const uint8_t* weights, const uint8_t* group, uint32_t blocks,
-                                     float* sums) noexcept {
+                                     Ahead ahead, float* sums) noexcept {
     using Matrices = typename Dot::Matrices;
     constexpr uint32_t kProducts = 2 * kTokens * kLanes;
     alignas(64) int32_t products[2][kProducts];
@@ -142,7 +158,7 @@ class SimdLinearCodes {
     for (uint32_t block = 0; block < blocks; ++block) {
       const uint8_t* next_weights = weights + Form::kBytes;
       const uint8_t* next_group = group + kTokens * kTokenBytes;
-      if constexpr (kAhead) Tiles::prefetch_block(weights);
+      ahead.ask(weights);
       if (block + 1 < blocks)
         Matrices::multiply(next_group, next_weights + Form::kScaleBytes, products[(block + 1) % 2]);
       const int32_t* made = products[block % 2];
@@ -158,25 +174,32 @@ class SimdLinearCodes {
   }
 
   // add_blocks() of as many tokens as there are, at most kMost.
-  template <typename Form, bool kFirst, bool kAhead, uint32_t kMost = kGroup>
+  template <typename Form, bool kFirst, typename Ahead, uint32_t kMost = kGroup>
   static void add_group(uint32_t tokens, const uint8_t* weights, const uint8_t* group, uint32_t blocks,
-                        float* sums) noexcept {
+                        Ahead ahead, float* sums) noexcept {
     if constexpr (kMost > 1) {
       if (tokens < kMost) {
-        return add_group<Form, kFirst, kAhead, kMost - 1>(tokens, weights, group, blocks, sums);
+        return add_group<Form, kFirst, Ahead, kMost - 1>(tokens, weights, group, blocks, ahead, sums);
       }
     }
     if constexpr (kMost >= kMatrixTokens && (!kIsFourBits || Form::kIsWide)) {
-      add_blocks_by_matrices<Form, kMost, kFirst, kAhead>(weights, group, blocks, sums);
+      add_blocks_by_matrices<Form, kMost, kFirst, Ahead>(weights, group, blocks, ahead, sums);
     } else {
-      add_blocks<Form, kMost, kFirst, kAhead>(weights, group, blocks, sums);
+      add_blocks<Form, kMost, kFirst, Ahead>(weights, group, blocks, ahead, sums);
     }
   }
 
-  // Adds some blocks of a tile times those of tokens [first, end).
+  // Adds some blocks of a tile times those of tokens [first, end). `packed`: the blocks as they lie in the
+  // pack.
   template <typename Form, bool kFirst>
-  static void add_tokens(const LinearJob* job, const uint8_t* weights, uint32_t block, uint32_t blocks,
-                         uint32_t first, uint32_t end, float* sums) noexcept {
+  static void add_tokens(const LinearJob* job, const uint8_t* weights, const uint8_t* packed, uint32_t block,
+                         uint32_t blocks, uint32_t first, uint32_t end, float* sums) noexcept {
+    // Each group asks for some lines of the blocks that follow in the pack: memory has the time of all
+    // groups.
+    const uint32_t groups = (end - first + kGroup - 1) / kGroup;
+    constexpr uint32_t kBlockLines = (Packs::kBlockBytes + 63) / 64;
+    const uint32_t lines_at_once = (kBlockLines + groups - 1) / groups;
+    uint32_t line = 0;
     for (uint32_t token = first; token < end; token += kGroup) {
       const uint32_t tokens = end - token < kGroup ? end - token : kGroup;
       const uint8_t* group = static_cast<const uint8_t*>(job->activations) +
@@ -186,11 +209,13 @@ class SimdLinearCodes {
         const bool is_other = token == first || tokens != kGroup;
         if (is_other && tokens >= kMatrixTokens) Dot::Matrices::set_tokens(tokens);
       }
-      // The first group meets packed weights that are in no cache yet.
-      if (!Form::kIsWide && token == first) {
-        add_group<Form, kFirst, true>(tokens, weights, group, blocks, group_sums);
+      if (!Form::kIsWide && groups == 1) {
+        add_group<Form, kFirst>(tokens, weights, group, blocks, AskNext{}, group_sums);
       } else {
-        add_group<Form, kFirst, false>(tokens, weights, group, blocks, group_sums);
+        const uint32_t lines = kBlockLines - line < lines_at_once ? kBlockLines - line : lines_at_once;
+        const uint8_t* next = packed + size_t{blocks} * Packs::kBlockBytes + size_t{64} * line;
+        add_group<Form, kFirst>(tokens, weights, group, blocks, AskElsewhere{next, lines}, group_sums);
+        line += lines;
       }
     }
   }
@@ -208,13 +233,13 @@ class SimdLinearCodes {
         if (end - first >= kWidenTokens) {
           alignas(64) uint8_t widened[kBlocksAtOnce * Widened::kBytes];
           widen_blocks(weights, count, widened);
-          block == 0 ? add_tokens<Widened, true>(job, widened, block, count, first, end, sums)
-                     : add_tokens<Widened, false>(job, widened, block, count, first, end, sums);
+          block == 0 ? add_tokens<Widened, true>(job, widened, weights, block, count, first, end, sums)
+                     : add_tokens<Widened, false>(job, widened, weights, block, count, first, end, sums);
           continue;
         }
       }
-      block == 0 ? add_tokens<Packed, true>(job, weights, block, count, first, end, sums)
-                 : add_tokens<Packed, false>(job, weights, block, count, first, end, sums);
+      block == 0 ? add_tokens<Packed, true>(job, weights, weights, block, count, first, end, sums)
+                 : add_tokens<Packed, false>(job, weights, weights, block, count, first, end, sums);
     }
     Tiles::store_tile(job, row, first, end, sums, x_sums);
   }
