@@ -56,6 +56,7 @@ class SimdLinearFloat {
       8 * kMostTokens;                          // whose activations stay in the second-level cache
   static constexpr uint32_t kColsAtOnce = 256;  // whose weights stay in the first-level cache
   static constexpr uint32_t kPrefetchBytes = 3072;
+  static constexpr int kSecondLevel = 2;  // the locality of __builtin_prefetch() that stops there
   static_assert(kMostTokens == 6 || kMostTokens == 12);
 
   static size_t tile_bytes(uint32_t cols) noexcept { return size_t{cols} * kTileRows * sizeof(Stored); }
@@ -98,17 +99,24 @@ class SimdLinearFloat {
     }
   }
 
+  // Weights in no cache yet that are asked for beside the product with each column: so many bytes of them.
+  struct Ahead {
+    const char* from;
+    size_t step;
+  };
+
   // Adds columns [first_col, end_col) of a tile to the sums of kTokens tokens; sums[token * kTileRows + row].
   template <uint32_t kTokens>
   static void add_cols(const Stored* tile, const float* x, uint32_t cols, uint32_t first_col,
-                       uint32_t end_col, float* sums) noexcept {
+                       uint32_t end_col, Ahead ahead, float* sums) noexcept {
     Vector low[kTokens];
     Vector high[kTokens];
     for (uint32_t t = 0; t < kTokens; ++t) {
       low[t] = Simd::load(sums + t * kTileRows);
       high[t] = Simd::load(sums + t * kTileRows + kLanes);
     }
-    for (uint32_t col = first_col; col < end_col; ++col) {
+    for (uint32_t col = first_col; col < end_col; ++col, ahead.from += ahead.step) {
+      __builtin_prefetch(ahead.from, 0, kSecondLevel);
       const Vector low_weights = Format::load(tile + size_t{col} * kTileRows);
       const Vector high_weights = Format::load(tile + size_t{col} * kTileRows + kLanes);
       for (uint32_t t = 0; t < kTokens; ++t) {
@@ -123,7 +131,7 @@ class SimdLinearFloat {
     }
   }
 
-  using AddCols = void (*)(const Stored*, const float*, uint32_t, uint32_t, uint32_t, float*) noexcept;
+  using AddCols = void (*)(const Stored*, const float*, uint32_t, uint32_t, uint32_t, Ahead, float*) noexcept;
   static constexpr uint32_t up_to(uint32_t tokens) { return tokens < kMostTokens ? tokens : kMostTokens; }
   static constexpr AddCols kAddCols[13] = {nullptr,
                                            add_cols<up_to(1)>,
@@ -173,11 +181,16 @@ class SimdLinearFloat {
     alignas(64) float sums[kTokensAtOnce * kTileRows];
     memset(sums, 0, size_t{end - first} * kTileRows * sizeof(float));
     const Stored* tile = tile_of(job->weights, row, job->cols);
+    const uint32_t groups = (end - first + kMostTokens - 1) / kMostTokens;
     for (uint32_t col = 0; col < job->cols; col += kColsAtOnce) {
       const uint32_t end_col = job->cols - col < kColsAtOnce ? job->cols : col + kColsAtOnce;
+      // Each group asks for its share of the columns that follow in the pack: memory has the time of all.
+      const size_t step = kTileRows * sizeof(Stored) / groups;
+      Ahead ahead = {reinterpret_cast<const char*>(tile + size_t{end_col} * kTileRows), step};
       for (uint32_t t = 0; t < end - first; t += kMostTokens) {
         const float* x = static_cast<const float*>(job->activations) + size_t{first + t} * job->cols;
-        kAddCols[up_to(end - first - t)](tile, x, job->cols, col, end_col, sums + t * kTileRows);
+        kAddCols[up_to(end - first - t)](tile, x, job->cols, col, end_col, ahead, sums + t * kTileRows);
+        ahead.from += step * (end_col - col);
       }
     }
     for (uint32_t t = 0; t < end - first; ++t) {
