@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "kernels/simd_code_packs.h"
+#include "kernels/weight_streams.h"
 
 namespace stonechat {
 
@@ -27,9 +28,6 @@ class SimdCodeTiles {
   static_assert(kTokensAtOnce >= kGroup);
   // How far ahead weights are asked for, in each stream of them (docs/performance.md).
   static constexpr uint32_t kPrefetchBytes = 2048;
-  // The locality of __builtin_prefetch() that stops there: a core can wait for more lines in it than in the
-  // first-level cache.
-  static constexpr int kSecondLevel = 2;
 
   // How loops find a block's scales, and behind them its codes.
   struct Packed {

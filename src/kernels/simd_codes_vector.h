@@ -5,7 +5,6 @@
 #include <stdint.h>
 
 #include "kernels/simd_code_tiles.h"
-#include "kernels/weight_streams.h"
 
 namespace stonechat {
 

@@ -97,8 +97,8 @@ class SimdLinearCodes {
     }
   }
 
-  // Weights in no cache yet that are asked for beside the product with each block: what comes next in the
-  // same stream, or some lines of a block elsewhere.
+  // Weights in no cache yet that are asked for beside the product with each block: those that follow in the
+  // same stream, or some lines of a block elsewhere, then of the next one.
   struct AskNext {
     void ask(const uint8_t* weights) noexcept { Tiles::prefetch_block(weights); }
   };
@@ -108,7 +108,7 @@ class SimdLinearCodes {
 
     void ask(const uint8_t*) noexcept {
       for (uint32_t line = 0; line < lines; ++line)
-        __builtin_prefetch(block + size_t{64} * line, 0, Tiles::kSecondLevel);
+        __builtin_prefetch(block + size_t{64} * line, 0, kSecondLevel);
       block += Packs::kBlockBytes;
     }
   };

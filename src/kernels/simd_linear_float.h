@@ -56,7 +56,6 @@ class SimdLinearFloat {
       8 * kMostTokens;                          // whose activations stay in the second-level cache
   static constexpr uint32_t kColsAtOnce = 256;  // whose weights stay in the first-level cache
   static constexpr uint32_t kPrefetchBytes = 3072;
-  static constexpr int kSecondLevel = 2;  // the locality of __builtin_prefetch() that stops there
   static_assert(kMostTokens == 6 || kMostTokens == 12);
 
   static size_t tile_bytes(uint32_t cols) noexcept { return size_t{cols} * kTileRows * sizeof(Stored); }

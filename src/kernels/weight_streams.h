@@ -1,5 +1,5 @@
-// How products of one token go through a matrix: they wait for memory, which answers several streams of
-// weights faster than one (docs/performance.md).
+// How products go through a matrix that lies in memory (docs/performance.md). Those of one token wait for it,
+// and several streams of weights are answered faster than one.
 //
 // Always inlined, as the sources that include it are compiled for different processors.
 #pragma once
@@ -9,6 +9,10 @@
 #include "kernels/kernel_table.h"
 
 namespace stonechat {
+
+// The locality of __builtin_prefetch() that stops at the second-level cache: a core can wait for more lines
+// in it than in the first.
+inline constexpr int kSecondLevel = 2;
 
 // Streams whose sums stay in registers, where a vector has so many lanes.
 template <uint32_t kLanes>
