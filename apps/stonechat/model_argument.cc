@@ -77,8 +77,12 @@ std::unique_ptr<gguf::ModelSource> open_model_source(const std::string& argument
 }
 
 std::string resolve_data(const std::string& argument) {
-  if (argument.ends_with(".parquet"))
-    fail(ErrorKind::kUsage, "{}: Parquet is not read; JSON lines and .csv are", argument);
+  if (argument.ends_with(".parquet")) {
+    fail(ErrorKind::kUsage,
+         "{}: Parquet is not read; JSON lines and .csv are. pandas makes them: "
+         "pandas.read_parquet(FILE).to_json(OUT, orient=\"records\", lines=True)",
+         argument);
+  }
   std::error_code error;
   if (!argument.starts_with("hf:") || std::filesystem::exists(argument, error)) return argument;
   catch_interrupts();

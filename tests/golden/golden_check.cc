@@ -60,7 +60,11 @@ void go_on(Executor& executor, std::vector<Prompt>& prompts) {
     }
     if (going.empty()) return;
     executor.forward(sequences);
-    for (uint32_t i = 0; i < going.size(); ++i) going[i]->next = argmax(executor.logits(i, 1));
+    // All at once: the head's weights are read once.
+    const std::span<const float> logits = executor.logits(0, static_cast<uint32_t>(going.size()));
+    const size_t vocabulary = logits.size() / going.size();
+    for (size_t i = 0; i < going.size(); ++i)
+      going[i]->next = argmax(logits.subspan(i * vocabulary, vocabulary));
   }
 }
 
