@@ -108,30 +108,48 @@ class SimdLinearFloat {
   template <uint32_t kTokens>
   static void add_cols(const Stored* tile, const float* x, uint32_t cols, uint32_t first_col,
                        uint32_t end_col, Ahead ahead, float* sums) noexcept {
-    Vector low[kTokens];
-    Vector high[kTokens];
+    Vector sum[kTokens][2];
+#pragma GCC unroll 16
     for (uint32_t t = 0; t < kTokens; ++t) {
-      low[t] = Simd::load(sums + t * kTileRows);
-      high[t] = Simd::load(sums + t * kTileRows + kLanes);
+      sum[t][0] = Simd::load(sums + t * kTileRows);
+      sum[t][1] = Simd::load(sums + t * kTileRows + kLanes);
     }
+    // One address for three tokens, as the others are reached by an index of one or two rows. Hidden, as the
+    // compiler would keep one each, and has too few registers.
+    constexpr uint32_t kReached = 3;
+    constexpr uint32_t kBases = (kTokens + kReached - 1) / kReached;
+    const size_t row = cols;
+    const float* base[kBases];
+#pragma GCC unroll 4
+    for (uint32_t i = 0; i < kBases; ++i) base[i] = x + kReached * i * row + first_col;
     for (uint32_t col = first_col; col < end_col; ++col, ahead.from += ahead.step) {
       __builtin_prefetch(ahead.from, 0, kSecondLevel);
       const Vector low_weights = Format::load(tile + size_t{col} * kTileRows);
       const Vector high_weights = Format::load(tile + size_t{col} * kTileRows + kLanes);
+#pragma GCC unroll 16
       for (uint32_t t = 0; t < kTokens; ++t) {
-        const Vector value = Simd::broadcast(x[size_t{t} * cols + col]);
-        low[t] = Simd::fma(low_weights, value, low[t]);
-        high[t] = Simd::fma(high_weights, value, high[t]);
+        const float* const from = base[t / kReached];
+        const Vector value = Simd::broadcast(from[t % kReached * row]);
+        sum[t][0] = Simd::fma(low_weights, value, sum[t][0]);
+        sum[t][1] = Simd::fma(high_weights, value, sum[t][1]);
+      }
+#pragma GCC unroll 4
+      for (uint32_t i = 0; i < kBases; ++i) {
+        ++base[i];
+        asm("" : "+r"(base[i]));
       }
     }
+#pragma GCC unroll 16
     for (uint32_t t = 0; t < kTokens; ++t) {
-      Simd::store(sums + t * kTileRows, low[t]);
-      Simd::store(sums + t * kTileRows + kLanes, high[t]);
+      Simd::store(sums + t * kTileRows, sum[t][0]);
+      Simd::store(sums + t * kTileRows + kLanes, sum[t][1]);
     }
   }
 
   using AddCols = void (*)(const Stored*, const float*, uint32_t, uint32_t, uint32_t, Ahead, float*) noexcept;
-  static constexpr uint32_t up_to(uint32_t tokens) { return tokens < kMostTokens ? tokens : kMostTokens; }
+  static constexpr uint32_t up_to(uint32_t tokens) {
+    return tokens < kMostTokens ? tokens : kMostTokens;
+  }
   static constexpr AddCols kAddCols[13] = {nullptr,
                                            add_cols<up_to(1)>,
                                            add_cols<up_to(2)>,
