@@ -26,8 +26,10 @@ class SimdCodeTiles {
   static constexpr uint32_t kTokenBytes = Packs::kTokenBytes;
   static constexpr uint32_t kTokensAtOnce = 96;  // whose activations stay in the second-level cache
   static_assert(kTokensAtOnce >= kGroup);
-  // How far ahead weights are asked for, in each stream of them (docs/performance.md).
-  static constexpr uint32_t kPrefetchBytes = 2048;
+  // How far ahead weights are asked for where one token takes several streams of them, and where several
+  // tokens take one (docs/performance.md).
+  static constexpr uint32_t kStreamAhead = 2048;
+  static constexpr uint32_t kGroupAhead = kIsFourBits ? 2048 : 6144;
 
   // How loops find a block's scales, and behind them its codes.
   struct Packed {
@@ -47,9 +49,10 @@ class SimdCodeTiles {
     }
   };
 
+  template <uint32_t kAhead>
   static void prefetch_block(const uint8_t* block) noexcept {
     for (uint32_t byte = 0; byte < kBlockBytes; byte += 64)
-      __builtin_prefetch(block + byte + kPrefetchBytes, 0, kSecondLevel);
+      __builtin_prefetch(block + byte + kAhead, 0, kSecondLevel);
   }
 
   // Adds a block's integer sums, as floats `dot(token, half)`, times their scales.

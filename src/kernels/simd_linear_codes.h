@@ -80,7 +80,7 @@ class SimdLinearCodes {
 
   static void widen_blocks(const uint8_t* packed, uint32_t blocks, uint8_t* widened) noexcept {
     for (uint32_t block = 0; block < blocks; ++block) {
-      Tiles::prefetch_block(packed);
+      Tiles::template prefetch_block<Tiles::kGroupAhead>(packed);
       if constexpr (!kHasRowScales) {
         for (uint32_t half = 0; half < 2; ++half)
           Simd::store(reinterpret_cast<float*>(widened) + half * kLanes, Packed::load_scales(packed, half));
@@ -100,7 +100,7 @@ class SimdLinearCodes {
   // Weights in no cache yet that are asked for beside the product with each block: those that follow in the
   // same stream, or some lines of a block elsewhere, then of the next one.
   struct AskNext {
-    void ask(const uint8_t* weights) noexcept { Tiles::prefetch_block(weights); }
+    void ask(const uint8_t* weights) noexcept { Tiles::template prefetch_block<Tiles::kGroupAhead>(weights); }
   };
   struct AskElsewhere {
     const uint8_t* block;
