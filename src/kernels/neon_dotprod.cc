@@ -1,7 +1,7 @@
 // The table for Arm with SDOT: products with integer codes, of weights and of the cache; the rest is that of
 // neon.
 #include "base/cpu_feature_bits.h"
-#include "kernels/neon_attention.h"
+#include "kernels/neon_attention_digits.h"
 #include "kernels/neon_limits.h"
 #include "kernels/neon_linear_codes.h"
 #include "kernels/tables.h"
@@ -113,14 +113,9 @@ constinit const LinearKernels kQ8RowLinearDotprod = CodesLinear<Kernel, FormatQ8
 constinit const LinearKernels kQ4_0LinearDotprod = CodesLinear<Kernel, FormatQ4_0>::kernels();
 
 // Attention's wide codes as two digits of 8 bits, each multiplied by SDOT.
-struct AttentionDots {
-  static constexpr uint32_t kRows = 2;  // 16 sums, 4 operands, 4 of digits
-  static constexpr uint32_t kOutputs = 16;
-
+struct AttentionDots : AttentionDigits<AttentionDots> {
   static void put(uint8_t* codes, uint32_t depth, uint32_t i, int32x4_t four) {
-    const int32x4_t high = vshrq_n_s32(vaddq_s32(four, vdupq_n_s32(64)), 7);
-    put_digits(codes + i, high);
-    put_digits(codes + depth + i, vsubq_s32(four, vshlq_n_s32(high, 7)));
+    put_digits(four, codes + i, codes + depth + i);
   }
   static const void* operand(const int8_t* tile, uint32_t, uint32_t, void*) { return tile; }
 
@@ -168,28 +163,10 @@ struct AttentionDots {
       for (uint32_t r = 0; r < kCount; ++r) {
 #pragma GCC unroll 4
         for (uint32_t v = 0; v < 4; ++v) {
-          vst1q_s32(out + size_t{r} * outputs + output + v * kLanes,
-                    vaddq_s32(vshlq_n_s32(sum[r][0][v], 7), sum[r][1][v]));
+          vst1q_s32(out + size_t{r} * outputs + output + v * kLanes, join_sums(sum[r][0][v], sum[r][1][v]));
         }
       }
     }
-  }
-
-  static void multiply(const void* operand, uint32_t outputs, uint32_t depth, uint32_t rows,
-                       const uint8_t* codes, int32_t* out) noexcept {
-    const auto* tile = static_cast<const int8_t*>(operand);
-    const auto* digits = reinterpret_cast<const int8_t*>(codes);
-    for (; rows >= kRows; rows -= kRows, digits += size_t{2} * kRows * depth, out += size_t{kRows} * outputs)
-      multiply_rows<kRows>(tile, outputs, depth, digits, out);
-    if (rows == 1) multiply_rows<1>(tile, outputs, depth, digits, out);
-  }
-
- private:
-  static void put_digits(uint8_t* out, int32x4_t four) {
-    const int16x4_t words = vmovn_s32(four);
-    const int8x8_t bytes = vmovn_s16(vcombine_s16(words, words));
-    const uint32_t bits = vget_lane_u32(vreinterpret_u32_s8(bytes), 0);
-    memcpy(out, &bits, sizeof bits);
   }
 };
 

@@ -5,7 +5,7 @@
 // (row 0, token 0), (row 0, token 1), (row 1, token 0), (row 1, token 1). Floats are summed in that form too,
 // with scales laid out alike, and put in order at the end only.
 #include "base/cpu_feature_bits.h"
-#include "kernels/neon_attention.h"
+#include "kernels/neon_attention_digits.h"
 #include "kernels/neon_limits.h"
 #include "kernels/neon_linear_codes.h"
 #include "kernels/tables.h"
@@ -170,21 +170,13 @@ constinit const LinearKernels kQ4_0LinearI8mm = CodesLinear<Kernel, FormatQ4_0>:
 
 // Attention's wide codes as two digits of 8 bits, which take the places of two tokens in SMMLA: 8 codes of a
 // row are their 8 high digits, then their 8 low ones.
-struct AttentionDots {
-  static constexpr uint32_t kRows = 2;  // 16 sums, 2 of digits, operands
-  static constexpr uint32_t kOutputs = 16;
+struct AttentionDots : AttentionDigits<AttentionDots> {
   static constexpr uint32_t kOutputPairs = kOutputs / 2;
   static constexpr uint32_t kDepth = 8;  // that one SMMLA adds
 
   static void put(uint8_t* codes, uint32_t, uint32_t i, int32x4_t four) {
-    const int32x4_t high = vshrq_n_s32(vaddq_s32(four, vdupq_n_s32(64)), 7);
-    const int32x4_t low = vsubq_s32(four, vshlq_n_s32(high, 7));
-    const int8x8_t digits = vmovn_s16(vcombine_s16(vmovn_s32(high), vmovn_s32(low)));
-    const uint64_t bits = vget_lane_u64(vreinterpret_u64_s8(digits), 0);
     uint8_t* out = codes + size_t{2} * (i / kDepth * kDepth) + i % kDepth;
-    memcpy(out, &bits, 4);
-    const uint64_t low_bits = bits >> 32;
-    memcpy(out + kDepth, &low_bits, 4);
+    put_digits(four, out, out + kDepth);
   }
 
   // From [depth / 4][output][4] to [depth / 8][output][8].
@@ -231,19 +223,10 @@ struct AttentionDots {
         for (uint32_t v = 0; v < kOutputPairs / 2; ++v) {
           const int32x4_t high = vuzp1q_s32(sum[r][2 * v], sum[r][2 * v + 1]);
           const int32x4_t low = vuzp2q_s32(sum[r][2 * v], sum[r][2 * v + 1]);
-          vst1q_s32(out + size_t{r} * outputs + output + v * kLanes, vaddq_s32(vshlq_n_s32(high, 7), low));
+          vst1q_s32(out + size_t{r} * outputs + output + v * kLanes, join_sums(high, low));
         }
       }
     }
-  }
-
-  static void multiply(const void* operand, uint32_t outputs, uint32_t depth, uint32_t rows,
-                       const uint8_t* codes, int32_t* out) noexcept {
-    const auto* tile = static_cast<const int8_t*>(operand);
-    const auto* digits = reinterpret_cast<const int8_t*>(codes);
-    for (; rows >= kRows; rows -= kRows, digits += size_t{2} * kRows * depth, out += size_t{kRows} * outputs)
-      multiply_rows<kRows>(tile, outputs, depth, digits, out);
-    if (rows == 1) multiply_rows<1>(tile, outputs, depth, digits, out);
   }
 };
 
