@@ -18,12 +18,12 @@ constexpr uint32_t kRounds = 4;
 constexpr size_t kPieceBytes = size_t{1} << 20;
 constexpr uint64_t kPasses = 2000;  // a piece of arithmetic: some ten microseconds
 
-// Far more than a cache that keeps some lines of a long walk by luck.
+// More than a cache can keep of a long walk: with 480 MB of it, reading is as slow from 512 MB as from 4 GB.
 size_t memory_size() {
   size_t bytes = size_t{512} << 20;
 #ifdef _SC_LEVEL3_CACHE_SIZE
   if (const long cache = ::sysconf(_SC_LEVEL3_CACHE_SIZE); cache > 0)
-    bytes = std::max(bytes, 8 * static_cast<size_t>(cache));
+    bytes = std::max(bytes, 2 * static_cast<size_t>(cache));
 #endif
   return bytes;
 }
