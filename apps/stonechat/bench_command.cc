@@ -170,6 +170,7 @@ void run_tests(const BenchOptions& options, const std::string& model_name, uint3
   const LoadedModel model(model_name, pool, flags, [&](const ModelConfig&, const Tuning& tuning) {
     return largest_need(options, tuning, pool.threads());
   });
+  catch_interrupts();  // not before: loading doesn't ask
   const ChosenTuning& chosen = model.chosen;
   const std::vector<uint32_t> micro_batches =
       options.micro_batches.empty() ? std::vector<uint32_t>{chosen.tuning.batch} : options.micro_batches;
@@ -222,7 +223,6 @@ void bench(const BenchOptions& options) {
         [&](const std::string& model, uint32_t count) { predict_tests(options, model, count, baseline); });
   }
   const auto report = BenchReport::create(options.output);
-  catch_interrupts();
   for_each_run(
       [&](const std::string& model, uint32_t count) { run_tests(options, model, count, baseline, *report); });
   report->finish();

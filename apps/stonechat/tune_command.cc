@@ -97,11 +97,11 @@ void print_json(const TunerResult& result, const std::string& model, const Tunin
 void tune(const TuneOptions& options) {
   const std::string name = options.model.empty() ? cached_reference() : options.model;
   const uint32_t processors = usable_processors();
-  catch_interrupts();
   ThreadPool pool(processors);
   RunFlags untuned;
   untuned.no_tune = true;
   const LoadedModel model(name, pool, untuned);
+  catch_interrupts();  // not before: loading doesn't ask
   const TuningKey key = tuning_key(model.file, model.weights.config);
   const std::string path = tuning_path(HubEnvironment::read().own_cache, key);
   const auto output = open_output(path);

@@ -267,20 +267,46 @@ def test_progress_on_a_terminal(command, tiny_model, cache):
     assert b"tune  [" in shown and b" comparisons" in shown and shown.endswith(b"\r\x1b[K")
 
 
+@pytest.fixture(scope="session")
+def tuned_reference(stonechat, reference, tmp_path_factory):
+    """(environment with a cache of its own that has the reference's file and its tuning, what `tune` printed)."""
+    folder = tmp_path_factory.mktemp("tuned-reference")
+    (folder / "models").mkdir()
+    (folder / "models" / reference.name).symlink_to(reference)
+    cache = {"STONECHAT_CACHE": str(folder)}
+    return cache, json.loads(stonechat("tune", "--quick", "--json", env=cache).stdout)
+
+
 @pytest.mark.slow_model
-def test_interrupt_leaves_the_old_file(command, stonechat, smollm2, cache):
+def test_the_reference_is_the_default(tuned_reference, reference):
+    cache, printed = tuned_reference
+    assert printed["model"] == os.path.join(cache["STONECHAT_CACHE"], "models", reference.name)
+    assert "layers 24, width 896" in printed["key"]["model"]
+
+
+def catches(process, number):
+    with open(f"/proc/{process.pid}/status") as status:
+        caught = next(line.split()[1] for line in status if line.startswith("SigCgt"))
+    return int(caught, 16) >> (number - 1) & 1 == 1
+
+
+@pytest.mark.slow_model
+def test_interrupt_leaves_the_old_file(command, tuned_reference):
+    cache, printed = tuned_reference
+
     def interrupt():
-        words = [*command, "tune", str(smollm2)]
+        words = [*command, "tune"]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         process = subprocess.Popen(words, env={**os.environ, **cache}, **pipes)
-        time.sleep(2)  # loaded by then, and far from done
-        assert process.poll() is None
+        while not catches(process, signal.SIGINT):  # it has loaded the model then
+            assert process.poll() is None
+            time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
         assert process.returncode == 130 and out == "" and "interrupted" in err
 
-    stonechat("tune", smollm2, "--quick", env=cache)
-    (path,) = tuning_files(cache)
+    path = printed["file"]
+    assert tuning_files(cache) == [path]
     with open(path, "w") as file:
         file.write("old")
     interrupt()
@@ -290,14 +316,3 @@ def test_interrupt_leaves_the_old_file(command, stonechat, smollm2, cache):
     os.remove(path)
     interrupt()
     assert tuning_files(cache) == []
-
-
-@pytest.mark.slow_model
-def test_the_reference_is_the_default(stonechat, reference, cache):
-    """A cache of its own that has the reference's file, and nothing else."""
-    models = os.path.join(cache["STONECHAT_CACHE"], "models")
-    os.makedirs(models)
-    os.symlink(reference, os.path.join(models, reference.name))
-    printed = json.loads(stonechat("tune", "--quick", "--json", env=cache).stdout)
-    assert printed["model"] == os.path.join(models, reference.name)
-    assert "layers 24, width 896" in printed["key"]["model"]

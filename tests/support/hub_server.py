@@ -21,7 +21,8 @@ class Hub:
         self.relative_redirect = False
         self.api = None  # overrides the answer of /api/models
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        # The interval is how long shutdown() waits.
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
     def close(self):
