@@ -32,6 +32,7 @@ struct Simd {
   static constexpr uint32_t kFloatTokens = 6;  // 12 sums, 2 weights
   static constexpr uint32_t kScoreRows = 2;    // 8 sums, 4 keys
   static constexpr uint32_t kValueRows = 2;    // 8 sums, 4 values
+  static constexpr uint32_t kFewRows = 2;
 
   // At the end of functions in which GCC 12 forgets it, of large ones: code for older processors, such as
   // libm's, would run several times slower after them on Intel's.
@@ -90,6 +91,24 @@ struct Simd {
     const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+  }
+  // Lane i of the result is `op` of halves of rows[i], until one value is left, as in tree_sum(). With each
+  // step half as many vectors hold the halves of twice as many rows.
+  template <typename Op>
+  static Vector reduce_each(const Vector (&rows)[kLanes], Op&& op) {
+    Vector fours[4];  // row 4 * k + i in 128-bit lane k of vector i
+    for (uint32_t i = 0; i < 4; ++i) {
+      const Vector a = rows[i];
+      const Vector b = rows[i + 4];
+      fours[i] = op(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
+    }
+    Vector twos[2];
+    for (uint32_t i = 0; i < 2; ++i) {
+      const Vector a = fours[2 * i];
+      const Vector b = fours[2 * i + 1];
+      twos[i] = op(_mm256_shuffle_ps(a, b, 0x44), _mm256_shuffle_ps(a, b, 0xee));
+    }
+    return op(_mm256_shuffle_ps(twos[0], twos[1], 0x88), _mm256_shuffle_ps(twos[0], twos[1], 0xdd));
   }
 
   // As VectorKernels states it; 0 for -infinity.

@@ -30,8 +30,9 @@ struct Simd {
   static constexpr uint32_t kLanes = 16;
   // Register tiles: 32 vectors are there.
   static constexpr uint32_t kFloatTokens = 12;  // 24 sums, 2 weights
-  static constexpr uint32_t kScoreRows = 7;     // 14 sums, 2 keys; the heads that share a key in Qwen2.5-0.5B
-  static constexpr uint32_t kValueRows = 7;     // 28 sums, 4 values: a load again for what doesn't fit
+  static constexpr uint32_t kScoreRows = 14;    // 28 sums, 2 keys
+  static constexpr uint32_t kValueRows = 14;    // 28 sums, 2 values
+  static constexpr uint32_t kFewRows = 7;  // 28 sums, 4 values; the heads that share a key in Qwen2.5-0.5B
 
   // At the end of functions in which GCC 12 forgets it, of large ones: code for older processors, such as
   // libm's, would run several times slower after them on Intel's.
@@ -90,17 +91,43 @@ struct Simd {
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
   }
+  // Lane i of the result is `op` of halves of rows[i], until one value is left, as in tree_sum(). With each
+  // step half as many vectors hold the halves of twice as many rows.
+  template <typename Op>
+  static Vector reduce_each(const Vector (&rows)[kLanes], Op&& op) {
+    Vector eights[8];
+    for (uint32_t i = 0; i < 4; ++i) {
+      for (uint32_t half = 0; half < 2; ++half) {
+        const Vector a = rows[8 * half + i];
+        const Vector b = rows[8 * half + i + 4];
+        eights[2 * i + half] = op(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+      }
+    }
+    Vector fours[4];  // row 4 * k + i in 128-bit lane k of vector i
+    for (uint32_t i = 0; i < 4; ++i) {
+      const Vector a = eights[2 * i];
+      const Vector b = eights[2 * i + 1];
+      fours[i] = op(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+    }
+    Vector twos[2];
+    for (uint32_t i = 0; i < 2; ++i) {
+      const Vector a = fours[2 * i];
+      const Vector b = fours[2 * i + 1];
+      twos[i] = op(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee));
+    }
+    return op(_mm512_shuffle_ps(twos[0], twos[1], 0x88), _mm512_shuffle_ps(twos[0], twos[1], 0xdd));
+  }
 
   // As VectorKernels states it; 0 for -infinity.
   static Vector exp_shared(Vector x) {
-    const __mmask16 is_tiny = _mm512_cmp_ps_mask(x, broadcast(-87.0F), _CMP_LT_OQ);
+    const __mmask16 is_not_tiny = _mm512_cmp_ps_mask(x, broadcast(-87.0F), _CMP_NLT_UQ);
     x = _mm512_min_ps(x, broadcast(88.0F));
     const Vector n = _mm512_roundscale_ps(multiply(x, broadcast(kLog2E)), _MM_FROUND_TO_NEAREST_INT);
     Vector r = fma(n, broadcast(-kLn2High), x);
     r = fma(n, broadcast(-kLn2Low), r);
     Vector p = broadcast(kExpCoefficients[0]);
     for (int i = 1; i < 8; ++i) p = fma(p, r, broadcast(kExpCoefficients[i]));
-    return _mm512_mask_mov_ps(_mm512_scalef_ps(p, n), is_tiny, _mm512_setzero_ps());
+    return _mm512_maskz_scalef_ps(is_not_tiny, p, n);
   }
 
   // Stores the outputs of rows [row, row + kLanes) of one token, those below end_row only.

@@ -36,13 +36,11 @@ class SimdAttention {
   static constexpr uint32_t kPaddedRows = (kGroupRows + kLanes - 1) / kLanes * kLanes;
   static constexpr uint32_t kKeyVectors = kKeyTile / kLanes;
 
-  // One row of the group: a query and what its softmax has come to.
+  // One row of the group.
   struct Row {
     const float* query;
     float* out;
-    uint32_t visible;  // keys that it sees
-    float largest;
-    float total;
+    uint32_t visible;   // keys that it sees
     float shift;        // of the scores of these keys
     float factor;       // of products with the query's codes
     int32_t query_sum;  // of its codes
@@ -58,11 +56,13 @@ class SimdAttention {
     uint8_t* weights;  // (rows, kWeightBytes)
   };
 
-  // Of the rows, for one tile.
-  struct Factors {
-    float before[kPaddedRows] = {};  // for what was summed before
-    float most[kPaddedRows] = {};    // the largest weight
-    float unit[kPaddedRows] = {};    // of the codes of weights
+  // What the rows' softmax has come to, and factors for one tile.
+  struct Softmax {
+    float largest[kPaddedRows];
+    float total[kPaddedRows];
+    float before[kPaddedRows];  // factor of what was summed before
+    float most[kPaddedRows];    // the largest weight
+    float unit[kPaddedRows];    // of the codes of weights
   };
 
   static size_t scratch_bytes(uint32_t head_dim) noexcept {
@@ -90,44 +90,56 @@ class SimdAttention {
     return row.visible - first_key < kKeyTile ? row.visible - first_key : kKeyTile;
   }
 
-  // Masks the scores of one tile that the row doesn't see; returns the largest of the others.
-  static float mask(uint32_t keys, float* scores) noexcept {
+  // Masks the scores of one tile that the row doesn't see; returns the largest of the others, lane by lane.
+  static Vector mask(uint32_t keys, float* scores) noexcept {
     Vector largest = Simd::broadcast(-INFINITY);
     for (uint32_t v = 0; v < kKeyVectors; ++v) {
       const Vector score = Simd::load_first(scores + v * kLanes, lanes_seen(keys, v), -INFINITY);
       if (keys < kKeyTile) Simd::store(scores + v * kLanes, score);
       largest = Simd::larger(largest, score);
     }
-    return Simd::largest(largest);
+    return largest;
   }
 
-  // Turns the scores of rows [begin, end) into weights.
-  static void soften(Row* rows, uint32_t begin, uint32_t end, uint32_t first_key, float* scores,
-                     Factors& factors) noexcept {
-    for (uint32_t row = begin; row < end; ++row) {
-      const float tile_largest = mask(keys_seen(rows[row], first_key), scores + row * kKeyTile);
-      const float largest = tile_largest > rows[row].largest ? tile_largest : rows[row].largest;
-      factors.before[row] = rows[row].largest - largest;
-      factors.most[row] = tile_largest - largest;
-      rows[row].largest = largest;
+  // Turns a row's scores into weights. Returns their sum, lane by lane.
+  static Vector weigh(float largest, float* scores) noexcept {
+    Vector weight[kKeyVectors];
+    for (uint32_t v = 0; v < kKeyVectors; ++v) {
+      // exp() of -infinity is 0, so keys that aren't visible weigh nothing.
+      weight[v] = Simd::exp_shared(Simd::subtract(Simd::load(scores + v * kLanes), Simd::broadcast(largest)));
+      Simd::store(scores + v * kLanes, weight[v]);
     }
-    for (uint32_t row = begin / kLanes * kLanes; row < end; row += kLanes) {
-      Simd::store(factors.before + row, Simd::exp_shared(Simd::load(factors.before + row)));
-      Simd::store(factors.most + row, Simd::exp_shared(Simd::load(factors.most + row)));
+    for (uint32_t half = kKeyVectors / 2; half > 0; half /= 2) {
+      for (uint32_t v = 0; v < half; ++v) weight[v] = Simd::add(weight[v], weight[v + half]);
     }
-    for (uint32_t row = begin; row < end; ++row) {
-      const Vector largest = Simd::broadcast(rows[row].largest);
-      Vector weight[kKeyVectors];
-      for (uint32_t v = 0; v < kKeyVectors; ++v) {
-        float* score = scores + row * kKeyTile + v * kLanes;
-        // exp() of -infinity is 0, so keys that aren't visible weigh nothing.
-        weight[v] = Simd::exp_shared(Simd::subtract(Simd::load(score), largest));
-        Simd::store(score, weight[v]);
+    return weight[0];
+  }
+
+  // Turns the scores of rows [begin, end) into weights, as many rows at once as a vector has lanes. The
+  // others among these see nothing, which leaves them as they are.
+  static void soften(const Row* rows, uint32_t begin, uint32_t end, uint32_t first_key, float* scores,
+                     Softmax& softmax) noexcept {
+    for (uint32_t first = begin / kLanes * kLanes; first < end; first += kLanes) {
+      const auto is_there = [&](uint32_t i) { return first + i >= begin && first + i < end; };
+      Vector each[kLanes];
+      for (uint32_t i = 0; i < kLanes; ++i) {
+        each[i] = is_there(i) ? mask(keys_seen(rows[first + i], first_key), scores + (first + i) * kKeyTile)
+                              : Simd::broadcast(-INFINITY);
       }
-      for (uint32_t half = kKeyVectors / 2; half > 0; half /= 2) {
-        for (uint32_t v = 0; v < half; ++v) weight[v] = Simd::add(weight[v], weight[v + half]);
+      const Vector tile_largest = Simd::reduce_each(each, Simd::larger);
+      const Vector largest_before = Simd::load(softmax.largest + first);
+      const Vector largest = Simd::larger(tile_largest, largest_before);
+      const Vector before = Simd::exp_shared(Simd::subtract(largest_before, largest));
+      Simd::store(softmax.largest + first, largest);
+      Simd::store(softmax.before + first, before);
+      Simd::store(softmax.most + first, Simd::exp_shared(Simd::subtract(tile_largest, largest)));
+      for (uint32_t i = 0; i < kLanes; ++i) {
+        each[i] = is_there(i) ? weigh(softmax.largest[first + i], scores + (first + i) * kKeyTile)
+                              : Simd::broadcast(0);
       }
-      rows[row].total = fmaf(rows[row].total, factors.before[row], Simd::tree_sum(weight[0]));
+      const Vector total =
+          Simd::fma(Simd::load(softmax.total + first), before, Simd::reduce_each(each, Simd::add));
+      Simd::store(softmax.total + first, total);
     }
   }
 
@@ -152,7 +164,7 @@ class SimdAttention {
 
   static void add_float_values(const AttentionJob* job, const Scratch& scratch, const Row* rows,
                                uint32_t begin, uint32_t end, uint32_t first_key,
-                               const Factors& factors) noexcept {
+                               const Softmax& softmax) noexcept {
     const size_t first = size_t{first_key} * job->head_dim;
     const auto add = [&](auto values) {
       for (uint32_t row = begin; row < end;) {
@@ -162,7 +174,7 @@ class SimdAttention {
         uint32_t next = row + 1;
         while (next < end && keys_seen(rows[next], first_key) == keys) ++next;
         Floats::add_values(next - row, values, job->head_dim, keys, scratch.scores + row * kKeyTile,
-                           factors.before + row, scratch.sums + size_t{row} * job->head_dim);
+                           softmax.before + row, scratch.sums + size_t{row} * job->head_dim);
         row = next;
       }
     };
@@ -174,23 +186,23 @@ class SimdAttention {
   }
 
   static void add_code_values(const AttentionJob* job, const Scratch& scratch, const Row* rows,
-                              uint32_t begin, uint32_t end, uint32_t first_key, Factors& factors) noexcept {
+                              uint32_t begin, uint32_t end, uint32_t first_key, Softmax& softmax) noexcept {
     const float* scales = job->values.scales + first_key;
     float largest_scale[kKeyTile];  // of the keys up to this one
     largest_scale[0] = scales[0];
     for (uint32_t j = 1; j < kKeyTile; ++j)
       largest_scale[j] = scales[j] > largest_scale[j - 1] ? scales[j] : largest_scale[j - 1];
     for (uint32_t row = begin; row < end; ++row) {
-      const float bound = factors.most[row] * largest_scale[keys_seen(rows[row], first_key) - 1];
+      const float bound = softmax.most[row] * largest_scale[keys_seen(rows[row], first_key) - 1];
       const bool is_zero = bound <= 1e-30F;
-      factors.unit[row] = is_zero ? 0.0F : bound / kFineCodes;
+      softmax.unit[row] = is_zero ? 0.0F : bound / kFineCodes;
       Codes::put_weights(scratch.scores + row * kKeyTile, scales, is_zero ? 0.0F : kFineCodes / bound,
                          scratch.weights + row * Codes::kWeightBytes);
     }
     Codes::add_values(end - begin,
                       static_cast<const int8_t*>(job->values.data) + size_t{first_key} * job->head_dim,
-                      job->head_dim, scratch.weights + begin * Codes::kWeightBytes, factors.unit + begin,
-                      factors.before + begin, scratch.sums + size_t{begin} * job->head_dim);
+                      job->head_dim, scratch.weights + begin * Codes::kWeightBytes, softmax.unit + begin,
+                      softmax.before + begin, scratch.sums + size_t{begin} * job->head_dim);
   }
 
   static float shift_of(const AttentionJob* job, const float* query, uint32_t first_key) noexcept {
@@ -219,6 +231,11 @@ class SimdAttention {
                              scratch.queries + row * Codes::query_bytes(job->head_dim), &rows[row].query_sum);
       }
     }
+    Softmax softmax;
+    for (uint32_t row = 0; row < kPaddedRows; ++row) {
+      softmax.largest[row] = row < count ? -INFINITY : 0;
+      softmax.total[row] = 0;
+    }
     const uint32_t most_keys = rows[count - 1].visible;
     uint32_t begin = 0;  // rows before it don't see this tile any more
     for (uint32_t first_key = 0; first_key < most_keys; first_key += kKeyTile) {
@@ -227,17 +244,16 @@ class SimdAttention {
         for (uint32_t row = begin; row < count; ++row)
           rows[row].shift = shift_of(job, rows[row].query, first_key);
       }
-      Factors factors;
       score_tile(job, scratch, rows, begin, count, first_key);
-      soften(rows, begin, count, first_key, scratch.scores, factors);
+      soften(rows, begin, count, first_key, scratch.scores, softmax);
       if (job->values.format == kCacheQ8) {
-        add_code_values(job, scratch, rows, begin, count, first_key, factors);
+        add_code_values(job, scratch, rows, begin, count, first_key, softmax);
       } else {
-        add_float_values(job, scratch, rows, begin, count, first_key, factors);
+        add_float_values(job, scratch, rows, begin, count, first_key, softmax);
       }
     }
     for (uint32_t row = 0; row < count; ++row) {
-      const Vector total = Simd::broadcast(rows[row].total);
+      const Vector total = Simd::broadcast(softmax.total[row]);
       for (uint32_t d = 0; d < job->head_dim; d += kLanes) {
         const Vector sum = Simd::load(scratch.sums + size_t{row} * job->head_dim + d);
         Simd::store(rows[row].out + d, Simd::divide(sum, total));
@@ -253,8 +269,6 @@ class SimdAttention {
         rows[count++] = {job->queries + token * job->query_stride + head * job->head_dim,
                          job->out + token * job->out_stride + head * job->head_dim,
                          job->first_position + token + 1,
-                         -INFINITY,
-                         0,
                          0,
                          0,
                          0};

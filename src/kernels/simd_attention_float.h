@@ -17,11 +17,15 @@ class SimdAttentionFloat {
 
   // Where keys or values are read from, vector by vector.
   struct Floats {
+    static constexpr uint32_t kScoreRows = Simd::kScoreRows;
+    static constexpr uint32_t kValueRows = Simd::kValueRows;
     const float* data;
     Vector load(size_t index) const noexcept { return Simd::load(data + index); }
     Floats operator+(size_t index) const noexcept { return {data + index}; }
   };
   struct Halves {
+    static constexpr uint32_t kScoreRows = Simd::kFewRows;
+    static constexpr uint32_t kValueRows = Simd::kFewRows;
     const uint16_t* data;
     Vector load(size_t index) const noexcept { return Simd::widen_half(data + index); }
     Halves operator+(size_t index) const noexcept { return {data + index}; }
@@ -37,7 +41,7 @@ class SimdAttentionFloat {
 
   // Few rows take halves as they are: widening once for all of them doesn't pay.
   static bool takes_halves(const CachedHead& head, uint32_t rows) noexcept {
-    return head.format == kCacheF16 && rows <= Simd::kScoreRows;
+    return head.format == kCacheF16 && rows <= Simd::kFewRows;
   }
   static Halves halves(const CachedHead& head, size_t first) noexcept {
     return {static_cast<const uint16_t*>(head.data) + first};
@@ -47,8 +51,9 @@ class SimdAttentionFloat {
   template <typename Row, typename Source>
   static void score(const Row* rows, uint32_t count, Source keys, uint32_t head_dim, float scale,
                     float* scores) noexcept {
-    for (uint32_t row = 0; row < count; row += Simd::kScoreRows)
-      score_up_to<Simd::kScoreRows>(count - row, rows + row, keys, head_dim, scale, scores + row * kKeyTile);
+    for (uint32_t row = 0; row < count; row += Source::kScoreRows)
+      score_up_to<Source::kScoreRows>(count - row, rows + row, keys, head_dim, scale,
+                                      scores + row * kKeyTile);
   }
 
   // sums[row][d] = fma(sums[row][d], factors[row], sum of weights[row][key] * values[key][d] in the order of
@@ -56,15 +61,14 @@ class SimdAttentionFloat {
   template <typename Source>
   static void add_values(uint32_t rows, Source values, uint32_t head_dim, uint32_t keys, const float* weights,
                          const float* factors, float* sums) noexcept {
-    for (uint32_t row = 0; row < rows; row += Simd::kValueRows) {
-      add_up_to<Simd::kValueRows>(rows - row, values, head_dim, keys, weights + row * kKeyTile, factors + row,
-                                  sums + size_t{row} * head_dim);
+    for (uint32_t row = 0; row < rows; row += Source::kValueRows) {
+      add_up_to<Source::kValueRows>(rows - row, values, head_dim, keys, weights + row * kKeyTile,
+                                    factors + row, sums + size_t{row} * head_dim);
     }
   }
 
  private:
   static constexpr uint32_t kKeyVectors = kKeyTile / kLanes;
-  static constexpr uint32_t kValueVectors = 4;  // vectors of a row's values summed together
 
   template <uint32_t kRows, typename Row, typename Source>
   static void score_rows(const Row* rows, Source keys, uint32_t head_dim, float scale,
@@ -133,9 +137,10 @@ class SimdAttentionFloat {
     if constexpr (kRows > 1) {
       if (count < kRows) return add_up_to<kRows - 1>(count, values, head_dim, keys, weights, factors, sums);
     }
+    constexpr uint32_t kVectors = kRows > Simd::kFewRows ? 2 : 4;  // of a row's sums, at once
     uint32_t d = 0;
-    for (; d + kValueVectors * kLanes <= head_dim; d += kValueVectors * kLanes)
-      add_some<kRows, kValueVectors>(values + d, head_dim, keys, weights, factors, sums + d);
+    for (; d + kVectors * kLanes <= head_dim; d += kVectors * kLanes)
+      add_some<kRows, kVectors>(values + d, head_dim, keys, weights, factors, sums + d);
     for (; d < head_dim; d += kLanes)
       add_some<kRows, 1>(values + d, head_dim, keys, weights, factors, sums + d);
   }
