@@ -1,6 +1,6 @@
 // The table for x86 with AMX (Xeon from Sapphire Rapids on): products with integer codes, as soon as there
 // are some tokens, by TDPBSSD, which multiplies a matrix of activations, a token a row, with one of weights.
-// What multiplies few tokens, attention and the rest are those of avx512_vnni.
+// What multiplies few tokens and the rest are those of avx512_vnni; attention is in amx_attention.cc.
 #include "base/cpu_feature_bits.h"
 #include "kernels/amx_tiles.h"
 #include "kernels/avx512_parts.h"
@@ -108,7 +108,7 @@ constinit const KernelTable kAmxKernels = {
     "amx",
     kCpuAvx2Fma | kCpuAvx512Vnni | kCpuAmxInt8,
     {nullptr, nullptr, nullptr, &avx512::kQ8_0LinearAmx, &avx512::kQ8RowLinearAmx, &avx512::kQ4_0LinearAmx},
-    nullptr,
+    &avx512::kAttentionAmx,
     nullptr,
     nullptr,
     &avx512::kLimitsAmx,

@@ -9,7 +9,7 @@ namespace {
 
 // Wide codes as 16 bits, multiplied by VPMADDWD with keys and values that are widened to as many: two sums an
 // output, four outputs a vector.
-struct Dots {
+struct Dots : WideCodeDots {
   using Simd = avx2::Simd;
   static constexpr uint32_t kRows = 3;  // 12 sums
   struct Sum {
@@ -21,14 +21,12 @@ struct Dots {
   using Values = Keys;
 
   static Sum zero() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
-  static int32_t put_query(__m256 scaled, uint8_t* row, uint32_t depth, uint32_t first) {
-    put_weight(scaled, row, depth, first);
+  static int32_t put_query(__m256 scaled, uint8_t* row, uint32_t, uint32_t first) {
+    put_codes(scaled, row, first);
     return 0;
   }
-  static void put_weight(__m256 scaled, uint8_t* row, uint32_t, uint32_t first) {
-    const __m256i code = _mm256_cvtps_epi32(scaled);
-    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(code), _mm256_extracti128_si256(code, 1));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(row + size_t{2} * first), words);
+  static void put_weights(const __m256 (&scaled)[4], uint8_t* row) {
+    for (uint32_t v = 0; v < 4; ++v) put_codes(scaled[v], row, v * Simd::kLanes);
   }
   static Keys load_keys(const int8_t* p) { return {widen(p), widen(p + 16)}; }
   static Values load_values(const int8_t* p) { return load_keys(p); }
@@ -50,6 +48,11 @@ struct Dots {
   }
 
  private:
+  static void put_codes(__m256 scaled, uint8_t* row, uint32_t first) {
+    const __m256i code = _mm256_cvtps_epi32(scaled);
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(code), _mm256_extracti128_si256(code, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(row + size_t{2} * first), words);
+  }
   static __m256i widen(const int8_t* p) {
     return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }

@@ -18,6 +18,7 @@ extern const LinearKernels kQ8_0Linear;
 extern const LinearKernels kQ8RowLinear;
 extern const LinearKernels kQ4_0Linear;
 extern const AttentionKernels kAttention;
+extern const AttentionKernels kAttentionAmx;
 extern const VectorKernels kVector;
 extern const TensorScaleKernels kTensorScale;
 extern const LimitKernels kLimits;

@@ -1,96 +1,16 @@
 // The simd_* templates for AVX-512: products with float weights, attention, row-wise steps.
 #include "kernels/avx512_parts.h"
+#include "kernels/avx512_wide_dots.h"
 #include "kernels/simd_attention.h"
 #include "kernels/simd_linear_float.h"
 #include "kernels/simd_vector.h"
 
 namespace stonechat::avx512 {
-namespace {
-
-// Wide codes as two digits of 8 bits, each multiplied by VPDPBUSD. It takes unsigned and signed numbers: keys
-// are moved to 0 .. 255, the digits of weights are 0 .. 127.
-struct Dots {
-  using Simd = avx512::Simd;
-  static constexpr uint32_t kRows = 7;  // 28 sums, 2 operands
-  struct Sum {
-    __m512i high, low;
-  };
-  struct Keys {
-    __m512i codes;
-  };
-  struct Values {
-    __m512i codes;
-  };
-  struct Query {
-    const uint8_t* high;
-    const uint8_t* low;
-  };
-  struct Weight {
-    __m512i high, low;
-  };
-
-  static Sum zero() { return {_mm512_setzero_si512(), _mm512_setzero_si512()}; }
-  static int32_t put_query(__m512 scaled, uint8_t* row, uint32_t depth, uint32_t first) {
-    const __m512i code = _mm512_cvtps_epi32(scaled);
-    const __m512i high = _mm512_srai_epi32(_mm512_add_epi32(code, _mm512_set1_epi32(64)), 7);
-    put_digits(high, _mm512_sub_epi32(code, _mm512_slli_epi32(high, 7)), row, depth, first);
-    return _mm512_reduce_add_epi32(code);
-  }
-  static void put_weight(__m512 scaled, uint8_t* row, uint32_t depth, uint32_t first) {
-    const __m512i code = _mm512_cvtps_epi32(scaled);
-    put_digits(_mm512_srli_epi32(code, 7), _mm512_and_si512(code, _mm512_set1_epi32(127)), row, depth, first);
-  }
-  static Keys load_keys(const int8_t* p) {
-    return {_mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(-128))};
-  }
-  static Values load_values(const int8_t* p) { return {_mm512_loadu_si512(p)}; }
-  static Query query(const uint8_t* row, uint32_t depth, uint32_t first) {
-    return {row + first, row + depth + first};
-  }
-  static Weight weight(const uint8_t* row, uint32_t depth, uint32_t first) {
-    return {four(row + first), four(row + depth + first)};
-  }
-  static void add(Sum& sum, const Keys& keys, const Query& query) {
-    add_broadcast(sum.high, keys.codes, query.high);
-    add_broadcast(sum.low, keys.codes, query.low);
-  }
-  static void add(Sum& sum, const Values& values, const Weight& weight) {
-    add_product(sum.high, weight.high, values.codes);
-    add_product(sum.low, weight.low, values.codes);
-  }
-  static __m512 to_float(const Sum& sum) { return _mm512_cvtepi32_ps(whole(sum)); }
-  static __m512 to_float(const Sum& sum, int32_t query_sum) {
-    return _mm512_cvtepi32_ps(_mm512_sub_epi32(whole(sum), _mm512_set1_epi32(128 * query_sum)));
-  }
-
- private:
-  // By hand, as GCC copies a sum for each of these instructions.
-  static void add_product(__m512i& sum, __m512i a, __m512i b) {
-    asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
-  }
-  static void add_broadcast(__m512i& sum, __m512i a, const uint8_t* four_codes) {
-    asm("vpdpbusd %2%{1to16%}, %1, %0"
-        : "+v"(sum)
-        : "v"(a), "m"(*reinterpret_cast<const uint8_t(*)[4]>(four_codes)));
-  }
-  static void put_digits(__m512i high, __m512i low, uint8_t* row, uint32_t depth, uint32_t first) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(row + first), _mm512_cvtepi32_epi8(high));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(row + depth + first), _mm512_cvtepi32_epi8(low));
-  }
-  static __m512i four(const uint8_t* codes) {
-    int32_t bits;
-    memcpy(&bits, codes, sizeof bits);
-    return _mm512_set1_epi32(bits);
-  }
-  static __m512i whole(const Sum& sum) { return _mm512_add_epi32(_mm512_slli_epi32(sum.high, 7), sum.low); }
-};
-
-}  // namespace
 
 constinit const LinearKernels kF32Linear = SimdLinearFloat<Simd, FormatF32<Simd>>::kernels();
 constinit const LinearKernels kF16Linear = SimdLinearFloat<Simd, FormatF16<Simd>>::kernels();
 constinit const LinearKernels kBf16Linear = SimdLinearFloat<Simd, FormatBf16<Simd>>::kernels();
-constinit const AttentionKernels kAttention = SimdAttention<Dots>::kernels();
+constinit const AttentionKernels kAttention = SimdAttention<WideDots>::kernels();
 constinit const VectorKernels kVector = {SimdVector<Simd>::rms_norm, SimdVector<Simd>::rope,
                                          SimdVector<Simd>::hadamard, SimdVector<Simd>::silu_multiply,
                                          SimdVector<Simd>::to_half};

@@ -26,7 +26,7 @@ constinit const LinearKernels kQ8RowLinearVnni = SimdLinearCodes<VnniDot, Format
 constinit const LinearKernels kQ4_0LinearVnni = SimdLinearCodes<VnniDot, FormatQ4_0>::kernels();
 
 // As in avx512_simd.cc, with vectors of 256 bits.
-struct VnniWideDots {
+struct VnniWideDots : WideCodeDots {
   using Simd = avx2::Simd;
   static constexpr uint32_t kRows = 3;  // 12 sums, 2 operands
   struct Sum {
@@ -54,9 +54,12 @@ struct VnniWideDots {
     sum = _mm_hadd_epi32(sum, sum);
     return _mm_cvtsi128_si32(_mm_hadd_epi32(sum, sum));
   }
-  static void put_weight(__m256 scaled, uint8_t* row, uint32_t depth, uint32_t first) {
-    const __m256i code = _mm256_cvtps_epi32(scaled);
-    put_digits(_mm256_srli_epi32(code, 7), _mm256_and_si256(code, _mm256_set1_epi32(127)), row, depth, first);
+  static void put_weights(const __m256 (&scaled)[4], uint8_t* row) {
+    for (uint32_t v = 0; v < 4; ++v) {
+      const __m256i code = _mm256_cvtps_epi32(scaled[v]);
+      const __m256i low = _mm256_and_si256(code, _mm256_set1_epi32(127));
+      put_digits(_mm256_srli_epi32(code, 7), low, row, kKeyTile, v * Simd::kLanes);
+    }
   }
   static Keys load_keys(const int8_t* p) { return {_mm256_xor_si256(load(p), _mm256_set1_epi8(-128))}; }
   static Values load_values(const int8_t* p) { return {load(p)}; }

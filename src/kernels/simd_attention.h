@@ -67,7 +67,8 @@ class SimdAttention {
 
   static size_t scratch_bytes(uint32_t head_dim) noexcept {
     const size_t floats = 2 * size_t{kKeyTile} * head_dim + kGroupRows * (kKeyTile + size_t{head_dim});
-    return floats * sizeof(float) + kGroupRows * (Codes::query_bytes(head_dim) + Codes::kWeightBytes);
+    return floats * sizeof(float) +
+           Codes::readable_rows(kGroupRows) * (Codes::query_bytes(head_dim) + Codes::kWeightBytes);
   }
 
   static Scratch scratch_of(const AttentionJob* job) noexcept {
@@ -75,7 +76,7 @@ class SimdAttention {
     float* const scores = job->scratch + 2 * tile;
     float* const sums = scores + kGroupRows * kKeyTile;
     auto* const queries = reinterpret_cast<uint8_t*>(sums + size_t{kGroupRows} * job->head_dim);
-    uint8_t* const weights = queries + kGroupRows * Codes::query_bytes(job->head_dim);
+    uint8_t* const weights = queries + Codes::readable_rows(kGroupRows) * Codes::query_bytes(job->head_dim);
     return {job->scratch, job->scratch + tile, scores, sums, queries, weights};
   }
 
@@ -262,6 +263,19 @@ class SimdAttention {
   }
 
   static void attend(const AttentionJob* job) noexcept {
+    if constexpr (Codes::kHasMatrices) {
+      const bool has_codes = job->keys.format == kCacheQ8 || job->values.format == kCacheQ8;
+      if (has_codes && (job->end_token - job->first_token) * job->group_heads >= Dots::kMatrixRows) {
+        Dots::Matrices::begin();
+        attend_rows(job);
+        Dots::Matrices::end();
+        return;
+      }
+    }
+    attend_rows(job);
+  }
+
+  static void attend_rows(const AttentionJob* job) noexcept {
     Row rows[kGroupRows];
     uint32_t count = 0;
     for (uint32_t token = job->first_token; token < job->end_token; ++token) {
@@ -279,6 +293,7 @@ class SimdAttention {
       }
     }
     if (count > 0) attend_group(job, rows, count);
+    if constexpr (Codes::kHasMatrices) Simd::clear_upper_parts();
   }
 };
 

@@ -4,10 +4,12 @@
 // `Dots` is an instruction set's way to multiply the wide codes of queries and softmax's weights (up to
 // 16256 in magnitude) with codes of 8 bits:
 //   Simd, kRows         rows multiplied together; kLanes outputs are summed in one Dots::Sum
-//   put_query, put_weight   store kLanes codes of a row of `depth`; a row takes 2 * depth bytes
+//   put_query               stores kLanes codes of a row of `depth`, which takes 2 * depth bytes
+//   put_weights             stores all codes of a row of 32
 //   load_keys, load_values  kLanes outputs times 4 of the depth
 //   query, weight           4 codes of a row, for all lanes
 //   zero(), add(sum, operand, codes), to_float(sum), and for keys to_float(sum, sum of the row's codes)
+//   kMatrixRows             as many rows or more are multiplied by Dots::Matrices, if there is any
 #pragma once
 
 #include <stddef.h>
@@ -17,6 +19,11 @@
 
 namespace stonechat {
 
+// What most Dots have in common.
+struct WideCodeDots {
+  static constexpr uint32_t kMatrixRows = UINT32_MAX;
+};
+
 template <typename Dots>
 class SimdAttentionCodes {
  public:
@@ -25,6 +32,13 @@ class SimdAttentionCodes {
 
   static constexpr size_t query_bytes(uint32_t head_dim) { return 2 * size_t{head_dim}; }
   static constexpr size_t kWeightBytes = size_t{2} * kKeyTile;
+
+  static constexpr bool kHasMatrices = Dots::kMatrixRows != UINT32_MAX;
+  // Rows whose codes are read where there are so many, whatever they are.
+  static constexpr uint32_t readable_rows(uint32_t rows) {
+    if constexpr (kHasMatrices) rows += Dots::Matrices::kRows - 1;
+    return rows;
+  }
 
   // A query as codes (query_bytes). Returns their unit times `scale`; *sum becomes their sum.
   static float put_query(const float* query, uint32_t head_dim, float scale, uint8_t* codes,
@@ -43,16 +57,23 @@ class SimdAttentionCodes {
 
   // The weights of 32 keys times their values' scales times `inverse`, as codes (kWeightBytes).
   static void put_weights(const float* weights, const float* scales, float inverse, uint8_t* codes) noexcept {
-    for (uint32_t j = 0; j < kKeyTile; j += kLanes) {
-      const Vector scaled = Simd::multiply(Simd::load(weights + j), Simd::load(scales + j));
-      Dots::put_weight(Simd::multiply(scaled, Simd::broadcast(inverse)), codes, kKeyTile, j);
+    Vector scaled[kKeyTile / kLanes];
+    for (uint32_t v = 0; v < kKeyTile / kLanes; ++v) {
+      const Vector products =
+          Simd::multiply(Simd::load(weights + v * kLanes), Simd::load(scales + v * kLanes));
+      scaled[v] = Simd::multiply(products, Simd::broadcast(inverse));
     }
+    Dots::put_weights(scaled, codes);
   }
 
   // scores[row][key] = fma(query x key, factor * scales[key], shift) for rows [0, count) and all 32 keys.
   template <typename Row>
   static void score(const Row* rows, uint32_t count, const int8_t* keys, const float* scales,
                     uint32_t head_dim, const uint8_t* queries, float* scores) noexcept {
+    if constexpr (kHasMatrices) {
+      if (count >= Dots::kMatrixRows && head_dim % Dots::Matrices::kDepth == 0)
+        return score_by_matrices(rows, count, keys, scales, head_dim, queries, scores);
+    }
     for (uint32_t row = 0; row < count; row += Dots::kRows) {
       score_up_to<Dots::kRows>(count - row, rows + row, keys, scales, head_dim,
                                queries + row * query_bytes(head_dim), scores + row * kKeyTile);
@@ -62,6 +83,10 @@ class SimdAttentionCodes {
   // sums[row][d] = fma(sums[row][d], factors[row], weights x values * units[row]), for rows [0, rows).
   static void add_values(uint32_t rows, const int8_t* values, uint32_t head_dim, const uint8_t* weights,
                          const float* units, const float* factors, float* sums) noexcept {
+    if constexpr (kHasMatrices) {
+      if (rows >= Dots::kMatrixRows && head_dim % Dots::Matrices::kDepth == 0)
+        return add_values_by_matrices(rows, values, head_dim, weights, units, factors, sums);
+    }
     for (uint32_t row = 0; row < rows; row += Dots::kRows) {
       add_up_to<Dots::kRows>(rows - row, values, head_dim, weights + row * kWeightBytes, units + row,
                              factors + row, sums + size_t{row} * head_dim);
@@ -72,6 +97,59 @@ class SimdAttentionCodes {
   using Vector = typename Simd::Vector;
   using Sum = typename Dots::Sum;
   static constexpr uint32_t kVectors = 2;  // of outputs, summed together
+
+  template <typename Row>
+  static void score_by_matrices(const Row* rows, uint32_t count, const int8_t* keys, const float* scales,
+                                uint32_t head_dim, const uint8_t* queries, float* scores) noexcept {
+    using Matrices = typename Dots::Matrices;
+    typename Dots::Products products;
+    for (uint32_t first = 0; first < count; first += Matrices::kRows) {
+      Matrices::clear();
+      for (uint32_t d = 0; d < head_dim; d += Matrices::kDepth) {
+        const uint8_t* codes = queries + first * query_bytes(head_dim) + d;
+        Matrices::add_keys(codes, head_dim, keys + size_t{d} * kKeyTile);
+      }
+      Matrices::store(products);
+      const uint32_t end = count - first < Matrices::kRows ? count : first + Matrices::kRows;
+      for (uint32_t row = first; row < end; ++row) {
+        for (uint32_t v = 0; v < kVectors; ++v) {
+          const Vector key_scales = Simd::load(scales + v * kLanes);
+          const Vector factor = Simd::multiply(Simd::broadcast(rows[row].factor), key_scales);
+          const Vector dot = Dots::to_float(Dots::sum_of(products, row - first, v));
+          Simd::store(scores + row * kKeyTile + v * kLanes,
+                      Simd::fma(dot, factor, Simd::broadcast(rows[row].shift)));
+        }
+      }
+    }
+  }
+
+  static void add_values_by_matrices(uint32_t rows, const int8_t* values, uint32_t head_dim,
+                                     const uint8_t* weights, const float* units, const float* factors,
+                                     float* sums) noexcept {
+    using Matrices = typename Dots::Matrices;
+    typename Dots::Products products;
+    for (uint32_t first = 0; first < rows; first += Matrices::kRows) {
+      const uint32_t end = rows - first < Matrices::kRows ? rows : first + Matrices::kRows;
+      for (uint32_t d = 0; d < head_dim; d += kVectors * kLanes) {
+        Matrices::clear();
+        Matrices::add_values(weights + first * kWeightBytes, values + size_t{4} * d, head_dim);
+        Matrices::store(products);
+        for (uint32_t row = first; row < end; ++row) {
+          for (uint32_t v = 0; v < kVectors; ++v) {
+            const auto sum = Dots::sum_of(products, row - first, v);
+            add_scaled(sum, units[row], factors[row], sums + size_t{row} * head_dim + d + v * kLanes);
+          }
+        }
+      }
+    }
+  }
+
+  // out = fma(out, factor, sum * unit).
+  [[gnu::always_inline]] static void add_scaled(const Sum& sum, float unit, float factor,
+                                                float* out) noexcept {
+    const Vector added = Simd::multiply(Dots::to_float(sum), Simd::broadcast(unit));
+    Simd::store(out, Simd::fma(Simd::load(out), Simd::broadcast(factor), added));
+  }
 
   // GCC keeps sums in memory unless it unrolls all loops over them early.
   template <uint32_t kRows, uint32_t kOutputs>
@@ -143,9 +221,7 @@ class SimdAttentionCodes {
     for (uint32_t r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
       for (uint32_t v = 0; v < kOutputs; ++v) {
-        float* out = sums + size_t{r} * head_dim + v * kLanes;
-        const Vector added = Simd::multiply(Dots::to_float(sum[r][v]), Simd::broadcast(units[r]));
-        Simd::store(out, Simd::fma(Simd::load(out), Simd::broadcast(factors[r]), added));
+        add_scaled(sum[r][v], units[r], factors[r], sums + size_t{r} * head_dim + v * kLanes);
       }
     }
   }
