@@ -92,31 +92,25 @@ struct Simd {
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
   }
-  // Lane i of the result is `op` of halves of rows[i], until one value is left, as in tree_sum(). With each
-  // step half as many vectors hold the halves of twice as many rows.
+  // The first steps of SimdAttention::reduce_each(): lane k, of 128 bits, of fours[i] becomes `op` of the
+  // quarters of rows[4 * k + i].
   template <typename Op>
-  static Vector reduce_each(const Vector (&rows)[kLanes], Op&& op) {
-    Vector eights[8];
+  static void reduce_to_fours(const Vector (&rows)[kLanes], Op&& op, Vector (&fours)[4]) {
     for (uint32_t i = 0; i < 4; ++i) {
+      Vector eights[2];  // of rows i and i + 4, of i + 8 and i + 12
       for (uint32_t half = 0; half < 2; ++half) {
         const Vector a = rows[8 * half + i];
         const Vector b = rows[8 * half + i + 4];
-        eights[2 * i + half] = op(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+        eights[half] = op(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
       }
+      fours[i] = op(_mm512_shuffle_f32x4(eights[0], eights[1], 0x88),
+                    _mm512_shuffle_f32x4(eights[0], eights[1], 0xdd));
     }
-    Vector fours[4];  // row 4 * k + i in 128-bit lane k of vector i
-    for (uint32_t i = 0; i < 4; ++i) {
-      const Vector a = eights[2 * i];
-      const Vector b = eights[2 * i + 1];
-      fours[i] = op(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
-    }
-    Vector twos[2];
-    for (uint32_t i = 0; i < 2; ++i) {
-      const Vector a = fours[2 * i];
-      const Vector b = fours[2 * i + 1];
-      twos[i] = op(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee));
-    }
-    return op(_mm512_shuffle_ps(twos[0], twos[1], 0x88), _mm512_shuffle_ps(twos[0], twos[1], 0xdd));
+  }
+  // Of each lane of 128 bits two floats of a, then two of b, as in SHUFPS.
+  template <int kFloats>
+  static Vector pick(Vector a, Vector b) {
+    return _mm512_shuffle_ps(a, b, kFloats);
   }
 
   // As VectorKernels states it; 0 for -infinity.

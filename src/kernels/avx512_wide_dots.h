@@ -40,7 +40,7 @@ struct WideDots : WideCodeDots {
     put_digits(high, _mm512_sub_epi32(code, _mm512_slli_epi32(high, 7)), row, depth, first);
     return _mm512_reduce_add_epi32(code);
   }
-  // In one store, as part of it are loaded next.
+  // In one store, as matrices that are loaded soon after have halves of a row.
   static void put_weights(const __m512 (&scaled)[2], uint8_t* row) {
     const __m512i first = _mm512_cvtps_epi32(scaled[0]);
     const __m512i second = _mm512_cvtps_epi32(scaled[1]);

@@ -1,5 +1,5 @@
 // The table for client processors with AVX-VNNI but no AVX-512: products with integer codes, weights and
-// cached ones, by VPDPBUSD in 256 bits (see avx512_linear_codes.cc, avx512_simd.cc); the rest is that of
+// cached ones, by VPDPBUSD in 256 bits (see avx512_linear_codes.cc, avx512_wide_dots.h); the rest is that of
 // avx2.
 #include "base/cpu_feature_bits.h"
 #include "kernels/avx2_limits.h"
@@ -25,7 +25,7 @@ constinit const LinearKernels kQ8_0LinearVnni = SimdLinearCodes<VnniDot, FormatQ
 constinit const LinearKernels kQ8RowLinearVnni = SimdLinearCodes<VnniDot, FormatQ8Row>::kernels();
 constinit const LinearKernels kQ4_0LinearVnni = SimdLinearCodes<VnniDot, FormatQ4_0>::kernels();
 
-// As in avx512_simd.cc, with vectors of 256 bits.
+// As in avx512_wide_dots.h, with vectors of 256 bits.
 struct VnniWideDots : WideCodeDots {
   using Simd = avx2::Simd;
   static constexpr uint32_t kRows = 3;  // 12 sums, 2 operands

@@ -116,6 +116,20 @@ class SimdAttention {
     return weight[0];
   }
 
+  // Lane i of the result is `op` of halves of rows[i], until one value is left, as in tree(). With each step
+  // half as many vectors hold the halves of twice as many rows.
+  template <typename Op>
+  static Vector reduce_each(const Vector (&rows)[kLanes], Op&& op) noexcept {
+    Vector fours[4];
+    Simd::reduce_to_fours(rows, op, fours);
+    const auto halve = [&](Vector a, Vector b) {
+      return op(Simd::template pick<0x44>(a, b), Simd::template pick<0xee>(a, b));
+    };
+    const Vector low = halve(fours[0], fours[1]);
+    const Vector high = halve(fours[2], fours[3]);
+    return op(Simd::template pick<0x88>(low, high), Simd::template pick<0xdd>(low, high));
+  }
+
   // Turns the scores of rows [begin, end) into weights, as many rows at once as a vector has lanes. The
   // others among these see nothing, which leaves them as they are.
   static void soften(const Row* rows, uint32_t begin, uint32_t end, uint32_t first_key, float* scores,
@@ -127,7 +141,7 @@ class SimdAttention {
         each[i] = is_there(i) ? mask(keys_seen(rows[first + i], first_key), scores + (first + i) * kKeyTile)
                               : Simd::broadcast(-INFINITY);
       }
-      const Vector tile_largest = Simd::reduce_each(each, Simd::larger);
+      const Vector tile_largest = reduce_each(each, Simd::larger);
       const Vector largest_before = Simd::load(softmax.largest + first);
       const Vector largest = Simd::larger(tile_largest, largest_before);
       const Vector before = Simd::exp_shared(Simd::subtract(largest_before, largest));
@@ -138,8 +152,7 @@ class SimdAttention {
         each[i] = is_there(i) ? weigh(softmax.largest[first + i], scores + (first + i) * kKeyTile)
                               : Simd::broadcast(0);
       }
-      const Vector total =
-          Simd::fma(Simd::load(softmax.total + first), before, Simd::reduce_each(each, Simd::add));
+      const Vector total = Simd::fma(Simd::load(softmax.total + first), before, reduce_each(each, Simd::add));
       Simd::store(softmax.total + first, total);
     }
   }
@@ -265,7 +278,8 @@ class SimdAttention {
   static void attend(const AttentionJob* job) noexcept {
     if constexpr (Codes::kHasMatrices) {
       const bool has_codes = job->keys.format == kCacheQ8 || job->values.format == kCacheQ8;
-      if (has_codes && (job->end_token - job->first_token) * job->group_heads >= Dots::kMatrixRows) {
+      const uint32_t rows = (job->end_token - job->first_token) * job->group_heads;
+      if (has_codes && Codes::takes_matrices(rows, job->head_dim)) {
         Dots::Matrices::begin();
         attend_rows(job);
         Dots::Matrices::end();
@@ -293,7 +307,6 @@ class SimdAttention {
       }
     }
     if (count > 0) attend_group(job, rows, count);
-    if constexpr (Codes::kHasMatrices) Simd::clear_upper_parts();
   }
 };
 

@@ -34,6 +34,10 @@ class SimdAttentionCodes {
   static constexpr size_t kWeightBytes = size_t{2} * kKeyTile;
 
   static constexpr bool kHasMatrices = Dots::kMatrixRows != UINT32_MAX;
+  // Whether so many rows are multiplied by Dots::Matrices.
+  static constexpr bool takes_matrices(uint32_t rows, uint32_t head_dim) {
+    return rows >= Dots::kMatrixRows && head_dim % Dots::Matrices::kDepth == 0;
+  }
   // Rows whose codes are read where there are so many, whatever they are.
   static constexpr uint32_t readable_rows(uint32_t rows) {
     if constexpr (kHasMatrices) rows += Dots::Matrices::kRows - 1;
@@ -71,7 +75,7 @@ class SimdAttentionCodes {
   static void score(const Row* rows, uint32_t count, const int8_t* keys, const float* scales,
                     uint32_t head_dim, const uint8_t* queries, float* scores) noexcept {
     if constexpr (kHasMatrices) {
-      if (count >= Dots::kMatrixRows && head_dim % Dots::Matrices::kDepth == 0)
+      if (takes_matrices(count, head_dim))
         return score_by_matrices(rows, count, keys, scales, head_dim, queries, scores);
     }
     for (uint32_t row = 0; row < count; row += Dots::kRows) {
@@ -84,7 +88,7 @@ class SimdAttentionCodes {
   static void add_values(uint32_t rows, const int8_t* values, uint32_t head_dim, const uint8_t* weights,
                          const float* units, const float* factors, float* sums) noexcept {
     if constexpr (kHasMatrices) {
-      if (rows >= Dots::kMatrixRows && head_dim % Dots::Matrices::kDepth == 0)
+      if (takes_matrices(rows, head_dim))
         return add_values_by_matrices(rows, values, head_dim, weights, units, factors, sums);
     }
     for (uint32_t row = 0; row < rows; row += Dots::kRows) {
@@ -113,11 +117,8 @@ class SimdAttentionCodes {
       const uint32_t end = count - first < Matrices::kRows ? count : first + Matrices::kRows;
       for (uint32_t row = first; row < end; ++row) {
         for (uint32_t v = 0; v < kVectors; ++v) {
-          const Vector key_scales = Simd::load(scales + v * kLanes);
-          const Vector factor = Simd::multiply(Simd::broadcast(rows[row].factor), key_scales);
           const Vector dot = Dots::to_float(Dots::sum_of(products, row - first, v));
-          Simd::store(scores + row * kKeyTile + v * kLanes,
-                      Simd::fma(dot, factor, Simd::broadcast(rows[row].shift)));
+          put_scores(rows[row], dot, scales + v * kLanes, scores + row * kKeyTile + v * kLanes);
         }
       }
     }
@@ -142,6 +143,14 @@ class SimdAttentionCodes {
         }
       }
     }
+  }
+
+  // The scores of kLanes keys.
+  template <typename Row>
+  [[gnu::always_inline]] static void put_scores(const Row& row, Vector dot, const float* scales,
+                                                float* scores) noexcept {
+    const Vector factor = Simd::multiply(Simd::broadcast(row.factor), Simd::load(scales));
+    Simd::store(scores, Simd::fma(dot, factor, Simd::broadcast(row.shift)));
   }
 
   // out = fma(out, factor, sum * unit).
@@ -183,9 +192,8 @@ class SimdAttentionCodes {
 #pragma GCC unroll 2
         for (uint32_t v = 0; v < kVectors; ++v) {
           const uint32_t first = key + v * kLanes;
-          const Vector factor = Simd::multiply(Simd::broadcast(rows[r].factor), Simd::load(scales + first));
           const Vector dot = Dots::to_float(sum[r][v], rows[r].query_sum);
-          Simd::store(scores + r * kKeyTile + first, Simd::fma(dot, factor, Simd::broadcast(rows[r].shift)));
+          put_scores(rows[r], dot, scales + first, scores + r * kKeyTile + first);
         }
       }
     }
