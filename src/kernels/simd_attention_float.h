@@ -70,23 +70,36 @@ class SimdAttentionFloat {
  private:
   static constexpr uint32_t kKeyVectors = kKeyTile / kLanes;
 
+  // GCC keeps sums in memory unless it unrolls all loops over them early.
+  template <uint32_t kRows, uint32_t kVectors>
+  [[gnu::always_inline]] static void clear(Vector (&sum)[kRows][kVectors]) noexcept {
+#pragma GCC unroll 16
+    for (uint32_t r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+      for (uint32_t v = 0; v < kVectors; ++v) sum[r][v] = Simd::broadcast(0);
+    }
+  }
+
   template <uint32_t kRows, typename Row, typename Source>
   static void score_rows(const Row* rows, Source keys, uint32_t head_dim, float scale,
                          float* scores) noexcept {
     Vector sum[kRows][kKeyVectors];
-    for (uint32_t r = 0; r < kRows; ++r) {
-      for (uint32_t v = 0; v < kKeyVectors; ++v) sum[r][v] = Simd::broadcast(0);
-    }
+    clear(sum);
     for (uint32_t d = 0; d < head_dim; ++d) {
       Vector key[kKeyVectors];
-      for (uint32_t v = 0; v < kKeyVectors; ++v) key[v] = keys.load(d * kKeyTile + v * kLanes);
+#pragma GCC unroll 4
+      for (uint32_t v = 0; v < kKeyVectors; ++v) key[v] = keys.load(size_t{d} * kKeyTile + v * kLanes);
+#pragma GCC unroll 16
       for (uint32_t r = 0; r < kRows; ++r) {
         const Vector query = Simd::broadcast(rows[r].query[d]);
+#pragma GCC unroll 4
         for (uint32_t v = 0; v < kKeyVectors; ++v) sum[r][v] = Simd::fma(query, key[v], sum[r][v]);
       }
     }
+#pragma GCC unroll 16
     for (uint32_t r = 0; r < kRows; ++r) {
       const Vector shift = Simd::broadcast(rows[r].shift);
+#pragma GCC unroll 4
       for (uint32_t v = 0; v < kKeyVectors; ++v) {
         Simd::store(scores + r * kKeyTile + v * kLanes, Simd::fma(sum[r][v], Simd::broadcast(scale), shift));
       }
@@ -107,23 +120,24 @@ class SimdAttentionFloat {
   static void add_some(Source values, uint32_t head_dim, uint32_t keys, const float* weights,
                        const float* factors, float* sums) noexcept {
     Vector sum[kRows][kVectors];
-    for (uint32_t r = 0; r < kRows; ++r) {
-      for (uint32_t v = 0; v < kVectors; ++v) {
-        sum[r][v] = Simd::broadcast(0);
-      }
-    }
+    clear(sum);
     for (uint32_t j = 0; j < keys; ++j) {
       Vector value[kVectors];
+#pragma GCC unroll 4
       for (uint32_t v = 0; v < kVectors; ++v) {
         value[v] = values.load(size_t{j} * head_dim + v * kLanes);
         if (kRows > 1) Simd::keep(value[v]);
       }
+#pragma GCC unroll 16
       for (uint32_t r = 0; r < kRows; ++r) {
         const Vector weight = Simd::broadcast(weights[r * kKeyTile + j]);
+#pragma GCC unroll 4
         for (uint32_t v = 0; v < kVectors; ++v) sum[r][v] = Simd::fma(weight, value[v], sum[r][v]);
       }
     }
+#pragma GCC unroll 16
     for (uint32_t r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
       for (uint32_t v = 0; v < kVectors; ++v) {
         float* out = sums + size_t{r} * head_dim + v * kLanes;
         Simd::store(out, Simd::fma(Simd::load(out), Simd::broadcast(factors[r]), sum[r][v]));

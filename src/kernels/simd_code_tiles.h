@@ -101,14 +101,16 @@ class SimdCodeTiles {
     ActivationSums(const LinearJob* job, uint32_t first, uint32_t end)
         : job_(job), first_(first), end_(end) {}
 
-    // Null where the means of a tile's rows are all 0.
-    const float* of(const float* means) noexcept {
+    // Those of `token` and the tokens after it; null where the means of this tile's rows are all 0.
+    const float* of(uint32_t row, uint32_t token) noexcept {
+      if constexpr (!kHasRowScales) return nullptr;
+      const auto* means = reinterpret_cast<const float*>(tile_of(job_, row)) + kTileRows;
       bool has_means = false;
       for (uint32_t i = 0; i < kTileRows; ++i) has_means |= means[i] != 0;
       if (!has_means) return nullptr;
       if (!is_made_) make();
       is_made_ = true;
-      return sums_;
+      return sums_ + (token - first_);
     }
 
    private:
@@ -135,38 +137,76 @@ class SimdCodeTiles {
     float sums_[kHasRowScales ? kTokensAtOnce : 1];
   };
 
-  // Stores the outputs of a tile, the first of whose rows is `row`, from sums[token - first][kTileRows].
-  static void store_tile(const LinearJob* job, uint32_t row, uint32_t first, uint32_t end, const float* sums,
-                         ActivationSums& x_sums) noexcept {
-    if constexpr (kHasRowScales) {
-      const auto* header = reinterpret_cast<const float*>(tile_of(job, row));
-      store_scaled(job, header, row, first, end, sums, x_sums.of(header + kTileRows));
-    } else {
-      for (uint32_t token = first; token < end; ++token) {
-        const float* token_sums = sums + (token - first) * kTileRows;
-        Simd::store_outputs(job, token, row, Simd::load(token_sums));
-        Simd::store_outputs(job, token, row + kLanes, Simd::load(token_sums + kLanes));
+  // Outputs of some tokens and of a tile's rows, from these on.
+  struct Outputs {
+    const LinearJob* job;
+    uint32_t token;
+    uint32_t row;
+    const float* x_sums = nullptr;  // of these tokens: see ActivationSums::of()
+
+    float* first() const noexcept {
+      return job->out + (token - job->first_token) * job->out_stride + (row - job->first_row);
+    }
+  };
+
+  // Stores what has been summed up for them. What is left of a batch or of the rows may take longer.
+  template <uint32_t kTokens>
+  [[gnu::always_inline]] static void store_outputs(const Outputs& outputs,
+                                                   Vector (&sum)[kTokens][2]) noexcept {
+    const LinearJob& job = *outputs.job;
+    if constexpr (kHasRowScales) scale_rows<kTokens>(outputs, sum);
+    if (kTokens < kGroup || outputs.row + kTileRows > job.end_row) {
+      alignas(64) float sums[kTokens * kTileRows];
+      store_sums<kTokens>(sum, sums);
+      return store_some(outputs, kTokens, sums);
+    }
+    float* out = outputs.first();
+    if (job.bias != nullptr) {
+      for (uint32_t v = 0; v < 2; ++v) {
+        const Vector bias = Simd::load(job.bias + outputs.row + v * kLanes);
+#pragma GCC unroll 16
+        for (uint32_t t = 0; t < kTokens; ++t) sum[t][v] = Simd::add(sum[t][v], bias);
       }
     }
-  }
-
-  static void store_scaled(const LinearJob* job, const float* header, uint32_t row, uint32_t first,
-                           uint32_t end, const float* sums, const float* x_sums) noexcept {
-    for (uint32_t half = 0; half < 2; ++half, header += kLanes, sums += kLanes, row += kLanes) {
-      const Vector scale = Simd::load(header);
-      const Vector mean = Simd::load(header + kTileRows);
-      for (uint32_t token = first; token < end; ++token) {
-        const Vector scaled = Simd::multiply(Simd::load(sums + (token - first) * kTileRows), scale);
-        const Vector whole =
-            x_sums == nullptr ? scaled
-                              : Simd::fma_unless_zero(mean, Simd::broadcast(x_sums[token - first]), scaled);
-        Simd::store_outputs(job, token, row, whole);
+    if (job.add_to_out) {
+#pragma GCC unroll 16
+      for (uint32_t t = 0; t < kTokens; ++t) {
+        for (uint32_t v = 0; v < 2; ++v)
+          sum[t][v] = Simd::add(Simd::load(out + t * job.out_stride + v * kLanes), sum[t][v]);
       }
+    }
+#pragma GCC unroll 16
+    for (uint32_t t = 0; t < kTokens; ++t) {
+      for (uint32_t v = 0; v < 2; ++v) Simd::store(out + t * job.out_stride + v * kLanes, sum[t][v]);
     }
   }
 
   static const uint8_t* tile_of(const LinearJob* job, uint32_t row) noexcept {
     return static_cast<const uint8_t*>(job->weights) + row / kTileRows * Packs::tile_bytes(job->cols);
+  }
+
+ private:
+  [[gnu::noinline]] static void store_some(const Outputs& outputs, uint32_t tokens,
+                                           const float* sums) noexcept {
+    for (uint32_t t = 0; t < tokens; ++t) {
+      for (uint32_t v = 0; v < 2; ++v, sums += kLanes)
+        Simd::store_outputs(outputs.job, outputs.token + t, outputs.row + v * kLanes, Simd::load(sums));
+    }
+  }
+
+  template <uint32_t kTokens>
+  [[gnu::always_inline]] static void scale_rows(const Outputs& outputs, Vector (&sum)[kTokens][2]) noexcept {
+    const auto* scales = reinterpret_cast<const float*>(tile_of(outputs.job, outputs.row));
+    for (uint32_t v = 0; v < 2; ++v) {
+      const Vector scale = Simd::load(scales + v * kLanes);
+      const Vector mean = Simd::load(scales + kTileRows + v * kLanes);
+#pragma GCC unroll 16
+      for (uint32_t t = 0; t < kTokens; ++t) {
+        sum[t][v] = Simd::multiply(sum[t][v], scale);
+        if (outputs.x_sums != nullptr)
+          sum[t][v] = Simd::fma_unless_zero(mean, Simd::broadcast(outputs.x_sums[t]), sum[t][v]);
+      }
+    }
   }
 };
 

@@ -71,10 +71,11 @@ class SimdCodesVector {
         weights[i] += Packs::kBlockBytes;
       }
     }
+#pragma GCC unroll 4
     for (uint32_t i = 0; i < kStreams; ++i) {
-      alignas(64) float sums[kTileRows];
-      Tiles::template store_sums<1>(sum[i], sums);
-      Tiles::store_tile(job, (tile + i * apart) * kTileRows, job->first_token, job->end_token, sums, x_sums);
+      const uint32_t row = (tile + i * apart) * kTileRows;
+      Tiles::template store_outputs<1>({job, job->first_token, row, x_sums.of(row, job->first_token)},
+                                       sum[i]);
     }
   }
 };

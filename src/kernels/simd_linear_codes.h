@@ -43,6 +43,7 @@ class SimdLinearCodes {
   using Tiles = SimdCodeTiles<Dot, Format>;
   using Packs = typename Tiles::Packs;
   using Packed = typename Tiles::Packed;
+  using Outputs = typename Tiles::Outputs;
   using ActivationSums = typename Tiles::ActivationSums;
   using Simd = typename Dot::Simd;
   using Vector = typename Simd::Vector;
@@ -112,11 +113,11 @@ class SimdLinearCodes {
     }
   };
 
-  // Adds `blocks` blocks of a tile times those of a group of kTokens to the sums.
-  // kFirst: there is nothing in the sums yet.
+  // Adds `blocks` blocks of a tile times those of a group of kTokens to the sums, or stores them as outputs
+  // if these have a job. kFirst: there is nothing in the sums yet.
   template <typename Form, uint32_t kTokens, bool kFirst, typename Ahead>
   static void add_blocks(const uint8_t* weights, const uint8_t* group, uint32_t blocks, Ahead ahead,
-                         float* sums) noexcept {
+                         const Outputs& outputs, float* sums) noexcept {
     Vector sum[kTokens][2];
     Tiles::template load_sums<kTokens, kFirst>(sums, sum);
     for (uint32_t block = 0; block < blocks;
@@ -140,14 +141,18 @@ class SimdLinearCodes {
       const auto as_float = [&](uint32_t t, uint32_t v) { return Dot::to_float(dot[t][v], starts + t); };
       Tiles::template add_scaled<Form, kTokens>(weights, scales, as_float, sum);
     }
-    Tiles::template store_sums<kTokens>(sum, sums);
+    if (outputs.job == nullptr) {
+      Tiles::template store_sums<kTokens>(sum, sums);
+    } else {
+      Tiles::template store_outputs<kTokens>(outputs, sum);
+    }
   }
 
   // add_blocks() where a processor multiplies whole matrices (Dot::Matrices). Their integer sums pass through
   // memory; while those of a block are scaled, those of the next are made.
   template <typename Form, uint32_t kTokens, bool kFirst, typename Ahead>
   static void add_blocks_by_matrices(const uint8_t* weights, const uint8_t* group, uint32_t blocks,
-                                     Ahead ahead, float* sums) noexcept {
+                                     Ahead ahead, const Outputs& outputs, float* sums) noexcept {
     using Matrices = typename Dot::Matrices;
     constexpr uint32_t kProducts = 2 * kTokens * kLanes;
     alignas(64) int32_t products[2][kProducts];
@@ -169,30 +174,54 @@ class SimdLinearCodes {
       weights = next_weights;
       group = next_group;
     }
-    Tiles::template store_sums<kTokens>(sum, sums);
+    if (outputs.job == nullptr) {
+      Tiles::template store_sums<kTokens>(sum, sums);
+    } else {
+      Tiles::template store_outputs<kTokens>(outputs, sum);
+    }
   }
 
   // add_blocks() of as many tokens as there are, at most kMost.
   template <typename Form, bool kFirst, typename Ahead, uint32_t kMost = kGroup>
   static void add_group(uint32_t tokens, const uint8_t* weights, const uint8_t* group, uint32_t blocks,
-                        Ahead ahead, float* sums) noexcept {
+                        Ahead ahead, const Outputs& outputs, float* sums) noexcept {
     if constexpr (kMost > 1) {
       if (tokens < kMost) {
-        return add_group<Form, kFirst, Ahead, kMost - 1>(tokens, weights, group, blocks, ahead, sums);
+        return add_group<Form, kFirst, Ahead, kMost - 1>(tokens, weights, group, blocks, ahead, outputs,
+                                                         sums);
       }
     }
     if constexpr (kMost >= kMatrixTokens && (!kIsFourBits || Form::kIsWide)) {
-      add_blocks_by_matrices<Form, kMost, kFirst, Ahead>(weights, group, blocks, ahead, sums);
+      add_blocks_by_matrices<Form, kMost, kFirst, Ahead>(weights, group, blocks, ahead, outputs, sums);
     } else {
-      add_blocks<Form, kMost, kFirst, Ahead>(weights, group, blocks, ahead, sums);
+      add_blocks<Form, kMost, kFirst, Ahead>(weights, group, blocks, ahead, outputs, sums);
     }
   }
 
-  // Adds some blocks of a tile times those of tokens [first, end). `packed`: the blocks as they lie in the
-  // pack.
+  // Asks for the lines that these outputs will be stored in.
+  static void ask_for(const Outputs& outputs, uint32_t tokens) noexcept {
+    const float* out = outputs.first();
+    for (uint32_t t = 0; t < tokens; ++t, out += outputs.job->out_stride) {
+      __builtin_prefetch(out, 1);
+      __builtin_prefetch(out + kLanes, 1);
+    }
+  }
+
+  // A tile and its blocks [first_block, end_block).
+  struct Piece {
+    uint32_t row;  // the tile's first
+    uint32_t first_block;
+    uint32_t end_block;
+    const uint8_t* packed;  // the blocks as they lie in the pack
+  };
+
+  // Adds a piece times tokens [first, end) to their sums. After a tile's last block these are stored as
+  // outputs right away, beside the product with the next group.
   template <typename Form, bool kFirst>
-  static void add_tokens(const LinearJob* job, const uint8_t* weights, const uint8_t* packed, uint32_t block,
-                         uint32_t blocks, uint32_t first, uint32_t end, float* sums) noexcept {
+  static void add_tokens(const LinearJob* job, const Piece& piece, const uint8_t* weights, uint32_t first,
+                         uint32_t end, float* sums, ActivationSums& x_sums) noexcept {
+    const uint32_t blocks = piece.end_block - piece.first_block;
+    const bool is_last = piece.end_block == job->cols / kBlock;
     // Each group asks for some lines of the blocks that follow in the pack: memory has the time of all
     // groups.
     const uint32_t groups = (end - first + kGroup - 1) / kGroup;
@@ -202,18 +231,25 @@ class SimdLinearCodes {
     for (uint32_t token = first; token < end; token += kGroup) {
       const uint32_t tokens = end - token < kGroup ? end - token : kGroup;
       const uint8_t* group = static_cast<const uint8_t*>(job->activations) +
-                             Packs::group_offset(token, job->cols) + size_t{block} * tokens * kTokenBytes;
+                             Packs::group_offset(token, job->cols) +
+                             size_t{piece.first_block} * tokens * kTokenBytes;
       float* group_sums = sums + (token - first) * kTileRows;
+      Outputs outputs = {};
+      if (is_last) {
+        outputs = {job, token, piece.row, x_sums.of(piece.row, token)};
+        ask_for(outputs, tokens);
+      }
       if constexpr (kHasMatrices) {
         const bool is_other = token == first || tokens != kGroup;
         if (is_other && tokens >= kMatrixTokens) Dot::Matrices::set_tokens(tokens);
       }
       if (!Form::kIsWide && groups == 1) {
-        add_group<Form, kFirst>(tokens, weights, group, blocks, AskNext{}, group_sums);
+        add_group<Form, kFirst>(tokens, weights, group, blocks, AskNext{}, outputs, group_sums);
       } else {
         const uint32_t lines = kBlockLines - line < lines_at_once ? kBlockLines - line : lines_at_once;
-        const uint8_t* next = packed + size_t{blocks} * Packs::kBlockBytes + size_t{64} * line;
-        add_group<Form, kFirst>(tokens, weights, group, blocks, AskElsewhere{next, lines}, group_sums);
+        const uint8_t* next = piece.packed + size_t{blocks} * Packs::kBlockBytes + size_t{64} * line;
+        add_group<Form, kFirst>(tokens, weights, group, blocks, AskElsewhere{next, lines}, outputs,
+                                group_sums);
         line += lines;
       }
     }
@@ -228,19 +264,19 @@ class SimdLinearCodes {
     for (uint32_t block = 0; block < blocks; block += kBlocksAtOnce) {
       const uint32_t count = blocks - block < kBlocksAtOnce ? blocks - block : kBlocksAtOnce;
       const uint8_t* weights = tile + Packs::kHeaderBytes + size_t{block} * Packs::kBlockBytes;
+      const Piece piece = {row, block, block + count, weights};
       if constexpr (kWidens) {
         if (end - first >= kWidenTokens) {
           alignas(64) uint8_t widened[kBlocksAtOnce * Widened::kBytes];
           widen_blocks(weights, count, widened);
-          block == 0 ? add_tokens<Widened, true>(job, widened, weights, block, count, first, end, sums)
-                     : add_tokens<Widened, false>(job, widened, weights, block, count, first, end, sums);
+          block == 0 ? add_tokens<Widened, true>(job, piece, widened, first, end, sums, x_sums)
+                     : add_tokens<Widened, false>(job, piece, widened, first, end, sums, x_sums);
           continue;
         }
       }
-      block == 0 ? add_tokens<Packed, true>(job, weights, weights, block, count, first, end, sums)
-                 : add_tokens<Packed, false>(job, weights, weights, block, count, first, end, sums);
+      block == 0 ? add_tokens<Packed, true>(job, piece, weights, first, end, sums, x_sums)
+                 : add_tokens<Packed, false>(job, piece, weights, first, end, sums, x_sums);
     }
-    Tiles::store_tile(job, row, first, end, sums, x_sums);
   }
 
   static void multiply(const LinearJob* job) noexcept {

@@ -3,8 +3,8 @@
 // ones.
 //
 // There is no field for the number of tokens from which a matrix is multiplied with a matrix instead of a
-// vector, as there is nothing to choose: Q8_0 on x86 has one loop for any number of tokens; the other tables
-// and formats have a second one, for exactly one token, and from two on share what they read among all.
+// vector, as there is nothing to choose: each table has one loop for exactly one token, and another that
+// shares what it reads among all from two tokens on.
 #pragma once
 
 #include <algorithm>
