@@ -112,16 +112,16 @@ struct Simd {
   static Vector exp_shared(Vector x) {
     const Vector is_tiny = _mm256_cmp_ps(x, broadcast(-87.0F), _CMP_LT_OQ);
     x = _mm256_min_ps(x, broadcast(88.0F));
-    const Vector n =
-        _mm256_round_ps(multiply(x, broadcast(kLog2E)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const Vector rounded = add(multiply(x, broadcast(kLog2E)), broadcast(kRounder));
+    const Vector n = subtract(rounded, broadcast(kRounder));
     Vector r = fma(n, broadcast(-kLn2High), x);
     r = fma(n, broadcast(-kLn2Low), r);
     Vector p = broadcast(kExpCoefficients[0]);
     for (int i = 1; i < 8; ++i) p = fma(p, r, broadcast(kExpCoefficients[i]));
-    // 2^n by its exponent bits; n is -126 .. 127.
-    const __m256i exponent =
-        _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
-    return _mm256_andnot_ps(is_tiny, multiply(p, _mm256_castsi256_ps(exponent)));
+    // Added where p has its exponent, n multiplies p by 2^n.
+    const __m256i exponent = _mm256_slli_epi32(_mm256_castps_si256(rounded), 23);
+    const __m256i product = _mm256_add_epi32(_mm256_castps_si256(p), exponent);
+    return _mm256_andnot_ps(is_tiny, _mm256_castsi256_ps(product));
   }
 
   // Stores the outputs of rows [row, row + kLanes) of one token, those below end_row only.

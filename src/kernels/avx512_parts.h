@@ -117,12 +117,15 @@ struct Simd {
   static Vector exp_shared(Vector x) {
     const __mmask16 is_not_tiny = _mm512_cmp_ps_mask(x, broadcast(-87.0F), _CMP_NLT_UQ);
     x = _mm512_min_ps(x, broadcast(88.0F));
-    const Vector n = _mm512_roundscale_ps(multiply(x, broadcast(kLog2E)), _MM_FROUND_TO_NEAREST_INT);
+    const Vector rounded = add(multiply(x, broadcast(kLog2E)), broadcast(kRounder));
+    const Vector n = subtract(rounded, broadcast(kRounder));
     Vector r = fma(n, broadcast(-kLn2High), x);
     r = fma(n, broadcast(-kLn2Low), r);
     Vector p = broadcast(kExpCoefficients[0]);
     for (int i = 1; i < 8; ++i) p = fma(p, r, broadcast(kExpCoefficients[i]));
-    return _mm512_maskz_scalef_ps(is_not_tiny, p, n);
+    // Added where p has its exponent, n multiplies p by 2^n.
+    const __m512i exponent = _mm512_slli_epi32(_mm512_castps_si512(rounded), 23);
+    return _mm512_castsi512_ps(_mm512_maskz_add_epi32(is_not_tiny, _mm512_castps_si512(p), exponent));
   }
 
   // Stores the outputs of rows [row, row + kLanes) of one token, those below end_row only.

@@ -215,6 +215,11 @@ inline constexpr uint32_t hadamard_run(uint32_t head_dim) {
   return head_dim & (~head_dim + 1);
 }
 
+// 1.5 x 2^23: a float below 2^22 added to it is rounded to the nearest even integer, which the low bits of
+// the sum then hold; subtracting it again leaves that integer as a float. Its own 9 low bits are 0: moved up
+// by 23 places the sum is that integer where a float has its exponent.
+inline constexpr float kRounder = 0x1.8p23F;
+
 inline constexpr float kLog2E = 0x1.715476p+0F;
 inline constexpr float kLn2High = 0x1.62e4p-1F;  // 15 bits, so that n x kLn2High is exact
 inline constexpr float kLn2Low = 0x1.7f7d1cp-20F;

@@ -55,10 +55,6 @@ template <typename T>
   asm volatile("" : "+r"(pointer));
 }
 
-// 1.5 x 2^23: a float below 2^22 added to it is rounded to the nearest even integer, which the low bits of
-// the sum then hold; subtracting it again leaves that integer as a float.
-static constexpr float kRounder = 0x1.8p23F;
-
 // kExpCoefficients[1] .. [7], each four times.
 struct ExpVectors {
   alignas(16) float value[7][kLanes];
@@ -103,11 +99,10 @@ template <uint32_t kCount>
   }
 #pragma GCC unroll 8
   for (uint32_t i = 0; i < kCount; ++i) {
-    // The rounder's own low bits are 0, so the shift leaves n in the place of the exponent.
+    // Added where p has its exponent, n multiplies p by 2^n.
     const uint32x4_t exponent = vshlq_n_u32(vreinterpretq_u32_f32(rounded[i]), 23);
-    const uint32x4_t power = vaddq_u32(exponent, vdupq_n_u32(0x3f800000));
-    const float32x4_t result = vmulq_f32(p[i], vreinterpretq_f32_u32(power));
-    x[i] = vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(result), is_tiny[i]));
+    const uint32x4_t product = vaddq_u32(vreinterpretq_u32_f32(p[i]), exponent);
+    x[i] = vreinterpretq_f32_u32(vbicq_u32(product, is_tiny[i]));
   }
 }
 

@@ -94,9 +94,14 @@ class SimdAttention {
   // Masks the scores of one tile that the row doesn't see; returns the largest of the others, lane by lane.
   static Vector mask(uint32_t keys, float* scores) noexcept {
     Vector largest = Simd::broadcast(-INFINITY);
+    if (keys == kKeyTile) {
+      for (uint32_t v = 0; v < kKeyVectors; ++v)
+        largest = Simd::larger(largest, Simd::load(scores + v * kLanes));
+      return largest;
+    }
     for (uint32_t v = 0; v < kKeyVectors; ++v) {
       const Vector score = Simd::load_first(scores + v * kLanes, lanes_seen(keys, v), -INFINITY);
-      if (keys < kKeyTile) Simd::store(scores + v * kLanes, score);
+      Simd::store(scores + v * kLanes, score);
       largest = Simd::larger(largest, score);
     }
     return largest;
