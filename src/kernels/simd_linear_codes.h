@@ -113,6 +113,17 @@ class SimdLinearCodes {
     }
   };
 
+  // Stores a group's sums as outputs, or as sums to go on with where these have no job.
+  template <uint32_t kTokens>
+  [[gnu::always_inline]] static void put(const Outputs& outputs, Vector (&sum)[kTokens][2],
+                                         float* sums) noexcept {
+    if (outputs.job == nullptr) {
+      Tiles::template store_sums<kTokens>(sum, sums);
+    } else {
+      Tiles::template store_outputs<kTokens>(outputs, sum);
+    }
+  }
+
   // Adds `blocks` blocks of a tile times those of a group of kTokens to the sums, or stores them as outputs
   // if these have a job. kFirst: there is nothing in the sums yet.
   template <typename Form, uint32_t kTokens, bool kFirst, typename Ahead>
@@ -141,11 +152,7 @@ class SimdLinearCodes {
       const auto as_float = [&](uint32_t t, uint32_t v) { return Dot::to_float(dot[t][v], starts + t); };
       Tiles::template add_scaled<Form, kTokens>(weights, scales, as_float, sum);
     }
-    if (outputs.job == nullptr) {
-      Tiles::template store_sums<kTokens>(sum, sums);
-    } else {
-      Tiles::template store_outputs<kTokens>(outputs, sum);
-    }
+    put<kTokens>(outputs, sum, sums);
   }
 
   // add_blocks() where a processor multiplies whole matrices (Dot::Matrices). Their integer sums pass through
@@ -174,11 +181,7 @@ class SimdLinearCodes {
       weights = next_weights;
       group = next_group;
     }
-    if (outputs.job == nullptr) {
-      Tiles::template store_sums<kTokens>(sum, sums);
-    } else {
-      Tiles::template store_outputs<kTokens>(outputs, sum);
-    }
+    put<kTokens>(outputs, sum, sums);
   }
 
   // add_blocks() of as many tokens as there are, at most kMost.
