@@ -12,13 +12,15 @@ if(CMAKE_CROSSCOMPILING)
     endif()
     file(CREATE_LINK "/usr/include/${folder}" "${staged}/${folder}" SYMBOLIC)
   endforeach()
-  target_include_directories(stonechat_headers SYSTEM INTERFACE "${staged}")
-  target_compile_definitions(stonechat_headers INTERFACE FMT_HEADER_ONLY=1)
+  # fmt header-only would take every source twice as long to compile.
+  add_library(stonechat_fmt STATIC "${CMAKE_SOURCE_DIR}/cmake/fmt_library.cc")
+  target_include_directories(stonechat_fmt SYSTEM PUBLIC "${staged}")
+  target_compile_options(stonechat_fmt PRIVATE -w)
+  target_link_libraries(stonechat_headers INTERFACE stonechat_fmt)
 else()
   find_package(fmt REQUIRED)
   find_package(nlohmann_json REQUIRED)
   find_package(CLI11 REQUIRED)
-  # The compiled library: header-only, every source would take twice as long to compile.
   target_link_libraries(stonechat_headers INTERFACE fmt::fmt)
 endif()
 
