@@ -143,7 +143,9 @@ void attention(const KernelTable& whole, CacheFormat format) {
                               .scratch = scratch.as<float>()};
     double visible = 0;  // keys, of all tokens
     for (uint32_t t = 0; t < tokens; ++t) visible += depth + t + 1;
-    const std::string of = format == kCacheQ8 ? ", cached codes" : "";
+    const std::string of = format == kCacheF16   ? ""
+                           : format == kCacheQ16 ? ", 16-bit codes"
+                                                 : ", 8-bit codes";
     section("attention", "7 heads of 64, depth " + std::to_string(depth) + of, tokens, "multiply-adds",
             visible * 2 * kHeadDim * kGroup, [&] { whole.attention->attend(&job); });
   }
@@ -194,8 +196,7 @@ void run(const std::string& name, const std::string& group) {
     if (f32 != nullptr && wanted("F32")) products(*f32, kWeightF32, "F32");
     if (table->tensor_scale != nullptr && wanted("Algorithm 1")) tensor_scale(*table->tensor_scale);
     if (table->attention != nullptr && wanted("attention")) {
-      attention(whole, kCacheF16);
-      attention(whole, kCacheQ8);
+      for (const CacheFormat format : {kCacheF16, kCacheQ16, kCacheQ8}) attention(whole, format);
     }
     if (table->vector != nullptr && wanted("rows")) rows_and_elements(*table->vector);
   }

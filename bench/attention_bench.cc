@@ -29,7 +29,7 @@ void attention(benchmark::State& state, const KernelTable& table, CacheFormat fo
   AlignedBuffer scratch(table.attention->scratch_bytes(kHeadDim));
   uint32_t next = 0;
   for (auto _ : state) {
-    const size_t head_bytes = head_values * (format == kCacheQ8 ? 1 : 2);
+    const size_t head_bytes = head_values * (format == kCacheQ8 ? 1 : sizeof(uint16_t));
     const std::byte* head = cache.data() + next * 2 * head_bytes;
     next = (next + 1) % kCaches;
     const AttentionJob job = {.queries = queries.data(),
@@ -55,7 +55,7 @@ void attention(benchmark::State& state, const KernelTable& table, CacheFormat fo
   config.kv_heads = 1;
   config.head_dim = kHeadDim;
   Cost cost = attention_cost(config, {format, format}, depth, tokens);
-  (format == kCacheQ8 ? cost.integer_macs : cost.float_macs) = cost.attention_macs;
+  (has_codes(format) ? cost.integer_macs : cost.float_macs) = cost.attention_macs;
   cost.attention_macs = 0;
   report(state, table, cost);
 }
@@ -63,7 +63,7 @@ void attention(benchmark::State& state, const KernelTable& table, CacheFormat fo
 }  // namespace
 
 void register_benchmarks() {
-  for (const CacheFormat format : {kCacheF16, kCacheQ8}) {
+  for (const CacheFormat format : {kCacheF16, kCacheQ16, kCacheQ8}) {
     for (const uint32_t tokens : {1U, 16U}) {
       for (const uint32_t depth : {128U, 1024U, 4096U}) {
         register_for_tables("attention/" + std::string(name(format)) + "/tokens:" + std::to_string(tokens) +

@@ -262,7 +262,7 @@ void add_bench_command(Command& app) {
       ->capture_default_str();
   command
       ->add_option("--cache-type-k", options->key_types,
-                   "Types of cached keys: f32, f16 (default), q8_0; also -ctk")
+                   "Types of cached keys: f32, f16 (default), q16, q8_0; also -ctk")
       ->delimiter(',');
   command->add_option("--cache-type-v", options->value_types, "Types of cached values; also -ctv")
       ->delimiter(',');

@@ -25,23 +25,48 @@ struct Problem {
   uint32_t key_count() const { return first_position + tokens; }
 };
 
+// Where a key or a value lies: element d at first + d / group * step + d % group.
+struct Place {
+  size_t first, group, step;
+};
+
+Place key_place(CacheFormat format, size_t head_dim, size_t j) {
+  const size_t group = format == kCacheQ8 ? 4 : format == kCacheQ16 ? 2 : 1;
+  return {j / 32 * 32 * head_dim + j % 32 * group, group, 32 * group};
+}
+
+Place value_place(CacheFormat format, size_t head_dim, size_t j) {
+  const size_t group = format == kCacheQ8 ? 4 : format == kCacheQ16 ? 2 : 1;
+  return {j / group * group * head_dim + j % group, 1, group};
+}
+
 // Puts `row`, of head_dim, into a cache of any format; it becomes what the cache then means.
-void put(CacheFormat format, std::vector<std::byte>& data, std::vector<float>& scales, size_t float_index,
-         size_t float_step, size_t code_index, size_t code_step, size_t code_group, std::span<float> row) {
-  if (format == kCacheQ8) {
+void put(CacheFormat format, std::vector<std::byte>& data, std::vector<float>& scales, const Place& lies,
+         std::span<float> row) {
+  if (has_codes(format)) {
+    double squares = 0;
     float largest = 0;
-    for (const float value : row) largest = std::max(largest, std::fabs(value));
-    scales.push_back(largest / 127);
+    for (const float value : row) {
+      squares += double{value} * value;
+      largest = std::max(largest, std::fabs(value));
+    }
+    const bool is_norm = format == kCacheQ16 && lies.group > 1;
+    const float most = format == kCacheQ8 ? 127 : kValueCodes;
+    scales.push_back(is_norm ? static_cast<float>(std::sqrt(squares)) / kNormCodes : largest / most);
     for (size_t d = 0; d < row.size(); ++d) {
-      const auto code = static_cast<int8_t>(std::lround(row[d] / scales.back()));
-      const size_t index = code_index + d / code_group * code_step + d % code_group;
-      data[index] = static_cast<std::byte>(code);
+      const auto code = static_cast<int16_t>(std::lround(row[d] / scales.back()));
+      const size_t index = lies.first + d / lies.group * lies.step + d % lies.group;
+      if (format == kCacheQ8) {
+        data[index] = static_cast<std::byte>(code);
+      } else {
+        std::memcpy(&data[index * 2], &code, 2);
+      }
       row[d] = static_cast<float>(code) * scales.back();
     }
     return;
   }
   for (size_t d = 0; d < row.size(); ++d) {
-    const size_t index = float_index + d * float_step;
+    const size_t index = lies.first + d * lies.step;
     if (format == kCacheF32) {
       std::memcpy(&data[index * 4], &row[d], 4);
     } else {
@@ -75,10 +100,8 @@ Problem make_problem(uint32_t head_dim, uint32_t group_heads, uint32_t tokens, u
     const float magnitude = j < problem.key_count() ? 1.0F : 1000.0F;
     std::vector<float> key = random.floats(head_dim, magnitude);
     std::vector<float> value = random.floats(head_dim, magnitude);
-    const size_t tile = size_t{j / 32} * 32 * head_dim;
-    put(key_format, problem.keys, problem.key_scales, tile + j % 32, 32, tile + j % 32 * 4, 128, 4, key);
-    put(value_format, problem.values, problem.value_scales, size_t{j} * head_dim, 1,
-        size_t{j / 4 * 4} * head_dim + j % 4, 4, 1, value);
+    put(key_format, problem.keys, problem.key_scales, key_place(key_format, head_dim, j), key);
+    put(value_format, problem.values, problem.value_scales, value_place(value_format, head_dim, j), value);
     for (uint32_t d = 0; d < head_dim && !problem.shifts.empty(); ++d)
       key[d] += problem.shifts[size_t{j / kKeyShift} * head_dim + d];
     problem.plain_keys.insert(problem.plain_keys.end(), key.begin(), key.end());
@@ -149,7 +172,7 @@ class AttentionTest : public testing::TestWithParam<std::string> {
   const KernelTable table_ = kernels_up_to(GetParam());
 };
 
-constexpr CacheFormat kFormats[] = {kCacheF32, kCacheF16, kCacheQ8};
+constexpr CacheFormat kFormats[] = {kCacheF32, kCacheF16, kCacheQ16, kCacheQ8};
 
 void expect_equal_bits(std::span<const float> out, std::span<const float> expected) {
   for (size_t i = 0; i < out.size(); ++i) ASSERT_EQ(bits_of(out[i]), bits_of(expected[i])) << "element " << i;
@@ -163,8 +186,8 @@ TEST_P(AttentionTest, EqualsTheScalarTable) {
     for (const uint32_t group_heads : {1U, 3U, 7U}) {
       for (const uint32_t first_position : {0U, 1U, 31U, 32U, 33U, 100U}) {
         for (const uint32_t tokens : {1U, 2U, 5U, 40U}) {
-          const CacheFormat keys = kFormats[combination % 3];
-          const CacheFormat values = kFormats[combination / 3 % 3];
+          const CacheFormat keys = kFormats[combination % 4];
+          const CacheFormat values = kFormats[combination / 4 % 4];
           ++combination;
           SCOPED_TRACE(testing::Message() << "head_dim " << head_dim << ", heads " << group_heads
                                           << ", position " << first_position << ", tokens " << tokens
@@ -205,14 +228,47 @@ TEST_P(AttentionTest, IsSoftmaxOfScores) {
         // A score is a sum of 64 products of at most 3 x magnitude, over 8: it rounds by up to 64 x 24 x
         // magnitude x 2^-24, which is the relative error of a weight; 309 weights and values below 1 are
         // summed after that. Codes of queries are off by half a step, magnitude / 32512, in each of 64
-        // products; those of weights by 1 / 32512 of the tile's largest weight.
+        // products; those of weights by 1 / 32512 of the tile's largest weight. Of codes of 16 bits half a
+        // step is 8 x magnitude / 65024, and 1 / 16382.
         double tolerance = (2 * 64 * 24 * magnitude + 4 * 309) * 0x1p-24;
         if (keys == kCacheQ8) tolerance += 2 * 64 / 8.0 * magnitude / 32512;
+        if (keys == kCacheQ16) tolerance += 2 * 64 * 3 / 8.0 * 8 * magnitude / 65024;
         if (values == kCacheQ8) tolerance += 309 / 32512.0;
+        if (values == kCacheQ16) tolerance += 309 / 16382.0;
         for (size_t i = 0; i < out.size(); ++i)
           ASSERT_NEAR(out[i], expected[i], tolerance) << "element " << i;
       }
     }
+  }
+}
+
+// The largest sums of products of 16-bit codes that there can be: queries that are their keys, values and
+// weights that are all the same.
+TEST_P(AttentionTest, SumsOfWordsFit) {
+  Random random(15);
+  for (const uint32_t head_dim : {32U, 64U, 256U}) {
+    Problem problem = make_problem(head_dim, 1, 32, 0, 1.0F, random, kCacheQ16, kCacheQ16);
+    std::fill(problem.queries.begin(), problem.queries.end(), 0.75F);
+    for (uint32_t j = 0; j < 32; ++j) {
+      std::vector<float> key(head_dim, 0.75F);
+      std::vector<float> value(head_dim, -0.5F);
+      problem.key_scales.resize(j);
+      problem.value_scales.resize(j);
+      put(kCacheQ16, problem.keys, problem.key_scales, key_place(kCacheQ16, head_dim, j), key);
+      put(kCacheQ16, problem.values, problem.value_scales, value_place(kCacheQ16, head_dim, j), value);
+    }
+    for (const float out : attend(table_, problem, 32)) ASSERT_NEAR(out, -0.5F, 1e-5F);
+    // One key that is the opposite weighs exp(-2 * 0.75^2 * sqrt(head_dim)) of the others.
+    std::vector<float> key(head_dim, -0.75F);
+    std::vector<float> value(head_dim, 100.0F);
+    problem.key_scales.resize(31);
+    problem.value_scales.resize(31);
+    put(kCacheQ16, problem.keys, problem.key_scales, key_place(kCacheQ16, head_dim, 31), key);
+    put(kCacheQ16, problem.values, problem.value_scales, value_place(kCacheQ16, head_dim, 31), value);
+    const double weight = std::exp(-2 * 0.5625 * std::sqrt(static_cast<double>(head_dim)));
+    const double expected = (100 * weight - 0.5 * 31) / (31 + weight);
+    // 100 as a weight's unit: 1 / 16382 of the tile's largest weight times scale.
+    EXPECT_NEAR(attend(table_, problem, 32).back(), expected, 100 / 16382.0);
   }
 }
 

@@ -74,6 +74,12 @@ struct Simd {
   static void store_half(uint16_t* p, Vector v) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
   }
+  // To nearest even, for numbers of 16 bits.
+  static void store_words(int16_t* p, Vector v) {
+    const __m256i code = _mm256_cvtps_epi32(v);
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(code), _mm256_extracti128_si256(code, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), words);
+  }
 
   static float largest(Vector v) {
     const __m128 four = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
@@ -118,10 +124,17 @@ struct Simd {
     r = fma(n, broadcast(-kLn2Low), r);
     Vector p = broadcast(kExpCoefficients[0]);
     for (int i = 1; i < 8; ++i) p = fma(p, r, broadcast(kExpCoefficients[i]));
-    // Added where p has its exponent, n multiplies p by 2^n.
-    const __m256i exponent = _mm256_slli_epi32(_mm256_castps_si256(rounded), 23);
-    const __m256i product = _mm256_add_epi32(_mm256_castps_si256(p), exponent);
-    return _mm256_andnot_ps(is_tiny, _mm256_castsi256_ps(product));
+    return _mm256_andnot_ps(is_tiny, times_power(p, rounded));
+  }
+
+  // As AttentionKernels states it; 0 for -infinity.
+  static Vector exp2_shared(Vector x) {
+    const Vector is_tiny = _mm256_cmp_ps(x, broadcast(-125.0F), _CMP_LT_OQ);
+    const Vector rounded = add(x, broadcast(kRounder));
+    const Vector r = subtract(x, subtract(rounded, broadcast(kRounder)));
+    Vector p = broadcast(kExp2Coefficients[0]);
+    for (int i = 1; i < 6; ++i) p = fma(p, r, broadcast(kExp2Coefficients[i]));
+    return _mm256_andnot_ps(is_tiny, times_power(p, rounded));
   }
 
   // Stores the outputs of rows [row, row + kLanes) of one token, those below end_row only.
@@ -135,6 +148,11 @@ struct Simd {
   }
 
  private:
+  // p * 2^n, where n + kRounder is given: added where p has its exponent, n multiplies by 2^n.
+  static Vector times_power(Vector p, Vector rounded) {
+    const __m256i exponent = _mm256_slli_epi32(_mm256_castps_si256(rounded), 23);
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), exponent));
+  }
   // v + swapped; swapped - v in the lanes that are the second of their pair.
   template <int kSecond>
   static Vector add_swapped(Vector v, Vector swapped) {

@@ -1,16 +1,26 @@
 // The simd_* templates for AVX2: products with float weights, attention, row-wise steps.
 #include "kernels/avx2_parts.h"
+#include "kernels/avx2_word_dots.h"
 #include "kernels/simd_attention.h"
 #include "kernels/simd_linear_float.h"
+#include "kernels/simd_norm_codes.h"
 #include "kernels/simd_vector.h"
 
 namespace stonechat::avx2 {
 namespace {
 
+struct MultiplyAndAdd {
+  static void add_pairs(__m256i& sum, __m256i a, __m256i b) {
+    __m256i products;
+    asm("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(sum), "=&x"(products) : "x"(a), "x"(b));
+  }
+};
+
 // Wide codes as 16 bits, multiplied by VPMADDWD with keys and values that are widened to as many: two sums an
 // output, four outputs a vector.
 struct Dots : WideCodeDots {
   using Simd = avx2::Simd;
+  using Words = WordDots<MultiplyAndAdd>;
   static constexpr uint32_t kRows = 3;  // 12 sums
   struct Sum {
     __m256i first, second;
@@ -22,11 +32,12 @@ struct Dots : WideCodeDots {
 
   static Sum zero() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
   static int32_t put_query(__m256 scaled, uint8_t* row, uint32_t, uint32_t first) {
-    put_codes(scaled, row, first);
+    Simd::store_words(reinterpret_cast<int16_t*>(row) + first, scaled);
     return 0;
   }
   static void put_weights(const __m256 (&scaled)[4], uint8_t* row) {
-    for (uint32_t v = 0; v < 4; ++v) put_codes(scaled[v], row, v * Simd::kLanes);
+    for (uint32_t v = 0; v < 4; ++v)
+      Simd::store_words(reinterpret_cast<int16_t*>(row) + v * Simd::kLanes, scaled[v]);
   }
   static Keys load_keys(const int8_t* p) { return {widen(p), widen(p + 16)}; }
   static Values load_values(const int8_t* p) { return load_keys(p); }
@@ -48,11 +59,6 @@ struct Dots : WideCodeDots {
   }
 
  private:
-  static void put_codes(__m256 scaled, uint8_t* row, uint32_t first) {
-    const __m256i code = _mm256_cvtps_epi32(scaled);
-    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(code), _mm256_extracti128_si256(code, 1));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(row + size_t{2} * first), words);
-  }
   static __m256i widen(const int8_t* p) {
     return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }
@@ -66,6 +72,6 @@ constinit const LinearKernels kBf16Linear = SimdLinearFloat<Simd, FormatBf16<Sim
 constinit const AttentionKernels kAttention = SimdAttention<Dots>::kernels();
 constinit const VectorKernels kVector = {SimdVector<Simd>::rms_norm, SimdVector<Simd>::rope,
                                          SimdVector<Simd>::hadamard, SimdVector<Simd>::silu_multiply,
-                                         SimdVector<Simd>::to_half};
+                                         SimdVector<Simd>::to_half,  put_norm_codes<Simd>};
 
 }  // namespace stonechat::avx2

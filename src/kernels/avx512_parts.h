@@ -76,6 +76,10 @@ struct Simd {
   static void store_half(uint16_t* p, Vector v) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
   }
+  // To nearest even, for numbers of 16 bits.
+  static void store_words(int16_t* p, Vector v) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(v)));
+  }
 
   static float largest(Vector v) { return _mm512_reduce_max_ps(v); }
   // VectorKernels::hadamard of 16 values.
@@ -123,9 +127,17 @@ struct Simd {
     r = fma(n, broadcast(-kLn2Low), r);
     Vector p = broadcast(kExpCoefficients[0]);
     for (int i = 1; i < 8; ++i) p = fma(p, r, broadcast(kExpCoefficients[i]));
-    // Added where p has its exponent, n multiplies p by 2^n.
-    const __m512i exponent = _mm512_slli_epi32(_mm512_castps_si512(rounded), 23);
-    return _mm512_castsi512_ps(_mm512_maskz_add_epi32(is_not_tiny, _mm512_castps_si512(p), exponent));
+    return times_power(is_not_tiny, p, rounded);
+  }
+
+  // As AttentionKernels states it; 0 for -infinity.
+  static Vector exp2_shared(Vector x) {
+    const __mmask16 is_not_tiny = _mm512_cmp_ps_mask(x, broadcast(-125.0F), _CMP_NLT_UQ);
+    const Vector rounded = add(x, broadcast(kRounder));
+    const Vector r = subtract(x, subtract(rounded, broadcast(kRounder)));
+    Vector p = broadcast(kExp2Coefficients[0]);
+    for (int i = 1; i < 6; ++i) p = fma(p, r, broadcast(kExp2Coefficients[i]));
+    return times_power(is_not_tiny, p, rounded);
   }
 
   // Stores the outputs of rows [row, row + kLanes) of one token, those below end_row only.
@@ -139,6 +151,12 @@ struct Simd {
   }
 
  private:
+  // p * 2^n, where n + kRounder is given, in some lanes, 0 in the others: added where p has its exponent, n
+  // multiplies by 2^n.
+  static Vector times_power(__mmask16 lanes, Vector p, Vector rounded) {
+    const __m512i exponent = _mm512_slli_epi32(_mm512_castps_si512(rounded), 23);
+    return _mm512_castsi512_ps(_mm512_maskz_add_epi32(lanes, _mm512_castps_si512(p), exponent));
+  }
   // v + swapped; swapped - v in the lanes that are the second of their pair.
   static Vector add_swapped(Vector v, Vector swapped, __mmask16 second) {
     return _mm512_mask_sub_ps(add(v, swapped), second, swapped, v);

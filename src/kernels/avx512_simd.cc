@@ -3,6 +3,7 @@
 #include "kernels/avx512_wide_dots.h"
 #include "kernels/simd_attention.h"
 #include "kernels/simd_linear_float.h"
+#include "kernels/simd_norm_codes.h"
 #include "kernels/simd_vector.h"
 
 namespace stonechat::avx512 {
@@ -13,6 +14,6 @@ constinit const LinearKernels kBf16Linear = SimdLinearFloat<Simd, FormatBf16<Sim
 constinit const AttentionKernels kAttention = SimdAttention<WideDots>::kernels();
 constinit const VectorKernels kVector = {SimdVector<Simd>::rms_norm, SimdVector<Simd>::rope,
                                          SimdVector<Simd>::hadamard, SimdVector<Simd>::silu_multiply,
-                                         SimdVector<Simd>::to_half};
+                                         SimdVector<Simd>::to_half,  put_norm_codes<Simd>};
 
 }  // namespace stonechat::avx512

@@ -11,10 +11,41 @@
 namespace stonechat::avx512 {
 namespace {
 
+// Codes of 16 bits, multiplied in pairs by VPDPWSSD.
+struct WordDots : WordCodeDots {
+  using Simd = avx512::Simd;
+  static constexpr uint32_t kRows = 14;  // 28 sums, 2 operands
+  using Sum = __m512i;
+  using Keys = __m512i;
+  using Values = __m512i;
+
+  static Sum zero() { return _mm512_setzero_si512(); }
+  static void put_weights(const __m512 (&scaled)[2], uint8_t* row) {
+    const __m512i words = _mm512_packs_epi32(_mm512_cvtps_epi32(scaled[0]), _mm512_cvtps_epi32(scaled[1]));
+    // Packing works within 128-bit lanes: each has four of scaled[0] and four of scaled[1].
+    const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+    _mm512_storeu_si512(row, _mm512_permutexvar_epi64(order, words));
+  }
+  static Keys load_keys(const int16_t* p) { return _mm512_loadu_si512(p); }
+  static Values load_values(const int16_t* p) { return _mm512_loadu_si512(p); }
+  static __m512i query(const uint8_t* row, uint32_t, uint32_t first) {
+    int32_t pair;
+    memcpy(&pair, row + size_t{2} * first, sizeof pair);
+    return _mm512_set1_epi32(pair);
+  }
+  static __m512i weight(const uint8_t* row, uint32_t depth, uint32_t first) {
+    return query(row, depth, first);
+  }
+  // By hand, as GCC copies a sum for each of these instructions.
+  static void add(Sum& sum, __m512i a, __m512i b) { asm("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b)); }
+  static __m512 to_float(const Sum& sum, int32_t = 0) { return _mm512_cvtepi32_ps(sum); }
+};
+
 // Wide codes as two digits of 8 bits, each multiplied by VPDPBUSD. It takes unsigned and signed numbers: keys
 // are moved to 0 .. 255, the digits of weights are 0 .. 127.
 struct WideDots : WideCodeDots {
   using Simd = avx512::Simd;
+  using Words = WordDots;
   static constexpr uint32_t kRows = 7;  // 28 sums, 2 operands
   struct Sum {
     __m512i high, low;

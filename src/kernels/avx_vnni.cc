@@ -5,6 +5,7 @@
 #include "kernels/avx2_limits.h"
 #include "kernels/avx2_parts.h"
 #include "kernels/avx2_quantize.h"
+#include "kernels/avx2_word_dots.h"
 #include "kernels/simd_attention.h"
 #include "kernels/simd_linear_codes.h"
 #include "kernels/tables.h"
@@ -25,9 +26,16 @@ constinit const LinearKernels kQ8_0LinearVnni = SimdLinearCodes<VnniDot, FormatQ
 constinit const LinearKernels kQ8RowLinearVnni = SimdLinearCodes<VnniDot, FormatQ8Row>::kernels();
 constinit const LinearKernels kQ4_0LinearVnni = SimdLinearCodes<VnniDot, FormatQ4_0>::kernels();
 
+struct VnniPairs {
+  static void add_pairs(__m256i& sum, __m256i a, __m256i b) {
+    asm("%{vex%} vpdpwssd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
+  }
+};
+
 // As in avx512_wide_dots.h, with vectors of 256 bits.
 struct VnniWideDots : WideCodeDots {
   using Simd = avx2::Simd;
+  using Words = WordDots<VnniPairs>;
   static constexpr uint32_t kRows = 3;  // 12 sums, 2 operands
   struct Sum {
     __m256i high, low;

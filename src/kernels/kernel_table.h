@@ -85,17 +85,24 @@ struct LinearKernels {
   void (*multiply)(const LinearJob* job) noexcept;
 };
 
-// How the keys or the values of a head are cached: as floats, or as codes of 8 bits with one scale a
+// How the keys or the values of a head are cached: as floats, or as codes of 8 or 16 bits with one scale a
 // position.
-enum CacheFormat { kCacheF32, kCacheF16, kCacheQ8 };
+enum CacheFormat { kCacheF32, kCacheF16, kCacheQ16, kCacheQ8 };
+
+inline constexpr bool has_codes(CacheFormat format) {
+  return format == kCacheQ16 || format == kCacheQ8;
+}
 
 // One head's keys or values. Memory up to the next multiple of 32 positions is readable and finite. With D =
 // head_dim, key j's dimension d is at
-//   floats   [(j / 32 * D + d) * 32 + j % 32]
-//   codes    [(j / 32 * D + d / 4 * 4) * 32 + j % 32 * 4 + d % 4]
+//   floats             [(j / 32 * D + d) * 32 + j % 32]
+//   codes of 8 bits    [(j / 32 * D + d / 4 * 4) * 32 + j % 32 * 4 + d % 4]
+//   codes of 16 bits   [(j / 32 * D + d / 2 * 2) * 32 + j % 32 * 2 + d % 2]
 // and value j's dimension d at
-//   floats   [j * D + d]
-//   codes    [(j / 4 * D + d) * 4 + j % 4]
+//   floats             [j * D + d]
+//   codes of 8 bits    [(j / 4 * D + d) * 4 + j % 4]
+//   codes of 16 bits   [(j / 2 * D + d) * 2 + j % 2]
+// Codes of 16 bits are those of VectorKernels::to_norm_codes (keys), or up to kValueCodes (values).
 struct CachedHead {
   CacheFormat format;
   const void* data;
@@ -126,30 +133,37 @@ struct AttentionJob {
 
 // For each query q, with m = -infinity, l = 0, acc[] = 0, for each tile of 32 keys that has a visible one:
 //   s[j] = fma(dot[j], f[j], c), -infinity where j isn't visible
-//   m' = max(m, max s); r = exp(m - m') (0 in the first tile); p[j] = exp(s[j] - m'), exactly 0 where not
+//   m' = max(m, max s); r = exp2(m - m') (0 in the first tile); p[j] = exp2(s[j] - m'), exactly 0 where not
 //   visible; l = fma(l, r, tree(p)), m = m'
 //   acc[d] = fma(acc[d], r, what the tile's values add)
-// and out[d] = acc[d] / l. exp() is that of VectorKernels. tree() of 32 values: halves added until one is
-// left, p[i] + p[i + 16], then 8, 4, 2, 1.
-//   Keys as floats: f[j] = scale; for d = 0, 1, ...: dot = fma(q[d], key[j][d], dot).
-//   Keys as codes: dot[j] = float(exact sum of code_q[d] * code[j][d]); f[j] = (d_q * scale) * scales[j].
-//   With a = max |q|: d_q = a / 16256; code_q = to-nearest-even(q * (16256 / a)); a <= 1e-30 gives 0 for all.
-//   c = tree() of 16 sums t[d % 16] = fma(q[d], shift[d], t[d % 16]), times scale; 0 without shifts.
+// and out[d] = acc[d] / l. With e = scale * log2(e), so that scores are powers of two. tree() of 32 values:
+// halves added until one is left, p[i] + p[i + 16], then 8, 4, 2, 1.
+// exp2(x), x <= 0: 0 if x < -125; n = to-nearest-even(x); r = x - n; p = kExp2Coefficients[0]; for i = 1 ..
+// 5: p = fma(p, r, c[i]); exp2 = p * 2^n (exact).
+//   Keys as floats: f[j] = e; for d = 0, 1, ...: dot = fma(q[d], key[j][d], dot).
+//   Keys as codes: dot[j] = float(exact sum of code_q[d] * code[j][d]); f[j] = (d_q * e) * scales[j].
+//   For keys of 8 bits, with a = max |q|: d_q = a / 16256; code_q = to-nearest-even(q * (16256 / a));
+//   a <= 1e-30 gives 0 for all. For keys of 16 bits code_q and d_q are those of to_norm_codes.
+//   c = tree() of 16 sums t[d % 16] = fma(q[d], shift[d], t[d % 16]), times e; 0 without shifts.
 //   Values as floats add t: t = 0; for j = 0, 1, ... while visible: t = fma(p[j], value[j][d], t).
-//   Values as codes: b = exp(max s - m') * max scales[j], over the tile's visible keys; code_p =
-//   to-nearest-even((p[j] * scales[j]) * (16256 / b)); they add float(exact sum of code_p[j] * code[j][d]) *
-//   (b / 16256); b <= 1e-30 adds 0.
+//   Values as codes: b = exp2(max s - m') * max scales[j], over the tile's visible keys; code_p =
+//   to-nearest-even((p[j] * scales[j]) * (L / b)); they add float(exact sum of code_p[j] * code[j][d]) *
+//   (b / L); b <= 1e-30 adds 0. L is 16256 for values of 8 bits, 8191 for those of 16.
 // 16256 = 127 * 128: a code is two digits of 7 bits, each for a product of 8-bit integers.
+// No sum of products of 16-bit codes leaves 32 bits: codes of keys and of queries have a norm of 32512 and
+// at most 8 of rounding each, and 32520^2 < 2^31; of values and weights 32 * 8191 * 8191 < 2^31.
 struct AttentionKernels {
   size_t (*scratch_bytes)(uint32_t head_dim) noexcept;
   void (*attend)(const AttentionJob* job) noexcept;
 };
 
-inline constexpr float kFineCodes = 16256;  // largest code of queries and of softmax's weights
+inline constexpr float kFineCodes = 16256;  // largest code of queries and weights for codes of 8 bits
+inline constexpr float kNormCodes = 32512;  // norm of a key or query in codes of 16 bits: 127 * 256
+inline constexpr float kValueCodes = 8191;  // largest code of values of 16 bits, and of their weights
 
 // Element-wise and row-wise steps. `count` and `cols` are multiples of 16.
 //
-// exp(x) of silu and softmax: 0 if x < -87; x = min(x, 88); n = to-nearest-even(x * log2(e));
+// exp(x) of silu: 0 if x < -87; x = min(x, 88); n = to-nearest-even(x * log2(e));
 // r = fma(n, -kLn2High, x); r = fma(n, -kLn2Low, r); p = kExpCoefficients[0]; for i = 1 .. 7: p = fma(p, r,
 // c[i]); exp = p * 2^n (exact: n is -126 .. 127).
 struct VectorKernels {
@@ -170,6 +184,11 @@ struct VectorKernels {
   void (*silu_multiply)(const float* gate_up, uint32_t count, float* out) noexcept;
   // Binary16, to nearest even; overflow gives infinity.
   void (*to_half)(const float* x, uint32_t count, uint16_t* out) noexcept;
+  // Codes of 16 bits whose norm is kNormCodes; returns their scale. a = max |x|; u[i] = x[i] * (1 / a);
+  // n = sqrt(tree() of 16 sums t[i % 16] = fma(u[i], u[i], t[i % 16])); codes[i] =
+  // to-nearest-even(u[i] * (32512 / n)), at most 32512 + 1 in magnitude; scale = a * (n / 32512);
+  // a <= 1e-30 gives scale 0 and codes 0.
+  float (*to_norm_codes)(const float* x, uint32_t count, int16_t* codes) noexcept;
 };
 
 // Rows [first_row, end_row) of y = A x, where A has one scale for the whole tensor (symmetric: zero is code
@@ -227,6 +246,10 @@ inline constexpr float kLn2Low = 0x1.7f7d1cp-20F;
 inline constexpr float kExpCoefficients[8] = {0x1.a01a02p-13F, 0x1.6c16c2p-10F, 0x1.111112p-7F,
                                               0x1.555556p-5F,  0x1.555556p-3F,  0x1p-1F,
                                               0x1p+0F,         0x1p+0F};
+// 2^r over |r| <= 1/2, off by at most 9.2e-8 of it (1.7e-7 as computed) and exactly 1 at 0: our own fit, by
+// iterated least squares (Lawson's) at Chebyshev's points.
+inline constexpr float kExp2Coefficients[6] = {0x1.5bba14p-10F, 0x1.3cea88p-7F, 0x1.c6b752p-5F,
+                                               0x1.ebf9bcp-3F,  0x1.62e42ap-1F, 0x1p+0F};
 
 // A null group is that of the next lower table.
 struct KernelTable {

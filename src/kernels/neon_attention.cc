@@ -5,12 +5,34 @@
 namespace stonechat::neon {
 namespace {
 
-struct Dots {
-  static constexpr uint32_t kOutputs = 16;  // four vectors of sums a row
-
+// Codes of 16 bits lie there already.
+struct WordDots : WordCodes {
   static void put(uint8_t* codes, uint32_t, uint32_t i, int32x4_t four) {
     vst1_s16(reinterpret_cast<int16_t*>(codes) + i, vmovn_s32(four));
   }
+
+  // As [depth][output].
+  static const void* operand(const int16_t* tile, uint32_t outputs, uint32_t depth, void* area) {
+    auto* out = static_cast<int16_t*>(area);
+    for (uint32_t k = 0; k < depth; k += 2) {
+      for (uint32_t output = 0; output < outputs; output += 8) {
+        const int16x8x2_t by_depth = vld2q_s16(tile + size_t{k} * outputs + size_t{2} * output);
+        vst1q_s16(out + size_t{k} * outputs + output, by_depth.val[0]);
+        vst1q_s16(out + size_t{k + 1} * outputs + output, by_depth.val[1]);
+      }
+    }
+    return area;
+  }
+
+  static void multiply(const void* operand, uint32_t outputs, uint32_t depth, uint32_t rows,
+                       const uint8_t* codes, int32_t* out) noexcept;
+};
+
+struct Dots : FineCodes {
+  using Words = WordDots;
+  static constexpr uint32_t kOutputs = 16;  // four vectors of sums a row
+
+  static void put(uint8_t* codes, uint32_t, uint32_t i, int32x4_t four) { WordDots::put(codes, 0, i, four); }
 
   // As [depth][output].
   static const void* operand(const int8_t* tile, uint32_t outputs, uint32_t depth, void* area) {
@@ -82,6 +104,11 @@ struct Dots {
     if (rows == 1) multiply_rows<1>(wide, outputs, depth, words, out);
   }
 };
+
+void WordDots::multiply(const void* operand, uint32_t outputs, uint32_t depth, uint32_t rows,
+                        const uint8_t* codes, int32_t* out) noexcept {
+  Dots::multiply(operand, outputs, depth, rows, codes, out);
+}
 
 }  // namespace
 

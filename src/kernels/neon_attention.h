@@ -3,8 +3,9 @@
 // Included by neon*.cc only. The rows (token, head) of a job go through in groups, which share each tile of
 // keys and values: binary16 is widened to FP32 once for all of them.
 //
-// `Dots` multiplies the wide codes of queries and softmax's weights (up to 16256 in magnitude) with a tile's
-// codes of 8 bits, which lie as [depth / 4][output][4]:
+// `Dots` multiplies the codes of queries and softmax's weights, of 16 bits, with a tile's codes of 8 bits,
+// which lie as [depth / 4][output][4], `Dots::Words` with those of 16 bits, [depth / 2][output][2]:
+//   Code, kWeightCodes             of the tile; the largest of softmax's weights
 //   put(codes, depth, i, four)     stores codes i .. i + 3 of a row, which takes 2 * depth bytes
 //   operand(tile, outputs, depth, area)
 //                                  the tile as multiply() wants it, in 2 * outputs * depth bytes of area
@@ -14,9 +15,19 @@
 
 #include <math.h>
 
+#include "kernels/neon_norm_codes.h"
 #include "kernels/neon_product.h"
 
 namespace stonechat::neon {
+
+struct FineCodes {
+  using Code = int8_t;
+  static constexpr float kWeightCodes = kFineCodes;
+};
+struct WordCodes {
+  using Code = int16_t;
+  static constexpr float kWeightCodes = kValueCodes;
+};
 
 template <typename Dots>
 class NeonAttention {
@@ -24,6 +35,7 @@ class NeonAttention {
   static constexpr AttentionKernels kernels() { return {scratch_bytes, attend}; }
 
  private:
+  using Words = typename Dots::Words;
   static constexpr uint32_t kGroupRows = 64;  // rows that share a tile
   static constexpr uint32_t kTileVectors = kKeyTile / kLanes;
 
@@ -54,6 +66,9 @@ class NeonAttention {
     uint8_t* query_codes;   // (rows, 2 * head_dim)
     uint8_t* weight_codes;  // (rows, 2 * 32)
   };
+
+  // Of scores, as powers of two.
+  static float scale_of(const AttentionJob* job) noexcept { return job->scale * kLog2E; }
 
   static uint32_t most_outputs(uint32_t head_dim) noexcept {
     return head_dim > kKeyTile ? head_dim : kKeyTile;
@@ -109,14 +124,14 @@ class NeonAttention {
     const float tile_largest = vmaxvq_f32(most);
     const float largest = tile_largest > row.largest ? tile_largest : row.largest;
     float32x4_t factor[1] = {vsetq_lane_f32(tile_largest - largest, vdupq_n_f32(row.largest - largest), 1)};
-    exp_shared(factor);
+    exp2_shared(factor);
     float32x4_t sums[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
 #pragma GCC unroll 2
     for (uint32_t half = 0; half < kTileVectors; half += 4) {
       float32x4_t weights[4];
 #pragma GCC unroll 4
       for (uint32_t v = 0; v < 4; ++v) weights[v] = vsubq_f32(score[half + v], vdupq_n_f32(largest));
-      exp_shared(weights);
+      exp2_shared(weights);
 #pragma GCC unroll 4
       for (uint32_t v = 0; v < 4; ++v) {
         vst1q_f32(scores + (half + v) * kLanes, weights[v]);
@@ -135,14 +150,19 @@ class NeonAttention {
   }
 
   // A query as codes; returns their unit times `scale`.
+  template <typename C>
   static float put_query(const float* query, uint32_t head_dim, float scale, uint8_t* codes) noexcept {
+    if constexpr (sizeof(typename C::Code) == sizeof(int16_t)) {
+      const auto put = [&](uint32_t d, int32x4_t four) { C::put(codes, head_dim, d, four); };
+      return put_norm_codes(query, head_dim, put) * scale;
+    }
     float32x4_t most = vdupq_n_f32(0);
     for (uint32_t d = 0; d < head_dim; d += kLanes) most = vmaxq_f32(most, vabsq_f32(vld1q_f32(query + d)));
     const float largest = vmaxvq_f32(most);
     const bool is_zero = largest <= 1e-30F;
     const float inverse = is_zero ? 0.0F : kFineCodes / largest;
     for (uint32_t d = 0; d < head_dim; d += kLanes)
-      Dots::put(codes, head_dim, d, vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(query + d), inverse)));
+      C::put(codes, head_dim, d, vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(query + d), inverse)));
     return is_zero ? 0.0F : (largest / kFineCodes) * scale;
   }
 
@@ -156,7 +176,7 @@ class NeonAttention {
       add_products(end - begin, keys + key, kKeyTile, scratch.queries + size_t{begin} * head_dim, head_dim,
                    head_dim, scores + key, kKeyTile);
     }
-    const float32x4_t scale = vdupq_n_f32(job->scale);
+    const float32x4_t scale = vdupq_n_f32(scale_of(job));
     for (uint32_t row = begin; row < end; ++row, scores += kKeyTile) {
       const float32x4_t shift = vdupq_n_f32(rows[row].shift);
       for (uint32_t v = 0; v < kKeyTile; v += kLanes)
@@ -164,12 +184,13 @@ class NeonAttention {
     }
   }
 
+  template <typename C>
   static void score_codes(const AttentionJob* job, const Scratch& scratch, const Row* rows, uint32_t begin,
                           uint32_t end, uint32_t first_key) noexcept {
     const uint32_t head_dim = job->head_dim;
-    const auto* tile = static_cast<const int8_t*>(job->keys.data) + size_t{first_key} * head_dim;
-    Dots::multiply(Dots::operand(tile, kKeyTile, head_dim, scratch.keys), kKeyTile, head_dim, end - begin,
-                   scratch.query_codes + size_t{2} * begin * head_dim, scratch.dots);
+    const auto* tile = static_cast<const typename C::Code*>(job->keys.data) + size_t{first_key} * head_dim;
+    C::multiply(C::operand(tile, kKeyTile, head_dim, scratch.keys), kKeyTile, head_dim, end - begin,
+                scratch.query_codes + size_t{2} * begin * head_dim, scratch.dots);
     const float* scales = job->keys.scales + first_key;
     const int32_t* dots = scratch.dots;
     for (uint32_t row = begin; row < end; ++row, dots += kKeyTile) {
@@ -215,6 +236,7 @@ class NeonAttention {
     }
   }
 
+  template <typename C>
   static void add_code_values(const AttentionJob* job, const Scratch& scratch, const Row* rows,
                               uint32_t begin, uint32_t end, uint32_t first_key,
                               const Factors* factors) noexcept {
@@ -228,18 +250,18 @@ class NeonAttention {
     for (uint32_t row = begin; row < end; ++row) {
       const float bound = factors[row].most * largest_scale[keys_seen(rows[row], first_key) - 1];
       const bool is_zero = bound <= 1e-30F;
-      units[row] = is_zero ? 0.0F : bound / kFineCodes;
-      const float inverse = is_zero ? 0.0F : kFineCodes / bound;
+      units[row] = is_zero ? 0.0F : bound / C::kWeightCodes;
+      const float inverse = is_zero ? 0.0F : C::kWeightCodes / bound;
       const float* weights = scratch.scores + size_t{row} * kKeyTile;
       for (uint32_t j = 0; j < kKeyTile; j += kLanes) {
         const float32x4_t scaled = vmulq_f32(vld1q_f32(weights + j), vld1q_f32(scales + j));
-        Dots::put(scratch.weight_codes + size_t{2} * row * kKeyTile, kKeyTile, j,
-                  vcvtnq_s32_f32(vmulq_n_f32(scaled, inverse)));
+        C::put(scratch.weight_codes + size_t{2} * row * kKeyTile, kKeyTile, j,
+               vcvtnq_s32_f32(vmulq_n_f32(scaled, inverse)));
       }
     }
-    const auto* tile = static_cast<const int8_t*>(job->values.data) + size_t{first_key} * head_dim;
-    Dots::multiply(Dots::operand(tile, head_dim, kKeyTile, scratch.values), head_dim, kKeyTile, end - begin,
-                   scratch.weight_codes + size_t{2} * begin * kKeyTile, scratch.dots);
+    const auto* tile = static_cast<const typename C::Code*>(job->values.data) + size_t{first_key} * head_dim;
+    C::multiply(C::operand(tile, head_dim, kKeyTile, scratch.values), head_dim, kKeyTile, end - begin,
+                scratch.weight_codes + size_t{2} * begin * kKeyTile, scratch.dots);
     const int32_t* dots = scratch.dots;
     for (uint32_t row = begin; row < end; ++row, dots += head_dim) {
       float* sums = scratch.sums + size_t{row} * head_dim;
@@ -260,19 +282,21 @@ class NeonAttention {
         sum[v] = vfmaq_f32(sum[v], vld1q_f32(query + i), vld1q_f32(shift + i));
       }
     }
-    return tree_sum(sum[0], sum[1], sum[2], sum[3]) * job->scale;
+    return tree_sum(sum[0], sum[1], sum[2], sum[3]) * scale_of(job);
   }
 
   static void attend_group(const AttentionJob* job, const Scratch& scratch, Row* rows,
                            uint32_t count) noexcept {
     const uint32_t head_dim = job->head_dim;
     memset(scratch.sums, 0, size_t{count} * head_dim * sizeof(float));
-    if (job->keys.format == kCacheQ8) {
+    const auto put_queries = [&]<typename C>(C) {
       for (uint32_t row = 0; row < count; ++row) {
-        rows[row].factor = put_query(scratch.queries + size_t{row} * head_dim, head_dim, job->scale,
-                                     scratch.query_codes + size_t{2} * row * head_dim);
+        rows[row].factor = put_query<C>(scratch.queries + size_t{row} * head_dim, head_dim, scale_of(job),
+                                        scratch.query_codes + size_t{2} * row * head_dim);
       }
-    }
+    };
+    if (job->keys.format == kCacheQ8) put_queries(Dots());
+    if (job->keys.format == kCacheQ16) put_queries(Words());
     const uint32_t most_keys = rows[count - 1].visible;
     uint32_t begin = 0;  // rows before it don't see this tile any more
     for (uint32_t first_key = 0; first_key < most_keys; first_key += kKeyTile) {
@@ -282,7 +306,9 @@ class NeonAttention {
           rows[row].shift = shift_of(job, scratch.queries + size_t{row} * head_dim, first_key);
       }
       if (job->keys.format == kCacheQ8) {
-        score_codes(job, scratch, rows, begin, count, first_key);
+        score_codes<Dots>(job, scratch, rows, begin, count, first_key);
+      } else if (job->keys.format == kCacheQ16) {
+        score_codes<Words>(job, scratch, rows, begin, count, first_key);
       } else {
         score_float(job, scratch, rows, begin, count, first_key);
       }
@@ -292,7 +318,9 @@ class NeonAttention {
             soften(rows[row], keys_seen(rows[row], first_key), scratch.scores + size_t{row} * kKeyTile);
       }
       if (job->values.format == kCacheQ8) {
-        add_code_values(job, scratch, rows, begin, count, first_key, factors);
+        add_code_values<Dots>(job, scratch, rows, begin, count, first_key, factors);
+      } else if (job->values.format == kCacheQ16) {
+        add_code_values<Words>(job, scratch, rows, begin, count, first_key, factors);
       } else {
         add_float_values(job, scratch, rows, begin, count, first_key, factors);
       }

@@ -55,42 +55,35 @@ template <typename T>
   asm volatile("" : "+r"(pointer));
 }
 
-// kExpCoefficients[1] .. [7], each four times.
-struct ExpVectors {
-  alignas(16) float value[7][kLanes];
+// All coefficients of a polynomial but the first, each four times.
+template <uint32_t kSteps>
+struct Coefficients {
+  alignas(16) float value[kSteps][kLanes];
 };
-[[maybe_unused]] static constexpr ExpVectors exp_vectors() {
-  ExpVectors vectors = {};
-  for (uint32_t i = 0; i < 7; ++i) {
-    for (uint32_t lane = 0; lane < kLanes; ++lane) vectors.value[i][lane] = kExpCoefficients[i + 1];
+template <uint32_t kCount>
+static constexpr Coefficients<kCount - 1> all_but_first(const float (&coefficients)[kCount]) {
+  Coefficients<kCount - 1> vectors = {};
+  for (uint32_t i = 0; i + 1 < kCount; ++i) {
+    for (uint32_t lane = 0; lane < kLanes; ++lane) vectors.value[i][lane] = coefficients[i + 1];
   }
   return vectors;
 }
-[[maybe_unused]] static constexpr ExpVectors kExpVectors = exp_vectors();
+[[maybe_unused]] static constexpr auto kExpVectors = all_but_first(kExpCoefficients);
+[[maybe_unused]] static constexpr auto kExp2Vectors = all_but_first(kExp2Coefficients);
 
-// exp() as VectorKernels states it, of kCount vectors in place. Step by step for all of them, because one
-// vector's steps wait for each other.
-template <uint32_t kCount>
-[[gnu::always_inline]] static inline void exp_shared(float32x4_t (&x)[kCount]) {
-  uint32x4_t is_tiny[kCount];
-  float32x4_t rounded[kCount];
+// x = polynomial(x) * 2^n, where n + kRounder is given; 0 where x is tiny. Step by step for all vectors,
+// because one vector's steps wait for each other.
+template <uint32_t kSteps, uint32_t kCount>
+[[gnu::always_inline]] static inline void multiply_powers(float first, const Coefficients<kSteps>& others,
+                                                          const uint32x4_t (&is_tiny)[kCount],
+                                                          const float32x4_t (&rounded)[kCount],
+                                                          float32x4_t (&x)[kCount]) {
   float32x4_t p[kCount];
 #pragma GCC unroll 8
-  for (uint32_t i = 0; i < kCount; ++i) {
-    is_tiny[i] = vcltq_f32(x[i], vdupq_n_f32(-87.0F));
-    x[i] = vminq_f32(x[i], vdupq_n_f32(88.0F));
-    rounded[i] = vaddq_f32(vmulq_f32(x[i], vdupq_n_f32(kLog2E)), vdupq_n_f32(kRounder));
-  }
+  for (uint32_t i = 0; i < kCount; ++i) p[i] = vdupq_n_f32(first);
+  const float* coefficients = others.value[0];
 #pragma GCC unroll 8
-  for (uint32_t i = 0; i < kCount; ++i) {
-    const float32x4_t n = vsubq_f32(rounded[i], vdupq_n_f32(kRounder));
-    x[i] = vfmaq_f32(x[i], n, vdupq_n_f32(-kLn2High));
-    x[i] = vfmaq_f32(x[i], n, vdupq_n_f32(-kLn2Low));
-    p[i] = vdupq_n_f32(kExpCoefficients[0]);
-  }
-  const float* coefficients = kExpVectors.value[0];
-#pragma GCC unroll 8
-  for (uint32_t c = 0; c < 7; ++c) {
+  for (uint32_t c = 0; c < kSteps; ++c) {
 #pragma GCC unroll 8
     for (uint32_t i = 0; i < kCount; ++i) {
       hide(coefficients);
@@ -104,6 +97,40 @@ template <uint32_t kCount>
     const uint32x4_t product = vaddq_u32(vreinterpretq_u32_f32(p[i]), exponent);
     x[i] = vreinterpretq_f32_u32(vbicq_u32(product, is_tiny[i]));
   }
+}
+
+// exp() as VectorKernels states it, of kCount vectors in place.
+template <uint32_t kCount>
+[[gnu::always_inline]] static inline void exp_shared(float32x4_t (&x)[kCount]) {
+  uint32x4_t is_tiny[kCount];
+  float32x4_t rounded[kCount];
+#pragma GCC unroll 8
+  for (uint32_t i = 0; i < kCount; ++i) {
+    is_tiny[i] = vcltq_f32(x[i], vdupq_n_f32(-87.0F));
+    x[i] = vminq_f32(x[i], vdupq_n_f32(88.0F));
+    rounded[i] = vaddq_f32(vmulq_f32(x[i], vdupq_n_f32(kLog2E)), vdupq_n_f32(kRounder));
+  }
+#pragma GCC unroll 8
+  for (uint32_t i = 0; i < kCount; ++i) {
+    const float32x4_t n = vsubq_f32(rounded[i], vdupq_n_f32(kRounder));
+    x[i] = vfmaq_f32(x[i], n, vdupq_n_f32(-kLn2High));
+    x[i] = vfmaq_f32(x[i], n, vdupq_n_f32(-kLn2Low));
+  }
+  multiply_powers(kExpCoefficients[0], kExpVectors, is_tiny, rounded, x);
+}
+
+// exp2() as AttentionKernels states it, of kCount vectors in place.
+template <uint32_t kCount>
+[[gnu::always_inline]] static inline void exp2_shared(float32x4_t (&x)[kCount]) {
+  uint32x4_t is_tiny[kCount];
+  float32x4_t rounded[kCount];
+#pragma GCC unroll 8
+  for (uint32_t i = 0; i < kCount; ++i) {
+    is_tiny[i] = vcltq_f32(x[i], vdupq_n_f32(-125.0F));
+    rounded[i] = vaddq_f32(x[i], vdupq_n_f32(kRounder));
+    x[i] = vsubq_f32(x[i], vsubq_f32(rounded[i], vdupq_n_f32(kRounder)));
+  }
+  multiply_powers(kExp2Coefficients[0], kExp2Vectors, is_tiny, rounded, x);
 }
 
 // tree() of 16 values: halves added until one is left.

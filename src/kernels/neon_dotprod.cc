@@ -112,10 +112,11 @@ constinit const LinearKernels kQ8_0LinearDotprod = CodesLinear<Kernel, FormatQ8_
 constinit const LinearKernels kQ8RowLinearDotprod = CodesLinear<Kernel, FormatQ8Row>::kernels();
 constinit const LinearKernels kQ4_0LinearDotprod = CodesLinear<Kernel, FormatQ4_0>::kernels();
 
-// Attention's wide codes as two digits of 8 bits, each multiplied by SDOT.
-struct AttentionDots : AttentionDigits<AttentionDots> {
+// Attention's codes as two digits of 8 bits, each multiplied by SDOT.
+struct AttentionProducts : DigitRows {
+  template <int kBits>
   static void put(uint8_t* codes, uint32_t depth, uint32_t i, int32x4_t four) {
-    put_digits(four, codes + i, codes + depth + i);
+    put_digits<kBits>(four, codes + i, codes + depth + i);
   }
   static const void* operand(const int8_t* tile, uint32_t, uint32_t, void*) { return tile; }
 
@@ -134,7 +135,7 @@ struct AttentionDots : AttentionDigits<AttentionDots> {
     }
   }
 
-  template <uint32_t kCount>
+  template <uint32_t kCount, typename Join>
   static void multiply_rows(const int8_t* operand, uint32_t outputs, uint32_t depth, const int8_t* codes,
                             int32_t* out) {
     for (uint32_t output = 0; output < outputs; output += kOutputs) {
@@ -162,15 +163,14 @@ struct AttentionDots : AttentionDigits<AttentionDots> {
 #pragma GCC unroll 2
       for (uint32_t r = 0; r < kCount; ++r) {
 #pragma GCC unroll 4
-        for (uint32_t v = 0; v < 4; ++v) {
-          vst1q_s32(out + size_t{r} * outputs + output + v * kLanes, join_sums(sum[r][0][v], sum[r][1][v]));
-        }
+        for (uint32_t v = 0; v < 4; ++v)
+          Join::put(out + size_t{r} * outputs + output + v * kLanes, sum[r][0][v], sum[r][1][v]);
       }
     }
   }
 };
 
-constinit const AttentionKernels kAttentionDotprod = NeonAttention<AttentionDots>::kernels();
+constinit const AttentionKernels kAttentionDotprod = NeonAttention<FineDigits<AttentionProducts>>::kernels();
 
 struct Operations : LimitOperations {
   static constexpr uint32_t kProducts = 16;

@@ -168,15 +168,16 @@ constinit const LinearKernels kQ8_0LinearI8mm = CodesLinear<Kernel, FormatQ8_0>:
 constinit const LinearKernels kQ8RowLinearI8mm = CodesLinear<Kernel, FormatQ8Row>::kernels();
 constinit const LinearKernels kQ4_0LinearI8mm = CodesLinear<Kernel, FormatQ4_0>::kernels();
 
-// Attention's wide codes as two digits of 8 bits, which take the places of two tokens in SMMLA: 8 codes of a
-// row are their 8 high digits, then their 8 low ones.
-struct AttentionDots : AttentionDigits<AttentionDots> {
+// Attention's codes as two digits of 8 bits, which take the places of two tokens in SMMLA: 8 codes of a row
+// are their 8 high digits, then their 8 low ones.
+struct AttentionProducts : DigitRows {
   static constexpr uint32_t kOutputPairs = kOutputs / 2;
   static constexpr uint32_t kDepth = 8;  // that one SMMLA adds
 
+  template <int kBits>
   static void put(uint8_t* codes, uint32_t, uint32_t i, int32x4_t four) {
     uint8_t* out = codes + size_t{2} * (i / kDepth * kDepth) + i % kDepth;
-    put_digits(four, out, out + kDepth);
+    put_digits<kBits>(four, out, out + kDepth);
   }
 
   // From [depth / 4][output][4] to [depth / 8][output][8].
@@ -195,7 +196,7 @@ struct AttentionDots : AttentionDigits<AttentionDots> {
     return area;
   }
 
-  template <uint32_t kCount>
+  template <uint32_t kCount, typename Join>
   static void multiply_rows(const int8_t* operand, uint32_t outputs, uint32_t depth, const int8_t* codes,
                             int32_t* out) {
     for (uint32_t output = 0; output < outputs; output += kOutputs) {
@@ -223,14 +224,14 @@ struct AttentionDots : AttentionDigits<AttentionDots> {
         for (uint32_t v = 0; v < kOutputPairs / 2; ++v) {
           const int32x4_t high = vuzp1q_s32(sum[r][2 * v], sum[r][2 * v + 1]);
           const int32x4_t low = vuzp2q_s32(sum[r][2 * v], sum[r][2 * v + 1]);
-          vst1q_s32(out + size_t{r} * outputs + output + v * kLanes, join_sums(high, low));
+          Join::put(out + size_t{r} * outputs + output + v * kLanes, high, low);
         }
       }
     }
   }
 };
 
-constinit const AttentionKernels kAttentionI8mm = NeonAttention<AttentionDots>::kernels();
+constinit const AttentionKernels kAttentionI8mm = NeonAttention<FineDigits<AttentionProducts>>::kernels();
 
 struct Operations : LimitOperations {
   static constexpr uint32_t kProducts = 32;

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "kernels/neon_common.h"
+#include "kernels/neon_norm_codes.h"
 
 namespace stonechat::neon {
 namespace {
@@ -95,8 +96,12 @@ void to_half(const float* x, uint32_t count, uint16_t* out) noexcept {
   }
 }
 
+float to_norm_codes(const float* x, uint32_t count, int16_t* codes) noexcept {
+  return put_norm_codes(x, count, [&](uint32_t i, int32x4_t four) { vst1_s16(codes + i, vmovn_s32(four)); });
+}
+
 }  // namespace
 
-constinit const VectorKernels kVector = {rms_norm, rope, hadamard, silu_multiply, to_half};
+constinit const VectorKernels kVector = {rms_norm, rope, hadamard, silu_multiply, to_half, to_norm_codes};
 
 }  // namespace stonechat::neon

@@ -205,12 +205,44 @@ float exp_shared(float x) noexcept {
   return p * ldexpf(1.0F, static_cast<int>(n));
 }
 
+float exp2_shared(float x) noexcept {
+  if (x < -125.0F) return 0;
+  const float n = rintf(x);
+  float p = kExp2Coefficients[0];
+  for (int i = 1; i < 6; ++i) p = fmaf(p, x - n, kExp2Coefficients[i]);
+  return p * ldexpf(1.0F, static_cast<int>(n));
+}
+
+// Of scores, as powers of two.
+float scale_of(const AttentionJob* job) noexcept {
+  return job->scale * kLog2E;
+}
+
 // Adds the upper half onto the lower until one value is left; destroys `values`.
 float tree_sum(float* values, uint32_t count) noexcept {
   for (uint32_t half = count / 2; half > 0; half /= 2) {
     for (uint32_t i = 0; i < half; ++i) values[i] = values[i] + values[i + half];
   }
   return values[0];
+}
+
+float to_norm_codes(const float* x, uint32_t count, int16_t* codes) noexcept {
+  float largest = 0;
+  for (uint32_t i = 0; i < count; ++i) largest = fmaxf(largest, fabsf(x[i]));
+  if (largest <= 1e-30F) {
+    memset(codes, 0, count * sizeof *codes);
+    return 0;
+  }
+  const float to_unit = 1.0F / largest;
+  float sums[kLanes] = {};
+  for (uint32_t i = 0; i < count; ++i) {
+    const float unit = x[i] * to_unit;
+    sums[i % kLanes] = fmaf(unit, unit, sums[i % kLanes]);
+  }
+  const float norm = sqrtf(tree_sum(sums, kLanes));
+  const float to_code = kNormCodes / norm;
+  for (uint32_t i = 0; i < count; ++i) codes[i] = static_cast<int16_t>(rintf((x[i] * to_unit) * to_code));
+  return largest * (norm / kNormCodes);
 }
 
 size_t attention_scratch_bytes(uint32_t head_dim) noexcept {
@@ -229,13 +261,25 @@ float value_at(const CachedHead& values, uint32_t head_dim, uint32_t j, uint32_t
                                     : half_to_float(static_cast<const uint16_t*>(values.data)[index]);
 }
 
+int32_t code_at(const CachedHead& head, size_t index) noexcept {
+  return head.format == kCacheQ8 ? static_cast<const int8_t*>(head.data)[index]
+                                 : static_cast<const int16_t*>(head.data)[index];
+}
+
+// Codes of one head that lie side by side.
+uint32_t run_of(const CachedHead& head) noexcept {
+  return head.format == kCacheQ8 ? 4 : 2;
+}
+
 int32_t key_code(const CachedHead& keys, uint32_t head_dim, uint32_t j, uint32_t d) noexcept {
-  const size_t tile = (size_t{j} / kKeyTile * head_dim + d / 4 * 4) * kKeyTile;
-  return static_cast<const int8_t*>(keys.data)[tile + j % kKeyTile * 4 + d % 4];
+  const uint32_t run = run_of(keys);
+  const size_t tile = (size_t{j} / kKeyTile * head_dim + d / run * run) * kKeyTile;
+  return code_at(keys, tile + j % kKeyTile * run + d % run);
 }
 
 int32_t value_code(const CachedHead& values, uint32_t head_dim, uint32_t j, uint32_t d) noexcept {
-  return static_cast<const int8_t*>(values.data)[(size_t{j} / 4 * head_dim + d) * 4 + j % 4];
+  const uint32_t run = run_of(values);
+  return code_at(values, (size_t{j} / run * head_dim + d) * run + j % run);
 }
 
 constexpr uint32_t kMostHeadDim = 256;
@@ -249,7 +293,13 @@ struct Query {
 
 Query make_query(const AttentionJob* job, const float* values) noexcept {
   Query query = {values, {}, 0};
-  if (job->keys.format != kCacheQ8) return query;
+  if (!has_codes(job->keys.format)) return query;
+  if (job->keys.format == kCacheQ16) {
+    int16_t codes[kMostHeadDim];
+    query.scale = to_norm_codes(values, job->head_dim, codes);
+    for (uint32_t d = 0; d < job->head_dim; ++d) query.codes[d] = codes[d];
+    return query;
+  }
   float largest = 0;
   for (uint32_t d = 0; d < job->head_dim; ++d) largest = fmaxf(largest, fabsf(values[d]));
   if (largest <= 1e-30F) return query;
@@ -266,27 +316,27 @@ float shift_of(const AttentionJob* job, const float* query, uint32_t key) noexce
   const float* shift = job->shifts + size_t{key} / kKeyShift * job->head_dim;
   float sums[kLanes] = {};
   for (uint32_t d = 0; d < job->head_dim; ++d) sums[d % kLanes] = fmaf(query[d], shift[d], sums[d % kLanes]);
-  return tree_sum(sums, kLanes) * job->scale;
+  return tree_sum(sums, kLanes) * scale_of(job);
 }
 
 float score(const AttentionJob* job, const Query& query, uint32_t j, float shift) noexcept {
-  if (job->keys.format == kCacheQ8) {
+  if (has_codes(job->keys.format)) {
     int32_t dot = 0;
     for (uint32_t d = 0; d < job->head_dim; ++d)
       dot += query.codes[d] * key_code(job->keys, job->head_dim, j, d);
-    return fmaf(static_cast<float>(dot), (query.scale * job->scale) * job->keys.scales[j], shift);
+    return fmaf(static_cast<float>(dot), (query.scale * scale_of(job)) * job->keys.scales[j], shift);
   }
   float dot = 0;
   for (uint32_t d = 0; d < job->head_dim; ++d)
     dot = fmaf(query.values[d], key_at(job->keys, job->head_dim, j, d), dot);
-  return fmaf(dot, job->scale, shift);
+  return fmaf(dot, scale_of(job), shift);
 }
 
 // Adds the values of keys [first, first + keys) with their weights; `most` is what no weight exceeds,
 // `before` the factor for what was summed before.
 void add_values(const AttentionJob* job, uint32_t first, uint32_t keys, const float* weights, float most,
                 float before, float* sums) noexcept {
-  if (job->values.format != kCacheQ8) {
+  if (!has_codes(job->values.format)) {
     for (uint32_t d = 0; d < job->head_dim; ++d) {
       float sum = 0;
       for (uint32_t j = 0; j < keys; ++j)
@@ -299,8 +349,9 @@ void add_values(const AttentionJob* job, uint32_t first, uint32_t keys, const fl
   for (uint32_t j = 0; j < keys; ++j) largest_scale = fmaxf(largest_scale, job->values.scales[first + j]);
   const float bound = most * largest_scale;
   const bool is_zero = bound <= 1e-30F;
-  const float unit = is_zero ? 0.0F : bound / kFineCodes;
-  const float inverse = is_zero ? 0.0F : kFineCodes / bound;
+  const float most_code = job->values.format == kCacheQ8 ? kFineCodes : kValueCodes;
+  const float unit = is_zero ? 0.0F : bound / most_code;
+  const float inverse = is_zero ? 0.0F : most_code / bound;
   int32_t codes[kKeyTile];
   for (uint32_t j = 0; j < keys; ++j)
     codes[j] = static_cast<int32_t>(rintf((weights[j] * job->values.scales[first + j]) * inverse));
@@ -329,9 +380,10 @@ void attend_one(const AttentionJob* job, const float* values, uint32_t visible, 
       tile_largest = scores[j] > tile_largest ? scores[j] : tile_largest;
     }
     const float new_largest = tile_largest > largest ? tile_largest : largest;
-    const float correction = exp_shared(largest - new_largest);
-    for (uint32_t j = 0; j < kKeyTile; ++j) scores[j] = j < keys ? exp_shared(scores[j] - new_largest) : 0.0F;
-    add_values(job, first, keys, scores, exp_shared(tile_largest - new_largest), correction, sums);
+    const float correction = exp2_shared(largest - new_largest);
+    for (uint32_t j = 0; j < kKeyTile; ++j)
+      scores[j] = j < keys ? exp2_shared(scores[j] - new_largest) : 0.0F;
+    add_values(job, first, keys, scores, exp2_shared(tile_largest - new_largest), correction, sums);
     total = fmaf(total, correction, tree_sum(scores, kKeyTile));
     largest = new_largest;
   }
@@ -444,7 +496,7 @@ constexpr LinearKernels kQ8_0Linear = code_kernels<Q8_0>(multiply_blocks<Q8_0, B
 constexpr LinearKernels kQ8RowLinear = code_kernels<Q8Row>(multiply_rows);
 constexpr LinearKernels kQ4_0Linear = code_kernels<Q4_0>(multiply_blocks<Q4_0, BlockQ4_0>);
 constexpr AttentionKernels kAttention = {attention_scratch_bytes, attend};
-constexpr VectorKernels kVector = {rms_norm, rope, hadamard, silu_multiply, to_half};
+constexpr VectorKernels kVector = {rms_norm, rope, hadamard, silu_multiply, to_half, to_norm_codes};
 constexpr TensorScaleKernels kTensorScale = {gemv_f32_f32_q8t};
 
 }  // namespace

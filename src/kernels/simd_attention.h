@@ -1,8 +1,8 @@
 // Attention by tiles of 32 keys with a running maximum, for any width of vectors.
 //
 // `Simd` (avx2_parts.h, avx512_parts.h) gives the vectors and the sizes of register tiles, `Dots` the integer
-// products (simd_attention_codes.h). Their types belong to one instruction set, so every instance of these
-// templates does too.
+// products with codes of 8 bits, `Dots::Words` those of 16 (simd_attention_codes.h). Their types belong to
+// one instruction set, so every instance of these templates does too.
 //
 // The rows (token, head) of a job go through in groups, which share each tile of keys and values: binary16 is
 // widened to FP32 once for all of them.
@@ -28,6 +28,7 @@ class SimdAttention {
   using Simd = typename Dots::Simd;
   using Floats = SimdAttentionFloat<Simd>;
   using Codes = SimdAttentionCodes<Dots>;
+  using Words = SimdAttentionCodes<typename Dots::Words>;
   using Vector = typename Simd::Vector;
   static constexpr uint32_t kLanes = Simd::kLanes;
   // Rows that share a tile's keys and values: a multiple of what is computed together, and of the heads that
@@ -80,6 +81,9 @@ class SimdAttention {
     return {job->scratch, job->scratch + tile, scores, sums, queries, weights};
   }
 
+  // Of scores, as powers of two.
+  static float scale_of(const AttentionJob* job) noexcept { return job->scale * kLog2E; }
+
   static uint32_t lanes_seen(uint32_t keys, uint32_t vector) noexcept {
     const uint32_t before = vector * kLanes;
     if (keys <= before) return 0;
@@ -111,8 +115,9 @@ class SimdAttention {
   static Vector weigh(float largest, float* scores) noexcept {
     Vector weight[kKeyVectors];
     for (uint32_t v = 0; v < kKeyVectors; ++v) {
-      // exp() of -infinity is 0, so keys that aren't visible weigh nothing.
-      weight[v] = Simd::exp_shared(Simd::subtract(Simd::load(scores + v * kLanes), Simd::broadcast(largest)));
+      // exp2() of -infinity is 0, so keys that aren't visible weigh nothing.
+      weight[v] =
+          Simd::exp2_shared(Simd::subtract(Simd::load(scores + v * kLanes), Simd::broadcast(largest)));
       Simd::store(scores + v * kLanes, weight[v]);
     }
     for (uint32_t half = kKeyVectors / 2; half > 0; half /= 2) {
@@ -149,10 +154,10 @@ class SimdAttention {
       const Vector tile_largest = reduce_each(each, Simd::larger);
       const Vector largest_before = Simd::load(softmax.largest + first);
       const Vector largest = Simd::larger(tile_largest, largest_before);
-      const Vector before = Simd::exp_shared(Simd::subtract(largest_before, largest));
+      const Vector before = Simd::exp2_shared(Simd::subtract(largest_before, largest));
       Simd::store(softmax.largest + first, largest);
       Simd::store(softmax.before + first, before);
-      Simd::store(softmax.most + first, Simd::exp_shared(Simd::subtract(tile_largest, largest)));
+      Simd::store(softmax.most + first, Simd::exp2_shared(Simd::subtract(tile_largest, largest)));
       for (uint32_t i = 0; i < kLanes; ++i) {
         each[i] = is_there(i) ? weigh(softmax.largest[first + i], scores + (first + i) * kKeyTile)
                               : Simd::broadcast(0);
@@ -166,19 +171,20 @@ class SimdAttention {
                          uint32_t end, uint32_t first_key) noexcept {
     const size_t first = size_t{first_key} * job->head_dim;
     float* scores = scratch.scores + begin * kKeyTile;
-    if (job->keys.format == kCacheQ8) {
-      Codes::score(rows + begin, end - begin, static_cast<const int8_t*>(job->keys.data) + first,
-                   job->keys.scales + first_key, job->head_dim,
-                   scratch.queries + begin * Codes::query_bytes(job->head_dim), scores);
-      return;
-    }
+    const auto score_codes = [&]<typename C>(C) {
+      C::score(rows + begin, end - begin, static_cast<const typename C::Code*>(job->keys.data) + first,
+               job->keys.scales + first_key, job->head_dim,
+               scratch.queries + begin * C::query_bytes(job->head_dim), scores);
+    };
+    if (job->keys.format == kCacheQ8) return score_codes(Codes());
+    if (job->keys.format == kCacheQ16) return score_codes(Words());
     if (Floats::takes_halves(job->keys, end - begin)) {
-      Floats::score(rows + begin, end - begin, Floats::halves(job->keys, first), job->head_dim, job->scale,
+      Floats::score(rows + begin, end - begin, Floats::halves(job->keys, first), job->head_dim, scale_of(job),
                     scores);
       return;
     }
     const auto keys = Floats::floats(job->keys, first, kKeyTile * job->head_dim, scratch.keys);
-    Floats::score(rows + begin, end - begin, keys, job->head_dim, job->scale, scores);
+    Floats::score(rows + begin, end - begin, keys, job->head_dim, scale_of(job), scores);
   }
 
   static void add_float_values(const AttentionJob* job, const Scratch& scratch, const Row* rows,
@@ -204,6 +210,7 @@ class SimdAttention {
     }
   }
 
+  template <typename C>
   static void add_code_values(const AttentionJob* job, const Scratch& scratch, const Row* rows,
                               uint32_t begin, uint32_t end, uint32_t first_key, Softmax& softmax) noexcept {
     const float* scales = job->values.scales + first_key;
@@ -214,14 +221,14 @@ class SimdAttention {
     for (uint32_t row = begin; row < end; ++row) {
       const float bound = softmax.most[row] * largest_scale[keys_seen(rows[row], first_key) - 1];
       const bool is_zero = bound <= 1e-30F;
-      softmax.unit[row] = is_zero ? 0.0F : bound / kFineCodes;
-      Codes::put_weights(scratch.scores + row * kKeyTile, scales, is_zero ? 0.0F : kFineCodes / bound,
-                         scratch.weights + row * Codes::kWeightBytes);
+      softmax.unit[row] = is_zero ? 0.0F : bound / C::kWeightCodes;
+      C::put_weights(scratch.scores + row * kKeyTile, scales, is_zero ? 0.0F : C::kWeightCodes / bound,
+                     scratch.weights + row * C::kWeightBytes);
     }
-    Codes::add_values(end - begin,
-                      static_cast<const int8_t*>(job->values.data) + size_t{first_key} * job->head_dim,
-                      job->head_dim, scratch.weights + begin * Codes::kWeightBytes, softmax.unit + begin,
-                      softmax.before + begin, scratch.sums + size_t{begin} * job->head_dim);
+    C::add_values(end - begin,
+                  static_cast<const typename C::Code*>(job->values.data) + size_t{first_key} * job->head_dim,
+                  job->head_dim, scratch.weights + begin * C::kWeightBytes, softmax.unit + begin,
+                  softmax.before + begin, scratch.sums + size_t{begin} * job->head_dim);
   }
 
   static float shift_of(const AttentionJob* job, const float* query, uint32_t first_key) noexcept {
@@ -237,19 +244,21 @@ class SimdAttention {
       }
     }
     if constexpr (kVectors == 2) sum[0] = Simd::add(sum[0], sum[1]);
-    return Simd::tree_sum(sum[0]) * job->scale;
+    return Simd::tree_sum(sum[0]) * scale_of(job);
   }
 
   static void attend_group(const AttentionJob* job, Row* rows, uint32_t count) noexcept {
     const Scratch scratch = scratch_of(job);
     memset(scratch.sums, 0, size_t{count} * job->head_dim * sizeof(float));
-    if (job->keys.format == kCacheQ8) {
+    const auto put_queries = [&]<typename C>(C) {
       for (uint32_t row = 0; row < count; ++row) {
         rows[row].factor =
-            Codes::put_query(rows[row].query, job->head_dim, job->scale,
-                             scratch.queries + row * Codes::query_bytes(job->head_dim), &rows[row].query_sum);
+            C::put_query(rows[row].query, job->head_dim, scale_of(job),
+                         scratch.queries + row * C::query_bytes(job->head_dim), &rows[row].query_sum);
       }
-    }
+    };
+    if (job->keys.format == kCacheQ8) put_queries(Codes());
+    if (job->keys.format == kCacheQ16) put_queries(Words());
     Softmax softmax;
     for (uint32_t row = 0; row < kPaddedRows; ++row) {
       softmax.largest[row] = row < count ? -INFINITY : 0;
@@ -266,7 +275,9 @@ class SimdAttention {
       score_tile(job, scratch, rows, begin, count, first_key);
       soften(rows, begin, count, first_key, scratch.scores, softmax);
       if (job->values.format == kCacheQ8) {
-        add_code_values(job, scratch, rows, begin, count, first_key, softmax);
+        add_code_values<Codes>(job, scratch, rows, begin, count, first_key, softmax);
+      } else if (job->values.format == kCacheQ16) {
+        add_code_values<Words>(job, scratch, rows, begin, count, first_key, softmax);
       } else {
         add_float_values(job, scratch, rows, begin, count, first_key, softmax);
       }
@@ -282,9 +293,9 @@ class SimdAttention {
 
   static void attend(const AttentionJob* job) noexcept {
     if constexpr (Codes::kHasMatrices) {
-      const bool has_codes = job->keys.format == kCacheQ8 || job->values.format == kCacheQ8;
+      const bool has_bytes = job->keys.format == kCacheQ8 || job->values.format == kCacheQ8;
       const uint32_t rows = (job->end_token - job->first_token) * job->group_heads;
-      if (has_codes && Codes::takes_matrices(rows, job->head_dim)) {
+      if (has_bytes && Codes::takes_matrices(rows, job->head_dim)) {
         Dots::Matrices::begin();
         attend_rows(job);
         Dots::Matrices::end();

@@ -1,13 +1,15 @@
-// Scores with keys, and sums of values, that are codes of 8 bits: the steps of simd_attention.h for one tile
-// of 32 keys.
+// Scores with keys, and sums of values, that are codes: the steps of simd_attention.h for one tile of 32
+// keys.
 //
-// `Dots` is an instruction set's way to multiply the wide codes of queries and softmax's weights (up to
-// 16256 in magnitude) with codes of 8 bits:
-//   Simd, kRows         rows multiplied together; kLanes outputs are summed in one Dots::Sum
-//   put_query               stores kLanes codes of a row of `depth`, which takes 2 * depth bytes
+// `Dots` is an instruction set's way to multiply the codes of queries and softmax's weights, of 16 bits, with
+// those of keys and values:
+//   Code                    of keys and values: int8_t or int16_t
+//   kStep                   codes of a key or value that lie side by side
+//   Simd, kRows             rows multiplied together; kLanes outputs are summed in one Dots::Sum
+//   put_query               8 bits: stores kLanes codes of a row of `depth`, which takes 2 * depth bytes
 //   put_weights             stores all codes of a row of 32
-//   load_keys, load_values  kLanes outputs times 4 of the depth
-//   query, weight           4 codes of a row, for all lanes
+//   load_keys, load_values  kLanes outputs times kStep of the depth
+//   query, weight           kStep codes of a row, for all lanes
 //   zero(), add(sum, operand, codes), to_float(sum), and for keys to_float(sum, sum of the row's codes)
 //   kMatrixRows             as many rows or more are multiplied by Dots::Matrices, if there is any
 #pragma once
@@ -16,11 +18,21 @@
 #include <stdint.h>
 
 #include "kernels/kernel_table.h"
+#include "kernels/simd_norm_codes.h"
 
 namespace stonechat {
 
-// What most Dots have in common.
+// What most Dots have in common: of codes of 8 bits, and of 16.
 struct WideCodeDots {
+  using Code = int8_t;
+  static constexpr uint32_t kStep = 4;
+  static constexpr float kWeightCodes = kFineCodes;
+  static constexpr uint32_t kMatrixRows = UINT32_MAX;
+};
+struct WordCodeDots {
+  using Code = int16_t;
+  static constexpr uint32_t kStep = 2;
+  static constexpr float kWeightCodes = kValueCodes;
   static constexpr uint32_t kMatrixRows = UINT32_MAX;
 };
 
@@ -28,7 +40,9 @@ template <typename Dots>
 class SimdAttentionCodes {
  public:
   using Simd = typename Dots::Simd;
+  using Code = typename Dots::Code;
   static constexpr uint32_t kLanes = Simd::kLanes;
+  static constexpr float kWeightCodes = Dots::kWeightCodes;  // the largest of softmax's weights
 
   static constexpr size_t query_bytes(uint32_t head_dim) { return 2 * size_t{head_dim}; }
   static constexpr size_t kWeightBytes = size_t{2} * kKeyTile;
@@ -47,16 +61,12 @@ class SimdAttentionCodes {
   // A query as codes (query_bytes). Returns their unit times `scale`; *sum becomes their sum.
   static float put_query(const float* query, uint32_t head_dim, float scale, uint8_t* codes,
                          int32_t* sum) noexcept {
-    Vector most = Simd::broadcast(0);
-    for (uint32_t d = 0; d < head_dim; d += kLanes)
-      most = Simd::larger(most, Simd::magnitude(Simd::load(query + d)));
-    const float largest = Simd::largest(most);
-    const bool is_zero = largest <= 1e-30F;
-    const Vector inverse = Simd::broadcast(is_zero ? 0.0F : kFineCodes / largest);
     *sum = 0;
-    for (uint32_t d = 0; d < head_dim; d += kLanes)
-      *sum += Dots::put_query(Simd::multiply(Simd::load(query + d), inverse), codes, head_dim, d);
-    return is_zero ? 0.0F : (largest / kFineCodes) * scale;
+    if constexpr (sizeof(Code) == sizeof(int16_t)) {
+      return put_norm_codes<Simd>(query, head_dim, reinterpret_cast<int16_t*>(codes)) * scale;
+    } else {
+      return put_fine_codes(query, head_dim, scale, codes, sum);
+    }
   }
 
   // The weights of 32 keys times their values' scales times `inverse`, as codes (kWeightBytes).
@@ -72,8 +82,8 @@ class SimdAttentionCodes {
 
   // scores[row][key] = fma(query x key, factor * scales[key], shift) for rows [0, count) and all 32 keys.
   template <typename Row>
-  static void score(const Row* rows, uint32_t count, const int8_t* keys, const float* scales,
-                    uint32_t head_dim, const uint8_t* queries, float* scores) noexcept {
+  static void score(const Row* rows, uint32_t count, const Code* keys, const float* scales, uint32_t head_dim,
+                    const uint8_t* queries, float* scores) noexcept {
     if constexpr (kHasMatrices) {
       if (takes_matrices(count, head_dim))
         return score_by_matrices(rows, count, keys, scales, head_dim, queries, scores);
@@ -85,7 +95,7 @@ class SimdAttentionCodes {
   }
 
   // sums[row][d] = fma(sums[row][d], factors[row], weights x values * units[row]), for rows [0, rows).
-  static void add_values(uint32_t rows, const int8_t* values, uint32_t head_dim, const uint8_t* weights,
+  static void add_values(uint32_t rows, const Code* values, uint32_t head_dim, const uint8_t* weights,
                          const float* units, const float* factors, float* sums) noexcept {
     if constexpr (kHasMatrices) {
       if (takes_matrices(rows, head_dim))
@@ -102,8 +112,22 @@ class SimdAttentionCodes {
   using Sum = typename Dots::Sum;
   static constexpr uint32_t kVectors = 2;  // of outputs, summed together
 
+  // Codes of up to kFineCodes.
+  static float put_fine_codes(const float* query, uint32_t head_dim, float scale, uint8_t* codes,
+                              int32_t* sum) noexcept {
+    Vector most = Simd::broadcast(0);
+    for (uint32_t d = 0; d < head_dim; d += kLanes)
+      most = Simd::larger(most, Simd::magnitude(Simd::load(query + d)));
+    const float largest = Simd::largest(most);
+    const bool is_zero = largest <= 1e-30F;
+    const Vector inverse = Simd::broadcast(is_zero ? 0.0F : kFineCodes / largest);
+    for (uint32_t d = 0; d < head_dim; d += kLanes)
+      *sum += Dots::put_query(Simd::multiply(Simd::load(query + d), inverse), codes, head_dim, d);
+    return is_zero ? 0.0F : (largest / kFineCodes) * scale;
+  }
+
   template <typename Row>
-  static void score_by_matrices(const Row* rows, uint32_t count, const int8_t* keys, const float* scales,
+  static void score_by_matrices(const Row* rows, uint32_t count, const Code* keys, const float* scales,
                                 uint32_t head_dim, const uint8_t* queries, float* scores) noexcept {
     using Matrices = typename Dots::Matrices;
     typename Dots::Products products;
@@ -124,7 +148,7 @@ class SimdAttentionCodes {
     }
   }
 
-  static void add_values_by_matrices(uint32_t rows, const int8_t* values, uint32_t head_dim,
+  static void add_values_by_matrices(uint32_t rows, const Code* values, uint32_t head_dim,
                                      const uint8_t* weights, const float* units, const float* factors,
                                      float* sums) noexcept {
     using Matrices = typename Dots::Matrices;
@@ -133,7 +157,7 @@ class SimdAttentionCodes {
       const uint32_t end = rows - first < Matrices::kRows ? rows : first + Matrices::kRows;
       for (uint32_t d = 0; d < head_dim; d += kVectors * kLanes) {
         Matrices::clear();
-        Matrices::add_values(weights + first * kWeightBytes, values + size_t{4} * d, head_dim);
+        Matrices::add_values(weights + first * kWeightBytes, values + size_t{Dots::kStep} * d, head_dim);
         Matrices::store(products);
         for (uint32_t row = first; row < end; ++row) {
           for (uint32_t v = 0; v < kVectors; ++v) {
@@ -160,10 +184,10 @@ class SimdAttentionCodes {
     Simd::store(out, Simd::fma(Simd::load(out), Simd::broadcast(factor), added));
   }
 
-  // GCC keeps sums in memory unless it unrolls all loops over them early.
+  // GCC keeps sums in memory unless it unrolls all loops over them early, and in functions of their own.
   template <uint32_t kRows, uint32_t kOutputs>
   [[gnu::always_inline]] static void clear(Sum (&sum)[kRows][kOutputs]) noexcept {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (uint32_t r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
       for (uint32_t v = 0; v < kOutputs; ++v) sum[r][v] = Dots::zero();
@@ -171,23 +195,24 @@ class SimdAttentionCodes {
   }
 
   template <uint32_t kRows, typename Row>
-  static void score_rows(const Row* rows, const int8_t* keys, const float* scales, uint32_t head_dim,
-                         const uint8_t* queries, float* scores) noexcept {
+  [[gnu::noinline]] static void score_rows(const Row* rows, const Code* keys, const float* scales,
+                                           uint32_t head_dim, const uint8_t* queries,
+                                           float* scores) noexcept {
     for (uint32_t key = 0; key < kKeyTile; key += kVectors * kLanes) {
       Sum sum[kRows][kVectors];
       clear(sum);
-      for (uint32_t d = 0; d < head_dim; d += 4) {
+      for (uint32_t d = 0; d < head_dim; d += Dots::kStep) {
         typename Dots::Keys operand[kVectors];
         for (uint32_t v = 0; v < kVectors; ++v)
-          operand[v] = Dots::load_keys(keys + (size_t{d} * kKeyTile + 4 * (key + v * kLanes)));
-#pragma GCC unroll 8
+          operand[v] = Dots::load_keys(keys + (size_t{d} * kKeyTile + Dots::kStep * (key + v * kLanes)));
+#pragma GCC unroll 16
         for (uint32_t r = 0; r < kRows; ++r) {
           const auto codes = Dots::query(queries + r * query_bytes(head_dim), head_dim, d);
 #pragma GCC unroll 2
           for (uint32_t v = 0; v < kVectors; ++v) Dots::add(sum[r][v], operand[v], codes);
         }
       }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
       for (uint32_t r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
         for (uint32_t v = 0; v < kVectors; ++v) {
@@ -201,7 +226,7 @@ class SimdAttentionCodes {
 
   // The first kRows of `count` rows, or all where they are fewer.
   template <uint32_t kRows, typename Row>
-  static void score_up_to(uint32_t count, const Row* rows, const int8_t* keys, const float* scales,
+  static void score_up_to(uint32_t count, const Row* rows, const Code* keys, const float* scales,
                           uint32_t head_dim, const uint8_t* queries, float* scores) noexcept {
     if constexpr (kRows > 1) {
       if (count < kRows) return score_up_to<kRows - 1>(count, rows, keys, scales, head_dim, queries, scores);
@@ -210,22 +235,22 @@ class SimdAttentionCodes {
   }
 
   template <uint32_t kRows, uint32_t kOutputs>
-  static void add_some(const int8_t* values, uint32_t head_dim, const uint8_t* weights, const float* units,
-                       const float* factors, float* sums) noexcept {
+  [[gnu::noinline]] static void add_some(const Code* values, uint32_t head_dim, const uint8_t* weights,
+                                         const float* units, const float* factors, float* sums) noexcept {
     Sum sum[kRows][kOutputs];
     clear(sum);
-    for (uint32_t j = 0; j < kKeyTile; j += 4) {
+    for (uint32_t j = 0; j < kKeyTile; j += Dots::kStep) {
       typename Dots::Values operand[kOutputs];
       for (uint32_t v = 0; v < kOutputs; ++v)
-        operand[v] = Dots::load_values(values + size_t{j} * head_dim + size_t{4} * v * kLanes);
-#pragma GCC unroll 8
+        operand[v] = Dots::load_values(values + size_t{j} * head_dim + size_t{Dots::kStep} * v * kLanes);
+#pragma GCC unroll 16
       for (uint32_t r = 0; r < kRows; ++r) {
         const auto codes = Dots::weight(weights + r * kWeightBytes, kKeyTile, j);
 #pragma GCC unroll 2
         for (uint32_t v = 0; v < kOutputs; ++v) Dots::add(sum[r][v], operand[v], codes);
       }
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (uint32_t r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
       for (uint32_t v = 0; v < kOutputs; ++v) {
@@ -235,16 +260,17 @@ class SimdAttentionCodes {
   }
 
   template <uint32_t kRows>
-  static void add_up_to(uint32_t count, const int8_t* values, uint32_t head_dim, const uint8_t* weights,
+  static void add_up_to(uint32_t count, const Code* values, uint32_t head_dim, const uint8_t* weights,
                         const float* units, const float* factors, float* sums) noexcept {
     if constexpr (kRows > 1) {
       if (count < kRows) return add_up_to<kRows - 1>(count, values, head_dim, weights, units, factors, sums);
     }
     uint32_t d = 0;
     for (; d + kVectors * kLanes <= head_dim; d += kVectors * kLanes)
-      add_some<kRows, kVectors>(values + size_t{4} * d, head_dim, weights, units, factors, sums + d);
+      add_some<kRows, kVectors>(values + size_t{Dots::kStep} * d, head_dim, weights, units, factors,
+                                sums + d);
     for (; d < head_dim; d += kLanes)
-      add_some<kRows, 1>(values + size_t{4} * d, head_dim, weights, units, factors, sums + d);
+      add_some<kRows, 1>(values + size_t{Dots::kStep} * d, head_dim, weights, units, factors, sums + d);
   }
 };
 

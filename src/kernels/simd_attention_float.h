@@ -70,7 +70,7 @@ class SimdAttentionFloat {
  private:
   static constexpr uint32_t kKeyVectors = kKeyTile / kLanes;
 
-  // GCC keeps sums in memory unless it unrolls all loops over them early.
+  // GCC keeps sums in memory unless it unrolls all loops over them early, and in functions of their own.
   template <uint32_t kRows, uint32_t kVectors>
   [[gnu::always_inline]] static void clear(Vector (&sum)[kRows][kVectors]) noexcept {
 #pragma GCC unroll 16
@@ -81,8 +81,8 @@ class SimdAttentionFloat {
   }
 
   template <uint32_t kRows, typename Row, typename Source>
-  static void score_rows(const Row* rows, Source keys, uint32_t head_dim, float scale,
-                         float* scores) noexcept {
+  [[gnu::noinline]] static void score_rows(const Row* rows, Source keys, uint32_t head_dim, float scale,
+                                           float* scores) noexcept {
     Vector sum[kRows][kKeyVectors];
     clear(sum);
     for (uint32_t d = 0; d < head_dim; ++d) {
@@ -117,8 +117,8 @@ class SimdAttentionFloat {
   }
 
   template <uint32_t kRows, uint32_t kVectors, typename Source>
-  static void add_some(Source values, uint32_t head_dim, uint32_t keys, const float* weights,
-                       const float* factors, float* sums) noexcept {
+  [[gnu::noinline]] static void add_some(Source values, uint32_t head_dim, uint32_t keys,
+                                         const float* weights, const float* factors, float* sums) noexcept {
     Vector sum[kRows][kVectors];
     clear(sum);
     for (uint32_t j = 0; j < keys; ++j) {

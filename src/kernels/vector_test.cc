@@ -138,6 +138,35 @@ TEST_P(VectorTest, ToHalf) {
   for (size_t i = 0; i < values.size(); ++i) ASSERT_EQ(out[i], float_to_half(values[i])) << values[i];
 }
 
+TEST_P(VectorTest, NormCodes) {
+  Random random(24);
+  for (const uint32_t count : {32U, 64U, 96U, 256U}) {
+    for (const float magnitude : {0.0F, 1e-31F, 1e-29F, 1e-20F, 1.0F, 300.0F, 1e37F}) {
+      SCOPED_TRACE(testing::Message() << count << " values up to " << magnitude);
+      std::vector<float> x = random.floats(count, magnitude);
+      x[0] = magnitude;
+      if (count == 96) std::fill(x.begin() + 1, x.end(), 0.0F);  // one that has the whole norm
+      if (count == 256) std::fill(x.begin(), x.end(), -magnitude);
+      std::vector<int16_t> codes(count, 1), expected(count, 2);
+      const float scale = table_.vector->to_norm_codes(x.data(), count, codes.data());
+      EXPECT_EQ(scale, scalar_.vector->to_norm_codes(x.data(), count, expected.data()));
+      EXPECT_EQ(codes, expected);
+      double squares = 0;
+      if (magnitude <= 1e-31F) {
+        EXPECT_EQ(scale, 0.0F);
+        EXPECT_EQ(codes, std::vector<int16_t>(count));
+        continue;
+      }
+      for (uint32_t i = 0; i < count; ++i) {
+        squares += double{x[i]} * x[i];
+        // Half a step, and a few roundings of up to 2^-24 of the number.
+        ASSERT_NEAR(static_cast<double>(codes[i]) * scale, x[i], scale * 0.5 + std::fabs(x[i]) * 0x1p-21);
+      }
+      EXPECT_NEAR(std::sqrt(squares) / scale, kNormCodes, 0.1);
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Tables, VectorTest, testing::ValuesIn(supported_tables()), table_test_name);
 
 }  // namespace

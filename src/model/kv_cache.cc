@@ -3,6 +3,7 @@
 #include <cassert>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #include "base/checked.h"
 
@@ -13,24 +14,26 @@ constexpr uint32_t kMostHeadDim = 256;
 
 size_t element_bytes(CacheFormat format) {
   if (format == kCacheF32) return sizeof(float);
-  return format == kCacheF16 ? sizeof(uint16_t) : sizeof(int8_t);
+  return format == kCacheQ8 ? sizeof(int8_t) : sizeof(int16_t);
 }
 
 // Of one head's position.
 size_t head_bytes(CacheFormat format, uint32_t head_dim) {
-  return head_dim * element_bytes(format) + (format == kCacheQ8 ? sizeof(float) : 0);
+  return head_dim * element_bytes(format) + (has_codes(format) ? sizeof(float) : 0);
 }
 
-float quantize(const float* x, uint32_t count, int8_t* codes) {
+// Codes up to `most`; returns their scale.
+template <typename Code>
+float quantize(const float* x, uint32_t count, float most, Code* codes) {
   // Numbers below 2^22 that are added to it are rounded to the nearest even integer.
   constexpr float kRounder = 0x1.8p23F;
   float largest = 0;
   for (uint32_t i = 0; i < count; ++i) largest = std::fabs(x[i]) > largest ? std::fabs(x[i]) : largest;
   const bool is_zero = largest <= 1e-30F;
-  const float inverse = is_zero ? 0.0F : 127.0F / largest;
+  const float inverse = is_zero ? 0.0F : most / largest;
   for (uint32_t i = 0; i < count; ++i)
-    codes[i] = static_cast<int8_t>(static_cast<int32_t>((x[i] * inverse + kRounder) - kRounder));
-  return is_zero ? 0.0F : largest / 127.0F;
+    codes[i] = static_cast<Code>(static_cast<int32_t>((x[i] * inverse + kRounder) - kRounder));
+  return is_zero ? 0.0F : largest / most;
 }
 
 // Where element d of a position's row goes: `first` + d / `group` * `step` + d % `group`.
@@ -47,28 +50,33 @@ struct Row {
   }
 };
 
+// Codes that lie side by side, of one position's key, or of one dimension of values; 1 for floats.
+template <typename T>
+constexpr uint32_t kRun = sizeof(T) == 1               ? 4
+                          : std::is_same_v<T, int16_t> ? 2
+                                                       : 1;
+
 template <typename T>
 Row<T> key_row(uint32_t position, uint32_t head_dim) {
   const size_t tile = size_t{position / kKeyTile} * kKeyTile * head_dim;
-  if constexpr (sizeof(T) == 1) return {tile + position % kKeyTile * 4, 4, 4 * kKeyTile};
-  return {tile + position % kKeyTile, 1, kKeyTile};
+  return {tile + position % kKeyTile * kRun<T>, kRun<T>, kRun<T> * kKeyTile};
 }
 
 template <typename T>
 Row<T> value_row(uint32_t position, uint32_t head_dim) {
-  if constexpr (sizeof(T) == 1) return {size_t{position / 4 * 4} * head_dim + position % 4, 1, 4};
-  return {size_t{position} * head_dim, head_dim, head_dim};
+  if constexpr (kRun<T> == 1) return {size_t{position} * head_dim, head_dim, head_dim};
+  return {size_t{position / kRun<T> * kRun<T>} * head_dim + position % kRun<T>, 1, kRun<T>};
 }
 
 }  // namespace
 
 std::string_view name(CacheFormat format) {
-  if (format == kCacheF32) return "f32";
-  return format == kCacheF16 ? "f16" : "q8_0";
+  constexpr std::string_view kNames[] = {"f32", "f16", "q16", "q8_0"};
+  return kNames[format];
 }
 
 std::optional<CacheFormat> cache_format_from_name(std::string_view text) {
-  for (const CacheFormat format : {kCacheF32, kCacheF16, kCacheQ8}) {
+  for (const CacheFormat format : {kCacheF32, kCacheF16, kCacheQ16, kCacheQ8}) {
     if (name(format) == text) return format;
   }
   return std::nullopt;
@@ -90,7 +98,7 @@ KvCache::Store KvCache::make_store(CacheFormat format, const std::vector<bool>& 
     const CacheFormat of_head = is_wide && format == kCacheQ8 ? kCacheF16 : format;
     store.heads.push_back({of_head, data, scales});
     data += size_t{padded_capacity_} * head_dim_ * element_bytes(of_head);
-    if (of_head == kCacheQ8) scales += padded_capacity_;
+    if (has_codes(of_head)) scales += padded_capacity_;
   }
   store.data = AlignedBuffer(data, MemoryPart::kKvCache, AlignedBuffer::Pages::kSmall);
   store.scales = AlignedBuffer(scales * sizeof(float), MemoryPart::kKvCache, AlignedBuffer::Pages::kSmall);
@@ -130,7 +138,7 @@ void KvCache::copy_tiles(Store& to, const Store& from, uint32_t first, uint32_t 
     std::memcpy(to.data.data() + to.heads[head].data + first * position_bytes,
                 from.data.data() + from.heads[head].data + first * position_bytes,
                 (end - first) * position_bytes);
-    if (format != kCacheQ8) continue;
+    if (!has_codes(format)) continue;
     std::memcpy(to.scales.as<float>() + to.heads[head].scales + first,
                 from.scales.as<float>() + from.heads[head].scales + first, (end - first) * sizeof(float));
   }
@@ -151,7 +159,7 @@ void KvCache::copy_prefix(const KvCache& other, uint32_t same, uint32_t length) 
 CachedHead KvCache::head_of(const Store& store, size_t head) {
   const Store::Head& of_head = store.heads[head];
   return {of_head.format, store.data.data() + of_head.data,
-          of_head.format == kCacheQ8 ? store.scales.as<float>() + of_head.scales : nullptr};
+          has_codes(of_head.format) ? store.scales.as<float>() + of_head.scales : nullptr};
 }
 
 CachedHead KvCache::keys(uint32_t layer, uint32_t kv_head) const {
@@ -174,9 +182,15 @@ void KvCache::store(const VectorKernels& kernels, uint32_t layer, uint32_t posit
       uint16_t halves[kMostHeadDim];
       kernels.to_half(x, head_dim_, halves);
       row_of(uint16_t{}).put(halves, head_dim_, data);
+    } else if (of_head.format == kCacheQ16) {
+      int16_t codes[kMostHeadDim];
+      store.scales.as<float>()[of_head.scales + position] = &store == &keys_
+                                                                ? kernels.to_norm_codes(x, head_dim_, codes)
+                                                                : quantize(x, head_dim_, kValueCodes, codes);
+      row_of(int16_t{}).put(codes, head_dim_, data);
     } else {
       int8_t codes[kMostHeadDim];
-      store.scales.as<float>()[of_head.scales + position] = quantize(x, head_dim_, codes);
+      store.scales.as<float>()[of_head.scales + position] = quantize(x, head_dim_, 127.0F, codes);
       row_of(int8_t{}).put(codes, head_dim_, data);
     }
   };

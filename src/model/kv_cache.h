@@ -1,5 +1,5 @@
 // The keys and values of one sequence in the layout that the attention kernels read: as floats, or as codes
-// of 8 bits with one scale a head and position (docs/kv-cache.md).
+// of 8 or 16 bits with one scale a head and position (docs/kv-cache.md).
 //
 // Owns its memory, which the system hands out as it is first written. Not thread safe, but store() for
 // different positions may run at once.
@@ -17,8 +17,8 @@
 
 namespace stonechat {
 
-// How keys and values are held; they may differ. Keys of Weights::wide_key_heads are never codes, but
-// binary16.
+// How keys and values are held; they may differ. Keys of Weights::wide_key_heads are never codes of 8 bits,
+// but binary16.
 struct CacheFormats {
   CacheFormat keys = kCacheF16;
   CacheFormat values = kCacheF16;
@@ -26,7 +26,7 @@ struct CacheFormats {
   bool operator==(const CacheFormats&) const = default;
 };
 
-std::string_view name(CacheFormat format);  // "f32", "f16", "q8_0"
+std::string_view name(CacheFormat format);  // "f32", "f16", "q16", "q8_0"
 std::optional<CacheFormat> cache_format_from_name(std::string_view name);
 
 class KvCache {
@@ -48,8 +48,9 @@ class KvCache {
   // `length` fits into the capacity.
   void copy_prefix(const KvCache& other, uint32_t same, uint32_t length);
 
-  // Stores one token's keys and values of a layer, kv_heads x head_dim each. As codes: with a = max |x| of a
-  // head, scale = a / 127 and code = to-nearest-even(x * (127 / a)); a <= 1e-30 gives 0.
+  // Stores one token's keys and values of a layer, kv_heads x head_dim each. Keys of 16 bits are
+  // VectorKernels::to_norm_codes; of other codes, with a = max |x| of a head and L = 127, for values of 16
+  // bits kValueCodes: scale = a / L and code = to-nearest-even(x * (L / a)); a <= 1e-30 gives 0.
   void store(const VectorKernels& kernels, uint32_t layer, uint32_t position, const float* keys,
              const float* values);
 

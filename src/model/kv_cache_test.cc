@@ -16,7 +16,7 @@
 namespace stonechat {
 namespace {
 
-constexpr CacheFormat kFormats[] = {kCacheF32, kCacheF16, kCacheQ8};
+constexpr CacheFormat kFormats[] = {kCacheF32, kCacheF16, kCacheQ16, kCacheQ8};
 
 class KvCacheTest : public testing::Test {
  protected:
@@ -50,18 +50,23 @@ class KvCacheTest : public testing::Test {
 
   // Key `j`'s or value `j`'s dimension `d`, by the layout that AttentionJob states.
   static float key_at(const CachedHead& head, uint32_t head_dim, uint32_t j, uint32_t d) {
-    if (head.format == kCacheQ8) {
-      const size_t index = (size_t{j / 32} * head_dim + d / 4 * 4) * 32 + j % 32 * 4 + d % 4;
-      return static_cast<const int8_t*>(head.data)[index] * head.scales[j];
+    if (has_codes(head.format)) {
+      const uint32_t run = head.format == kCacheQ8 ? 4 : 2;
+      const size_t index = (size_t{j / 32} * head_dim + d / run * run) * 32 + j % 32 * run + d % run;
+      return code_at(head, index) * head.scales[j];
     }
     return float_at(head, (size_t{j / 32} * head_dim + d) * 32 + j % 32);
   }
   static float value_at(const CachedHead& head, uint32_t head_dim, uint32_t j, uint32_t d) {
-    if (head.format == kCacheQ8) {
-      const size_t index = (size_t{j / 4} * head_dim + d) * 4 + j % 4;
-      return static_cast<const int8_t*>(head.data)[index] * head.scales[j];
+    if (has_codes(head.format)) {
+      const uint32_t run = head.format == kCacheQ8 ? 4 : 2;
+      return code_at(head, (size_t{j / run} * head_dim + d) * run + j % run) * head.scales[j];
     }
     return float_at(head, size_t{j} * head_dim + d);
+  }
+  static float code_at(const CachedHead& head, size_t index) {
+    return head.format == kCacheQ8 ? static_cast<const int8_t*>(head.data)[index]
+                                   : static_cast<const int16_t*>(head.data)[index];
   }
   static float float_at(const CachedHead& head, size_t index) {
     return head.format == kCacheF32 ? static_cast<const float*>(head.data)[index]
@@ -89,10 +94,13 @@ TEST_F(KvCacheTest, KeepsWhatTheFormatCan) {
         cache.store(*kernels().vector, 1, position, row.data(), row.data() + config.kv_width());
         stored.push_back(row);
       }
-      // Half a step: exact, 2^-11 of the number, 1/254 of the head's largest.
-      const auto tolerance = [](CacheFormat format, float value, float largest) {
+      // Half a step: exact, 2^-11 of the number, 1/254 of the head's largest; of 16 bits 1/65024 of the norm
+      // of keys, which is at most 8 times the largest, and 1/16382 of the largest of values.
+      const auto tolerance = [](CacheFormat format, float value, float largest, float steps) {
         if (format == kCacheF32) return 0.0F;
-        return format == kCacheF16 ? std::fabs(value) * 0x1p-11F : largest / 253;
+        if (format == kCacheQ16) return largest / steps;
+        // The smallest step of binary16 is 2^-24.
+        return format == kCacheF16 ? std::max(std::fabs(value) * 0x1p-11F, 0x1p-25F) : largest / 253;
       };
       for (uint32_t position = 0; position < 70; ++position) {
         for (uint32_t head = 0; head < config.kv_heads; ++head) {
@@ -104,9 +112,9 @@ TEST_F(KvCacheTest, KeepsWhatTheFormatCan) {
           };
           for (uint32_t d = 0; d < config.head_dim; ++d) {
             ASSERT_NEAR(key_at(cache.keys(1, head), config.head_dim, position, d), key[d],
-                        tolerance(keys, key[d], largest(key)));
+                        tolerance(keys, key[d], largest(key), 65024 / 8.0F));
             ASSERT_NEAR(value_at(cache.values(1, head), config.head_dim, position, d), value[d],
-                        tolerance(values, value[d], largest(value)));
+                        tolerance(values, value[d], largest(value), 16381));
           }
         }
       }
@@ -124,6 +132,7 @@ TEST_F(KvCacheTest, TakesTheBytesItTells) {
   EXPECT_EQ(bytes({kCacheF32, kCacheF32}), heads * model.head_dim * 8);
   EXPECT_EQ(bytes({kCacheF16, kCacheF16}), heads * model.head_dim * 4);
   EXPECT_EQ(bytes({kCacheQ8, kCacheQ8}), heads * 2 * (model.head_dim + 4));
+  EXPECT_EQ(bytes({kCacheQ16, kCacheQ16}), heads * 2 * (2 * model.head_dim + 4));
   for (const CacheFormats formats : {CacheFormats{kCacheF16, kCacheQ8}, {kCacheQ8, kCacheF32}})
     EXPECT_EQ(bytes(formats), 64 * KvCache::token_bytes(weights.config, 0, formats));
 }
@@ -148,6 +157,7 @@ TEST_F(KvCacheTest, KeysWithLargeSlowBiasesSurviveCodes) {
   const std::vector<float> exact = last_logits(weights, {kCacheF32, kCacheF32}, 300);
   EXPECT_LT(worst(last_logits(weights, {kCacheQ8, kCacheQ8}, 300), exact), 2 * plain_error);
   EXPECT_LT(worst(last_logits(weights, {kCacheF16, kCacheF16}, 300), exact), 1e-3);
+  EXPECT_LT(worst(last_logits(weights, {kCacheQ16, kCacheQ16}, 300), exact), 1e-3);
 }
 
 TEST_F(KvCacheTest, KeysWithLargeFastBiasesStayBinary16) {

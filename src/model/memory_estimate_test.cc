@@ -74,7 +74,7 @@ TEST_P(MemoryEstimateTest, IsWhatARunTakes) {
     for (const float bias : {0.0F, 100.0F}) {
       const TestModel model = model_of(separate_head, bias);
       model.write(path(), GetParam(), model.metadata());
-      for (const CacheFormat format : {kCacheF32, kCacheF16, kCacheQ8})
+      for (const CacheFormat format : {kCacheF32, kCacheF16, kCacheQ16, kCacheQ8})
         compare(path(), {.tokens = 40, .pass_tokens = 40, .threads = 2, .cache = {format, kCacheF16}});
       compare(path(), {.tokens = 300,
                        .sequences = 3,

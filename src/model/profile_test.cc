@@ -58,6 +58,7 @@ TEST_F(ProfileTest, AttentionSeesAllKeysUpToItsOwn) {
     const double heads = (position + tokens) * model_.kv_heads;
     EXPECT_EQ(bytes({kCacheF16, kCacheF16}), heads * model_.head_dim * (2.0 + 2));
     EXPECT_EQ(bytes({kCacheF32, kCacheF16}), heads * model_.head_dim * (4.0 + 2));
+    EXPECT_EQ(bytes({kCacheQ16, kCacheQ16}), heads * 2 * (model_.head_dim * 2 + 4.0));
     EXPECT_EQ(bytes({kCacheQ8, kCacheQ8}), heads * 2 * (model_.head_dim + 4.0));
   }
 }

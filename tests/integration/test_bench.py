@@ -72,7 +72,7 @@ def test_cache_types(stonechat, tiny_model):
     [
         (["-p", "0", "-n", "0"], "nothing to measure"),
         (["-p", "x"], "-p"),
-        (["-ctk", "q4_7"], "-ctk: expected f32, f16 or q8_0, got 'q4_7'"),
+        (["-ctk", "q4_7"], "-ctk: expected f32, f16, q16 or q8_0, got 'q4_7'"),
         (["-ctv", "f16,q5"], "-ctv"),
         (["-o", "xml"], "xml"),
         (["-pg", "7"], "-pg"),

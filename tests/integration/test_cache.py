@@ -4,6 +4,7 @@ import json
 import pytest
 
 CODES = ["-ctk", "q8_0", "-ctv", "q8_0"]
+WORDS = ["-ctk", "q16", "-ctv", "q16"]
 EXACT = ["--against-cache-type-k", "f32", "--against-cache-type-v", "f32"]
 
 
@@ -26,12 +27,14 @@ def test_each_type_costs_what_it_rounds(stonechat, tiny_model, text_file):
 
     assert cost("f32", "f32") == 0
     assert 0 < cost("f16", "f16") < 1e-6
+    assert 0 < cost("q16", "q16") < 1e-6
     assert cost("f16", "f16") < cost("q8_0", "f16") < 1e-3
     assert cost("f16", "f16") < cost("f16", "q8_0") < 1e-3
 
 
-def test_same_result_for_any_threads_and_batch(stonechat, tiny_model, tmp_path):
-    flags = ["run", tiny_model, "the rain and the sea", "-n", "20", "--greedy", "--ignore-eos", "--json", *CODES]
+@pytest.mark.parametrize("cache", [CODES, WORDS])
+def test_same_result_for_any_threads_and_batch(stonechat, tiny_model, cache):
+    flags = ["run", tiny_model, "the rain and the sea", "-n", "20", "--greedy", "--ignore-eos", "--json", *cache]
     texts = {json.loads(stonechat(*flags, "-t", t, "-b", b).stdout)["text"] for t in "12" for b in ("3", "512")}
     assert len(texts) == 1
 
@@ -45,6 +48,7 @@ def test_codes_cost_a_real_model_nothing_that_shows(stonechat, smollm2_files):
     text = conftest.ROOT / "README.md"
     cost = divergence(stonechat, f32, text, "-c", "512", "--windows", "2", *CODES, *EXACT)
     assert 0 < cost < 0.0004
+    assert divergence(stonechat, f32, text, "-c", "512", "--windows", "2", *WORDS, *EXACT) < 1e-6
 
 
 def test_long_flags_and_chat(stonechat, tiny_model):
@@ -58,4 +62,4 @@ def test_wrong_type_is_named(stonechat, tiny_model, words):
     word, *rest = words
     words = [word, rest[0], tiny_model, *rest[1:]] if word == "eval" else [word, tiny_model, *rest]
     result = stonechat(*words, "-ctv", "q4_0", check=False)
-    assert result.returncode == 2 and "--cache-type-v: expected f32, f16 or q8_0, got 'q4_0'" in result.stderr
+    assert result.returncode == 2 and "--cache-type-v: expected f32, f16, q16 or q8_0, got 'q4_0'" in result.stderr
