@@ -29,8 +29,8 @@ Executor::Executor(const Weights& weights, const KernelTable& kernels, ThreadPoo
     : weights_(weights),
       kernels_(kernels),
       pool_(pool),
-      rope_(rope_frequencies(weights.config, weights.rope_factors)),
-      key_shifts_(weights, *kernels.vector, rope_frequencies(weights.config, weights.rope_factors)) {
+      rope_frequencies_(rope_frequencies(weights.config, weights.rope_factors)),
+      key_shifts_(weights, *kernels.vector, rope_frequencies_) {
   set_tuning(tuning);
 }
 
@@ -40,7 +40,7 @@ void Executor::set_tuning(const Tuning& tuning) {
 }
 
 size_t Executor::buffer_bytes() const {
-  return residual_.bytes() + normed_.bytes() + qkv_.bytes() + prepared_.bytes() + prepared_down_.bytes() +
+  return residual_.bytes() + normed_.bytes() + rotations_.bytes() + qkv_or_down_.bytes() + prepared_.bytes() +
          scratch_.bytes() + hidden_.bytes() + logits_.bytes() + observed_.bytes();
 }
 
@@ -77,7 +77,6 @@ void Executor::forward(std::span<const SequenceTokens> sequences) {
   // At once for all batches: tables that grow leave their old memory on the heap.
   for (const auto& sequence : sequences) {
     const auto positions = static_cast<uint32_t>(sequence.cache->length() + sequence.tokens.size());
-    rope_.reserve(positions);
     key_shifts_.reserve(positions);
   }
   hidden_rows_ = 0;
@@ -177,13 +176,20 @@ void Executor::forward_batch(std::span<const int32_t> tokens, std::span<const Ru
   const auto count = static_cast<uint32_t>(tokens.size());
   residual_.reserve(size_t{count} * config.width * sizeof(float));
   normed_.reserve(size_t{count} * std::max(config.width, config.query_width()) * sizeof(float));
-  qkv_.reserve(size_t{count} * (config.query_width() + 2 * config.kv_width()) * sizeof(float));
+  qkv_or_down_.reserve(size_t{count} * (config.query_width() + 2 * config.kv_width()) * sizeof(float));
   scratch_.reserve(pool_.threads() * scratch_bytes());
+  rotations_.reserve(size_t{count} * config.head_dim * sizeof(float));
 
   if (profile_ != nullptr) profile_->start();
   for (uint32_t token = 0; token < count; ++token) {
     weights_.embedding.unpack_row(static_cast<uint32_t>(tokens[token]),
                                   residual_.as<float>() + size_t{token} * config.width);
+  }
+  for (const Run& run : runs) {
+    for (uint32_t i = 0; i < run.tokens; ++i) {
+      float* cosines = cosines_of(run.first_token + i);
+      rope_rotation(rope_frequencies_, run.first_position + i, cosines, cosines + config.head_dim / 2);
+    }
   }
   lap(Step::kEmbedding, [&] { return values_cost(count, config.width); });
   for (uint32_t layer = 0; layer < config.layers; ++layer) {
@@ -199,7 +205,7 @@ void Executor::attention(uint32_t layer, uint32_t tokens, std::span<const Run> r
   norm_and_prepare(layer_weights.attention_norm, layer_weights.qkv, tokens);
   observe(Tap::kQkvIn, layer, normed_.as<float>(), tokens, config.width, config.width);
   lap(Step::kNorm, [&] { return values_cost(tokens, 2 * config.width); });
-  layer_weights.qkv.multiply(prepared_, tokens, layer_weights.qkv_bias, qkv_.as<float>(),
+  layer_weights.qkv.multiply(prepared_, tokens, layer_weights.qkv_bias, qkv_or_down_.as<float>(),
                              layer_weights.qkv.rows(),
                              /*add_to_out=*/false, pool_);
   lap(Step::kQkv, [&] { return product_cost(layer_weights.qkv, tokens); });
@@ -220,6 +226,12 @@ void Executor::attention(uint32_t layer, uint32_t tokens, std::span<const Run> r
   lap(Step::kAttentionOut, [&] { return product_cost(layer_weights.attention_out, tokens); });
 }
 
+void Executor::rotate(float* heads, uint32_t count, uint32_t token) {
+  const uint32_t head_dim = weights_.config.head_dim;
+  const float* cosines = cosines_of(token);
+  kernels_.vector->rope(heads, count, head_dim, cosines, cosines + head_dim / 2);
+}
+
 void Executor::rotate_and_store(uint32_t layer, uint32_t tokens, std::span<const Run> runs) {
   const ModelConfig& config = weights_.config;
   const uint32_t qkv_width = config.query_width() + 2 * config.kv_width();
@@ -229,9 +241,8 @@ void Executor::rotate_and_store(uint32_t layer, uint32_t tokens, std::span<const
       const uint32_t run_end = std::min(end, run.first_token + run.tokens);
       for (uint32_t token = std::max(begin, run.first_token); token < run_end; ++token) {
         const uint32_t position = run.first_position + (token - run.first_token);
-        float* row = qkv_.as<float>() + size_t{token} * qkv_width;
-        kernels_.vector->rope(row, rotated_heads, config.head_dim, rope_.cosine(position),
-                              rope_.sine(position));
+        float* row = qkv_or_down_.as<float>() + size_t{token} * qkv_width;
+        rotate(row, rotated_heads, token);
         float* keys = row + config.query_width();
         if (const float* left_out = key_shifts_.left_out(layer, position); left_out != nullptr) {
           for (uint32_t i = 0; i < config.kv_width(); ++i) keys[i] -= left_out[i];
@@ -288,7 +299,7 @@ void Executor::attend(uint32_t layer, std::span<const Run> runs) {
     const bool transformed = keys.format == kCacheQ8;
     const float larger = transformed ? static_cast<float>(hadamard_run(config.head_dim)) : 1.0F;
     const AttentionJob job = {
-        .queries = qkv_.as<float>() + size_t{run.first_token} * qkv_width +
+        .queries = qkv_or_down_.as<float>() + size_t{run.first_token} * qkv_width +
                    size_t{item.kv_head} * group_heads * config.head_dim,
         .query_stride = qkv_width,
         .group_heads = group_heads,
@@ -316,7 +327,7 @@ void Executor::mlp(uint32_t layer, uint32_t tokens) {
   lap(Step::kNorm, [&] { return values_cost(tokens, 2 * weights_.config.width); });
   gate_up_and_prepare(layer, tokens);
   lap(Step::kGateUp, [&] { return product_cost(layer_weights.gate_up, tokens); });
-  add_product(layer_weights.down, prepared_down_, Tap::kDownOut, layer, tokens);
+  add_product(layer_weights.down, qkv_or_down_, Tap::kDownOut, layer, tokens);
   lap(Step::kDown, [&] { return product_cost(layer_weights.down, tokens); });
 }
 
@@ -326,7 +337,7 @@ void Executor::gate_up_and_prepare(uint32_t layer, uint32_t tokens) {
   const size_t mlp_values = size_t{tokens} * mlp_width;
   if (observer_ != nullptr) observed_.reserve(3 * mlp_values * sizeof(float));
   const LinearKernels& down = layer_weights.down.linear();
-  prepared_down_.reserve(down.prepared_bytes(tokens, mlp_width));
+  qkv_or_down_.reserve(down.prepared_bytes(tokens, mlp_width));
   // An item is a piece of the columns for a block of tokens; its gates and ups never leave the cache. A few
   // tokens take as many pieces at once as the scratch has room for.
   const auto pieces = static_cast<uint32_t>(ceil_div(mlp_width, tuning_.mlp_piece));
@@ -361,7 +372,7 @@ void Executor::gate_up_and_prepare(uint32_t layer, uint32_t tokens) {
         keep_mlp_piece(gate_up, activations, first_col, cols, first_token, end_token, mlp_values);
       }
       const PrepareJob preparation = {activations, cols,        mlp_width, first_col,
-                                      end_col,     first_token, end_token, prepared_down_.data()};
+                                      end_col,     first_token, end_token, qkv_or_down_.data()};
       down.prepare(&preparation);
     }
   });
@@ -392,7 +403,7 @@ void Executor::observe_qkv(uint32_t layer, uint32_t tokens, std::span<const Run>
   const uint32_t query_width = config.query_width();
   const uint32_t kv_width = config.kv_width();
   const size_t stride = query_width + size_t{2} * kv_width;
-  const auto* queries = qkv_.as<float>();
+  const auto* queries = qkv_or_down_.as<float>();
   const float* keys = queries + query_width;
   observe(Tap::kQueryOut, layer, queries, tokens, query_width, stride);
   observe(Tap::kKeyOut, layer, keys, tokens, kv_width, stride);
@@ -405,8 +416,7 @@ void Executor::observe_qkv(uint32_t layer, uint32_t tokens, std::span<const Run>
       const size_t token = size_t{run.first_token} + i;
       float* row = rotated + token * kv_width;
       std::copy_n(keys + token * stride, kv_width, row);
-      kernels_.vector->rope(row, config.kv_heads, config.head_dim, rope_.cosine(run.first_position + i),
-                            rope_.sine(run.first_position + i));
+      rotate(row, config.kv_heads, static_cast<uint32_t>(token));
     }
   }
   observe(Tap::kKeyRotated, layer, rotated, tokens, kv_width, kv_width);

@@ -16,7 +16,7 @@
 #include "model/kv_cache.h"
 #include "model/observer.h"
 #include "model/profile.h"
-#include "model/rope_table.h"
+#include "model/rope.h"
 #include "model/tuning.h"
 #include "model/weights.h"
 
@@ -124,6 +124,12 @@ class Executor {
   template <typename Body>
   void for_items(uint32_t items, Body&& body);
   size_t scratch_bytes() const { return scratch_bytes(weights_.config, kernels_, tuning_); }
+  // Of a token of the batch: head_dim / 2 cosines, then as many sines.
+  float* cosines_of(uint32_t token) {
+    return rotations_.as<float>() + size_t{token} * weights_.config.head_dim;
+  }
+  // Turns `count` heads of a token of the batch by its position.
+  void rotate(float* heads, uint32_t count, uint32_t token);
   // Normalizes `tokens` rows of the residual stream and prepares them for `matrix` in prepared_.
   void norm_and_prepare(const std::vector<float>& weight, const PackedMatrix& matrix, uint32_t tokens);
   void prepare(const float* x, const PackedMatrix& matrix, uint32_t tokens);
@@ -135,7 +141,7 @@ class Executor {
   const KernelTable& kernels_;
   ThreadPool& pool_;
   Tuning tuning_;
-  RopeTable rope_;
+  std::vector<double> rope_frequencies_;
   KeyShiftTable key_shifts_;
   std::function<bool()> should_stop_;
   Profile* profile_ = nullptr;
@@ -145,11 +151,13 @@ class Executor {
   AlignedBuffer residual_{MemoryPart::kActivations};  // (tokens, width)
   AlignedBuffer normed_{
       MemoryPart::kActivations};  // (tokens, width), also the attention's output (tokens, query_width)
-  AlignedBuffer qkv_{MemoryPart::kActivations};       // (tokens, query_width + 2 kv_width)
+  AlignedBuffer rotations_{MemoryPart::kActivations};  // (tokens, head_dim): cosines, then sines
+  // (tokens, query_width + 2 kv_width): a layer's queries, keys and values; then what is prepared for its
+  // down product, when they aren't needed any more.
+  AlignedBuffer qkv_or_down_{MemoryPart::kActivations};
   AlignedBuffer prepared_{MemoryPart::kActivations};  // of the layer's width
-  AlignedBuffer prepared_down_{MemoryPart::kActivations};
-  AlignedBuffer scratch_{MemoryPart::kActivations};  // one piece a thread
-  AlignedBuffer hidden_{MemoryPart::kActivations};   // (hidden_rows, width), after the last norm
+  AlignedBuffer scratch_{MemoryPart::kActivations};   // one piece a thread
+  AlignedBuffer hidden_{MemoryPart::kActivations};    // (hidden_rows, width), after the last norm
   AlignedBuffer logits_{MemoryPart::kLogits};
   AlignedBuffer observed_{
       MemoryPart::kActivations};  // (tokens, width) or three of (tokens, mlp_width); only for an observer

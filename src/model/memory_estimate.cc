@@ -11,7 +11,7 @@
 #include "model/packed_file.h"
 #include "model/packed_matrix.h"
 #include "model/planned_stacks.h"
-#include "model/rope_table.h"
+#include "model/rope.h"
 #include "model/weight_formats.h"
 
 namespace stonechat {
@@ -68,10 +68,9 @@ uint64_t activation_bytes(const ModelConfig& config, const KernelTable& kernels,
     uint64_t& most = down ? prepared_down : prepared;
     most = std::max(most, bytes);
   }
-  const uint64_t rotations = round_up(shape.tokens, RopeTable::kStep) * config.head_dim;
   const uint64_t floats =
-      tokens * (config.width + widest + qkv_width) + uint64_t{shape.hidden_rows} * config.width + rotations;
-  return floats * sizeof(float) + prepared + prepared_down +
+      tokens * (config.width + widest + config.head_dim) + uint64_t{shape.hidden_rows} * config.width;
+  return floats * sizeof(float) + prepared + std::max(tokens * qkv_width * sizeof(float), prepared_down) +
          shape.threads * Executor::scratch_bytes(config, kernels, shape.tuning);
 }
 

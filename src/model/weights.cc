@@ -8,7 +8,7 @@
 #include "model/key_shift.h"
 #include "model/memory_estimate.h"
 #include "model/packed_file.h"
-#include "model/rope_table.h"
+#include "model/rope.h"
 #include "model/tensor_counts.h"
 #include "model/tensor_shelf.h"
 #include "model/weight_formats.h"

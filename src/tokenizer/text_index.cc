@@ -45,6 +45,7 @@ uint64_t hash_of(std::string_view text) {
 
 TextIndex::TextIndex(gguf::StringArray texts, size_t count)
     : texts_(std::move(texts)),
+      number_mask_(static_cast<Slot>(std::bit_ceil(texts_.size() + 1) - 1)),
       slots_(bytes_for(count), MemoryPart::kTokenizer),
       mask_(slots_.bytes() / sizeof(Slot) - 1) {}
 
@@ -53,29 +54,30 @@ size_t TextIndex::bytes_for(size_t count) {
 }
 
 bool TextIndex::insert(int32_t id) {
-  const uint64_t hash = hash_of(texts_[static_cast<size_t>(id)]);
-  const auto tag = static_cast<uint32_t>(hash >> 32);
+  const std::string_view text = texts_[static_cast<size_t>(id)];
+  const uint64_t hash = hash_of(text);
+  const Slot tag = static_cast<Slot>(hash >> 32) & ~number_mask_;
   Slot* slots = slots_.as<Slot>();
   for (uint64_t at = hash & mask_;; at = (at + 1) & mask_) {
     Slot& slot = slots[at];
-    if (slot.id_plus_1 == 0) {
-      slot = {tag, static_cast<uint32_t>(id) + 1};
+    if (slot == 0) {
+      slot = tag | (static_cast<Slot>(id) + 1);
       return true;
     }
-    if (slot.tag == tag && texts_[slot.id_plus_1 - 1] == texts_[static_cast<size_t>(id)]) return false;
+    if ((slot & ~number_mask_) == tag && texts_[(slot & number_mask_) - 1] == text) return false;
   }
 }
 
 int32_t TextIndex::find(std::string_view text) const {
   if (mask_ == 0) return kNone;
   const uint64_t hash = hash_of(text);
-  const auto tag = static_cast<uint32_t>(hash >> 32);
+  const Slot tag = static_cast<Slot>(hash >> 32) & ~number_mask_;
   const Slot* slots = slots_.as<Slot>();
   for (uint64_t at = hash & mask_;; at = (at + 1) & mask_) {
-    const Slot& slot = slots[at];
-    if (slot.id_plus_1 == 0) return kNone;
-    if (slot.tag == tag && texts_[slot.id_plus_1 - 1] == text)
-      return static_cast<int32_t>(slot.id_plus_1 - 1);
+    const Slot slot = slots[at];
+    if (slot == 0) return kNone;
+    const Slot number = (slot & number_mask_) - 1;
+    if ((slot & ~number_mask_) == tag && texts_[number] == text) return static_cast<int32_t>(number);
   }
 }
 

@@ -25,13 +25,12 @@ class TextIndex {
   int32_t find(std::string_view text) const;
 
  private:
-  // All zero where nothing is.
-  struct Slot {
-    uint32_t tag;  // high half of the hash
-    uint32_t id_plus_1;
-  };
+  // A number plus 1 in the low bits, as many as that takes, and above them bits of its text's hash; 0 where
+  // nothing is.
+  using Slot = uint32_t;
 
   gguf::StringArray texts_;
+  Slot number_mask_ = 0;
   AlignedBuffer slots_;  // mask_ + 1 slots, at most two thirds of them full
   uint64_t mask_ = 0;
 };
