@@ -31,8 +31,8 @@ struct BenchOptions {
   std::vector<uint32_t> batches{2048};
   std::vector<uint32_t> micro_batches;  // empty: as tuned
   std::vector<uint32_t> threads;
-  std::vector<std::string> key_types{"f16"};
-  std::vector<std::string> value_types{"f16"};
+  std::vector<std::string> key_types{std::string(name(kDefaultCache))};
+  std::vector<std::string> value_types{std::string(name(kDefaultCache))};
   uint32_t repetitions = 5;
   std::string output = "md";
   bool no_warmup = false;
@@ -262,7 +262,8 @@ void add_bench_command(Command& app) {
       ->capture_default_str();
   command
       ->add_option("--cache-type-k", options->key_types,
-                   "Types of cached keys: f32, f16 (default), q16, q8_0; also -ctk")
+                   fmt::format("Types of cached keys: f32, f16, q16, q8_0 (default: {}); also -ctk",
+                               name(kDefaultCache)))
       ->delimiter(',');
   command->add_option("--cache-type-v", options->value_types, "Types of cached values; also -ctv")
       ->delimiter(',');

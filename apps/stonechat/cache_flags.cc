@@ -1,5 +1,7 @@
 #include "cache_flags.h"
 
+#include <fmt/format.h>
+
 #include "base/error.h"
 
 namespace stonechat {
@@ -17,7 +19,8 @@ void add_cache_flags(Command& command, CacheFormats& formats, const std::string&
     const std::string short_form = prefix.empty() ? "; also -ct" + letter : "";
     command.add_option_function(
         flag, [flag, &format](const std::string& text) { format = parse_cache_format(flag, text); },
-        "Type of cached " + kind + what + ": f32, f16 (default), q16 or q8_0" + short_form);
+        fmt::format("Type of cached {}{}: f32, f16, q16 or q8_0 (default: {}){}", kind, what,
+                    name(kDefaultCache), short_form));
   };
   add("k", "keys", formats.keys);
   add("v", "values", formats.values);

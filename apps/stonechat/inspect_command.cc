@@ -112,7 +112,7 @@ std::optional<PackedInfo> packed_info(const gguf::Reader& file) {
 struct RunEstimate {
   uint32_t context = 0;
   uint64_t weights_bytes = 0;
-  uint64_t cache_bytes = 0;       // binary16
+  uint64_t cache_bytes = 0;       // of the default types
   uint64_t code_cache_bytes = 0;  // in 8 bits
   uint64_t activation_bytes = 0;  // and logits
   std::string obstacle;           // empty: none
@@ -174,6 +174,7 @@ void print_json(const InspectOptions& options, const gguf::Reader& file) {
     json["run"] = {{"context", run.context},
                    {"weights_bytes", run.weights_bytes},
                    {"cache_bytes", run.cache_bytes},
+                   {"cache_type", name(kDefaultCache)},
                    {"cache_q8_0_bytes", run.code_cache_bytes},
                    {"activation_bytes", run.activation_bytes},
                    {"total_bytes", run.total()}};
@@ -231,10 +232,10 @@ void print_text(const InspectOptions& options, const gguf::Reader& file) {
     return;
   }
   fmt::print(
-      "\na run with {} tokens of context takes about {:.0f} MiB: weights {:.0f}, cache {:.0f} (in "
-      "q8_0: {:.0f}), activations {:.0f}\n",
-      run.context, mib(run.total()), mib(run.weights_bytes), mib(run.cache_bytes), mib(run.code_cache_bytes),
-      mib(run.activation_bytes));
+      "\na run with {} tokens of context takes about {:.0f} MiB: weights {:.0f}, cache {:.0f} in {} "
+      "({:.0f} in q8_0), activations {:.0f}\n",
+      run.context, mib(run.total()), mib(run.weights_bytes), mib(run.cache_bytes), name(kDefaultCache),
+      mib(run.code_cache_bytes), mib(run.activation_bytes));
 }
 
 void inspect(const InspectOptions& options) {

@@ -102,7 +102,7 @@ inline constexpr bool has_codes(CacheFormat format) {
 //   floats             [j * D + d]
 //   codes of 8 bits    [(j / 4 * D + d) * 4 + j % 4]
 //   codes of 16 bits   [(j / 2 * D + d) * 2 + j % 2]
-// Codes of 16 bits are those of VectorKernels::to_norm_codes (keys), or up to kValueCodes (values).
+// Codes of 16 bits are those of VectorKernels::to_norm_codes (keys), or up to kWordCodes (values).
 struct CachedHead {
   CacheFormat format;
   const void* data;
@@ -146,20 +146,23 @@ struct AttentionJob {
 //   a <= 1e-30 gives 0 for all. For keys of 16 bits code_q and d_q are those of to_norm_codes.
 //   c = tree() of 16 sums t[d % 16] = fma(q[d], shift[d], t[d % 16]), times e; 0 without shifts.
 //   Values as floats add t: t = 0; for j = 0, 1, ... while visible: t = fma(p[j], value[j][d], t).
-//   Values as codes: b = exp2(max s - m') * max scales[j], over the tile's visible keys; code_p =
-//   to-nearest-even((p[j] * scales[j]) * (L / b)); they add float(exact sum of code_p[j] * code[j][d]) *
-//   (b / L); b <= 1e-30 adds 0. L is 16256 for values of 8 bits, 8191 for those of 16.
-// 16256 = 127 * 128: a code is two digits of 7 bits, each for a product of 8-bit integers.
+//   Values as codes: b = w * max scales[j], over the tile's visible keys, at least 1e-30; w = exp2(max s -
+//   m') for values of 8 bits and L = 16256; for those of 16 bits the larger of it and tree(p) / 2, and L =
+//   32512. code_p = to-nearest-even((p[j] * scales[j]) * (L / b)); they add float(exact sum of code_p[j] *
+//   code[j][d]) * (b / L).
+// 16256 = 127 * 128, 32512 = 127 * 256: a code is two digits, each for a product of 8-bit integers.
 // No sum of products of 16-bit codes leaves 32 bits: codes of keys and of queries have a norm of 32512 and
-// at most 8 of rounding each, and 32520^2 < 2^31; of values and weights 32 * 8191 * 8191 < 2^31.
+// at most 8 of rounding each, and 32520^2 < 2^31; codes of weights come to at most 2 * 32512 and 16 of
+// rounding, and 65040 * 32512 < 2^31.
 struct AttentionKernels {
   size_t (*scratch_bytes)(uint32_t head_dim) noexcept;
   void (*attend)(const AttentionJob* job) noexcept;
 };
 
 inline constexpr float kFineCodes = 16256;  // largest code of queries and weights for codes of 8 bits
-inline constexpr float kNormCodes = 32512;  // norm of a key or query in codes of 16 bits: 127 * 256
-inline constexpr float kValueCodes = 8191;  // largest code of values of 16 bits, and of their weights
+// Of 16 bits: the norm of a key or query, the largest code of values and of their weights.
+inline constexpr float kWordCodes = 32512;
+inline constexpr float kLeastWeight = 1e-30F;  // b of the above is at least this
 
 // Element-wise and row-wise steps. `count` and `cols` are multiples of 16.
 //
@@ -184,7 +187,7 @@ struct VectorKernels {
   void (*silu_multiply)(const float* gate_up, uint32_t count, float* out) noexcept;
   // Binary16, to nearest even; overflow gives infinity.
   void (*to_half)(const float* x, uint32_t count, uint16_t* out) noexcept;
-  // Codes of 16 bits whose norm is kNormCodes; returns their scale. a = max |x|; u[i] = x[i] * (1 / a);
+  // Codes of 16 bits whose norm is kWordCodes; returns their scale. a = max |x|; u[i] = x[i] * (1 / a);
   // n = sqrt(tree() of 16 sums t[i % 16] = fma(u[i], u[i], t[i % 16])); codes[i] =
   // to-nearest-even(u[i] * (32512 / n)), at most 32512 + 1 in magnitude; scale = a * (n / 32512);
   // a <= 1e-30 gives scale 0 and codes 0.

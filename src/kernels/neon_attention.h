@@ -26,7 +26,7 @@ struct FineCodes {
 };
 struct WordCodes {
   using Code = int16_t;
-  static constexpr float kWeightCodes = kValueCodes;
+  static constexpr float kWeightCodes = kWordCodes;
 };
 
 template <typename Dots>
@@ -53,6 +53,7 @@ class NeonAttention {
   struct Factors {
     float before;  // for what was summed before
     float most;    // the largest weight
+    float sum;     // of the weights
   };
 
   // The parts of a job's scratch.
@@ -141,7 +142,7 @@ class NeonAttention {
     const float sum = tree_sum(sums[0], sums[1], sums[2], sums[3]);
     row.total = fmaf(row.total, vgetq_lane_f32(factor[0], 0), sum);
     row.largest = largest;
-    return {vgetq_lane_f32(factor[0], 0), vgetq_lane_f32(factor[0], 1)};
+    return {vgetq_lane_f32(factor[0], 0), vgetq_lane_f32(factor[0], 1), sum};
   }
 
   static uint32_t keys_seen(const Row& row, uint32_t first_key) noexcept {
@@ -149,10 +150,15 @@ class NeonAttention {
     return row.visible - first_key < kKeyTile ? row.visible - first_key : kKeyTile;
   }
 
+  template <typename C>
+  static constexpr bool has_words() {
+    return sizeof(typename C::Code) == sizeof(int16_t);
+  }
+
   // A query as codes; returns their unit times `scale`.
   template <typename C>
   static float put_query(const float* query, uint32_t head_dim, float scale, uint8_t* codes) noexcept {
-    if constexpr (sizeof(typename C::Code) == sizeof(int16_t)) {
+    if constexpr (has_words<C>()) {
       const auto put = [&](uint32_t d, int32x4_t four) { C::put(codes, head_dim, d, four); };
       return put_norm_codes(query, head_dim, put) * scale;
     }
@@ -248,10 +254,11 @@ class NeonAttention {
       largest_scale[j] = scales[j] > largest_scale[j - 1] ? scales[j] : largest_scale[j - 1];
     float units[kGroupRows];
     for (uint32_t row = begin; row < end; ++row) {
-      const float bound = factors[row].most * largest_scale[keys_seen(rows[row], first_key) - 1];
-      const bool is_zero = bound <= 1e-30F;
-      units[row] = is_zero ? 0.0F : bound / C::kWeightCodes;
-      const float inverse = is_zero ? 0.0F : C::kWeightCodes / bound;
+      float most = factors[row].most;
+      if (has_words<C>()) most = fmaxf(most, factors[row].sum * 0.5F);
+      const float bound = fmaxf(most * largest_scale[keys_seen(rows[row], first_key) - 1], kLeastWeight);
+      units[row] = bound / C::kWeightCodes;
+      const float inverse = C::kWeightCodes / bound;
       const float* weights = scratch.scores + size_t{row} * kKeyTile;
       for (uint32_t j = 0; j < kKeyTile; j += kLanes) {
         const float32x4_t scaled = vmulq_f32(vld1q_f32(weights + j), vld1q_f32(scales + j));

@@ -26,10 +26,10 @@ static float put_norm_codes(const float* x, uint32_t count, Put&& put) noexcept 
     }
   }
   const float norm = sqrtf(tree_sum(sums[0], sums[1], sums[2], sums[3]));
-  const float to_code = is_zero ? 0.0F : kNormCodes / norm;
+  const float to_code = is_zero ? 0.0F : kWordCodes / norm;
   for (uint32_t i = 0; i < count; i += kLanes)
     put(i, vcvtnq_s32_f32(vmulq_n_f32(vmulq_n_f32(vld1q_f32(x + i), to_unit), to_code)));
-  return is_zero ? 0.0F : largest * (norm / kNormCodes);
+  return is_zero ? 0.0F : largest * (norm / kWordCodes);
 }
 
 }  // namespace stonechat::neon

@@ -240,9 +240,9 @@ float to_norm_codes(const float* x, uint32_t count, int16_t* codes) noexcept {
     sums[i % kLanes] = fmaf(unit, unit, sums[i % kLanes]);
   }
   const float norm = sqrtf(tree_sum(sums, kLanes));
-  const float to_code = kNormCodes / norm;
+  const float to_code = kWordCodes / norm;
   for (uint32_t i = 0; i < count; ++i) codes[i] = static_cast<int16_t>(rintf((x[i] * to_unit) * to_code));
-  return largest * (norm / kNormCodes);
+  return largest * (norm / kWordCodes);
 }
 
 size_t attention_scratch_bytes(uint32_t head_dim) noexcept {
@@ -332,34 +332,34 @@ float score(const AttentionJob* job, const Query& query, uint32_t j, float shift
   return fmaf(dot, scale_of(job), shift);
 }
 
-// Adds the values of keys [first, first + keys) with their weights; `most` is what no weight exceeds,
-// `before` the factor for what was summed before.
+// Adds the values of keys [first, first + keys) with their weights; `most` is what no weight exceeds, `sum`
+// what they come to, `before` the factor for what was summed before.
 void add_values(const AttentionJob* job, uint32_t first, uint32_t keys, const float* weights, float most,
-                float before, float* sums) noexcept {
+                float sum, float before, float* sums) noexcept {
   if (!has_codes(job->values.format)) {
     for (uint32_t d = 0; d < job->head_dim; ++d) {
-      float sum = 0;
+      float added = 0;
       for (uint32_t j = 0; j < keys; ++j)
-        sum = fmaf(weights[j], value_at(job->values, job->head_dim, first + j, d), sum);
-      sums[d] = fmaf(sums[d], before, sum);
+        added = fmaf(weights[j], value_at(job->values, job->head_dim, first + j, d), added);
+      sums[d] = fmaf(sums[d], before, added);
     }
     return;
   }
   float largest_scale = 0;
   for (uint32_t j = 0; j < keys; ++j) largest_scale = fmaxf(largest_scale, job->values.scales[first + j]);
-  const float bound = most * largest_scale;
-  const bool is_zero = bound <= 1e-30F;
-  const float most_code = job->values.format == kCacheQ8 ? kFineCodes : kValueCodes;
-  const float unit = is_zero ? 0.0F : bound / most_code;
-  const float inverse = is_zero ? 0.0F : most_code / bound;
+  const bool is_word = job->values.format == kCacheQ16;
+  const float bound = fmaxf((is_word ? fmaxf(most, sum * 0.5F) : most) * largest_scale, kLeastWeight);
+  const float most_code = is_word ? kWordCodes : kFineCodes;
+  const float unit = bound / most_code;
+  const float inverse = most_code / bound;
   int32_t codes[kKeyTile];
   for (uint32_t j = 0; j < keys; ++j)
     codes[j] = static_cast<int32_t>(rintf((weights[j] * job->values.scales[first + j]) * inverse));
   for (uint32_t d = 0; d < job->head_dim; ++d) {
-    int32_t sum = 0;
+    int32_t dot = 0;
     for (uint32_t j = 0; j < keys; ++j)
-      sum += codes[j] * value_code(job->values, job->head_dim, first + j, d);
-    sums[d] = fmaf(sums[d], before, static_cast<float>(sum) * unit);
+      dot += codes[j] * value_code(job->values, job->head_dim, first + j, d);
+    sums[d] = fmaf(sums[d], before, static_cast<float>(dot) * unit);
   }
 }
 
@@ -383,8 +383,11 @@ void attend_one(const AttentionJob* job, const float* values, uint32_t visible, 
     const float correction = exp2_shared(largest - new_largest);
     for (uint32_t j = 0; j < kKeyTile; ++j)
       scores[j] = j < keys ? exp2_shared(scores[j] - new_largest) : 0.0F;
-    add_values(job, first, keys, scores, exp2_shared(tile_largest - new_largest), correction, sums);
-    total = fmaf(total, correction, tree_sum(scores, kKeyTile));
+    float halves[kKeyTile];
+    memcpy(halves, scores, sizeof halves);
+    const float sum = tree_sum(halves, kKeyTile);
+    add_values(job, first, keys, scores, exp2_shared(tile_largest - new_largest), sum, correction, sums);
+    total = fmaf(total, correction, sum);
     largest = new_largest;
   }
   for (uint32_t d = 0; d < head_dim; ++d) out[d] = sums[d] / total;

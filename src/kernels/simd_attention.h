@@ -63,7 +63,9 @@ class SimdAttention {
     float total[kPaddedRows];
     float before[kPaddedRows];  // factor of what was summed before
     float most[kPaddedRows];    // the largest weight
+    float sum[kPaddedRows];     // of the weights
     float unit[kPaddedRows];    // of the codes of weights
+    float inverse[kPaddedRows];
   };
 
   static size_t scratch_bytes(uint32_t head_dim) noexcept {
@@ -162,8 +164,9 @@ class SimdAttention {
         each[i] = is_there(i) ? weigh(softmax.largest[first + i], scores + (first + i) * kKeyTile)
                               : Simd::broadcast(0);
       }
-      const Vector total = Simd::fma(Simd::load(softmax.total + first), before, reduce_each(each, Simd::add));
-      Simd::store(softmax.total + first, total);
+      const Vector sum = reduce_each(each, Simd::add);
+      Simd::store(softmax.sum + first, sum);
+      Simd::store(softmax.total + first, Simd::fma(Simd::load(softmax.total + first), before, sum));
     }
   }
 
@@ -218,11 +221,20 @@ class SimdAttention {
     largest_scale[0] = scales[0];
     for (uint32_t j = 1; j < kKeyTile; ++j)
       largest_scale[j] = scales[j] > largest_scale[j - 1] ? scales[j] : largest_scale[j - 1];
+    for (uint32_t row = begin; row < end; ++row)
+      softmax.unit[row] = largest_scale[keys_seen(rows[row], first_key) - 1];
+    for (uint32_t row = begin / kLanes * kLanes; row < end; row += kLanes) {
+      Vector most = Simd::load(softmax.most + row);
+      if (C::kHasWords)
+        most = Simd::larger(most, Simd::multiply(Simd::load(softmax.sum + row), Simd::broadcast(0.5F)));
+      const Vector bound =
+          Simd::larger(Simd::multiply(most, Simd::load(softmax.unit + row)), Simd::broadcast(kLeastWeight));
+      const Vector codes = Simd::broadcast(C::kWeightCodes);
+      Simd::store(softmax.unit + row, Simd::divide(bound, codes));
+      Simd::store(softmax.inverse + row, Simd::divide(codes, bound));
+    }
     for (uint32_t row = begin; row < end; ++row) {
-      const float bound = softmax.most[row] * largest_scale[keys_seen(rows[row], first_key) - 1];
-      const bool is_zero = bound <= 1e-30F;
-      softmax.unit[row] = is_zero ? 0.0F : bound / C::kWeightCodes;
-      C::put_weights(scratch.scores + row * kKeyTile, scales, is_zero ? 0.0F : C::kWeightCodes / bound,
+      C::put_weights(scratch.scores + row * kKeyTile, scales, softmax.inverse[row],
                      scratch.weights + row * C::kWeightBytes);
     }
     C::add_values(end - begin,
@@ -263,6 +275,7 @@ class SimdAttention {
     for (uint32_t row = 0; row < kPaddedRows; ++row) {
       softmax.largest[row] = row < count ? -INFINITY : 0;
       softmax.total[row] = 0;
+      softmax.unit[row] = 0;
     }
     const uint32_t most_keys = rows[count - 1].visible;
     uint32_t begin = 0;  // rows before it don't see this tile any more

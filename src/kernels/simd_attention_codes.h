@@ -32,7 +32,7 @@ struct WideCodeDots {
 struct WordCodeDots {
   using Code = int16_t;
   static constexpr uint32_t kStep = 2;
-  static constexpr float kWeightCodes = kValueCodes;
+  static constexpr float kWeightCodes = kWordCodes;
   static constexpr uint32_t kMatrixRows = UINT32_MAX;
 };
 
@@ -42,6 +42,7 @@ class SimdAttentionCodes {
   using Simd = typename Dots::Simd;
   using Code = typename Dots::Code;
   static constexpr uint32_t kLanes = Simd::kLanes;
+  static constexpr bool kHasWords = sizeof(Code) == sizeof(int16_t);
   static constexpr float kWeightCodes = Dots::kWeightCodes;  // the largest of softmax's weights
 
   static constexpr size_t query_bytes(uint32_t head_dim) { return 2 * size_t{head_dim}; }
@@ -62,7 +63,7 @@ class SimdAttentionCodes {
   static float put_query(const float* query, uint32_t head_dim, float scale, uint8_t* codes,
                          int32_t* sum) noexcept {
     *sum = 0;
-    if constexpr (sizeof(Code) == sizeof(int16_t)) {
+    if constexpr (kHasWords) {
       return put_norm_codes<Simd>(query, head_dim, reinterpret_cast<int16_t*>(codes)) * scale;
     } else {
       return put_fine_codes(query, head_dim, scale, codes, sum);

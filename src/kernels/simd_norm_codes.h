@@ -32,10 +32,10 @@ float put_norm_codes(const float* x, uint32_t count, int16_t* codes) noexcept {
   }
   if constexpr (kPartials == 2) sums[0] = Simd::add(sums[0], sums[1]);
   const float norm = sqrtf(Simd::tree_sum(sums[0]));
-  const Vector to_code = Simd::broadcast(is_zero ? 0.0F : kNormCodes / norm);
+  const Vector to_code = Simd::broadcast(is_zero ? 0.0F : kWordCodes / norm);
   for (uint32_t i = 0; i < count; i += kLanes)
     Simd::store_words(codes + i, Simd::multiply(Simd::multiply(Simd::load(x + i), to_unit), to_code));
-  return is_zero ? 0.0F : largest * (norm / kNormCodes);
+  return is_zero ? 0.0F : largest * (norm / kWordCodes);
 }
 
 }  // namespace stonechat

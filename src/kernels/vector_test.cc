@@ -162,7 +162,7 @@ TEST_P(VectorTest, NormCodes) {
         // Half a step, and a few roundings of up to 2^-24 of the number.
         ASSERT_NEAR(static_cast<double>(codes[i]) * scale, x[i], scale * 0.5 + std::fabs(x[i]) * 0x1p-21);
       }
-      EXPECT_NEAR(std::sqrt(squares) / scale, kNormCodes, 0.1);
+      EXPECT_NEAR(std::sqrt(squares) / scale, kWordCodes, 0.1);
     }
   }
 }

@@ -186,7 +186,7 @@ void KvCache::store(const VectorKernels& kernels, uint32_t layer, uint32_t posit
       int16_t codes[kMostHeadDim];
       store.scales.as<float>()[of_head.scales + position] = &store == &keys_
                                                                 ? kernels.to_norm_codes(x, head_dim_, codes)
-                                                                : quantize(x, head_dim_, kValueCodes, codes);
+                                                                : quantize(x, head_dim_, kWordCodes, codes);
       row_of(int16_t{}).put(codes, head_dim_, data);
     } else {
       int8_t codes[kMostHeadDim];

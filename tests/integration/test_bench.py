@@ -109,7 +109,7 @@ def seen(first, tokens):
 @pytest.mark.aarch64
 def test_roofline_json(stonechat, tiny_model):
     """Limits, and what the tests have to do: counted here once more. The model is F32, so FP32 or reading binds."""
-    flags = "-p 16 -n 4 -pg 8,2 -d 32 -npl 3 --roofline -o json".split()
+    flags = "-p 16 -n 4 -pg 8,2 -d 32 -npl 3 -ctk f16 -ctv f16 --roofline -o json".split()
     plain = json.loads(bench(stonechat, tiny_model, "-p", "16", "-n", "0", "-o", "json"))
     assert not set(ROOFLINE) & set(plain[0])
     results = json.loads(bench(stonechat, tiny_model, *flags))

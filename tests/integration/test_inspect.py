@@ -25,7 +25,8 @@ def test_json(stonechat, smollm2):
             assert value == pytest.approx(expected) if isinstance(expected, float) else value == expected
     assert shown["parameters"] == sum(int(tensor.n_elements) for tensor in reader.tensors)
     run = shown["run"]
-    assert run["context"] == 4096 and run["cache_bytes"] == 4096 * 30 * 2 * 3 * 64 * 2
+    head_bytes = {"f16": 64 * 2, "q16": 64 * 2 + 4}[run["cache_type"]]
+    assert run["context"] == 4096 and run["cache_bytes"] == 4096 * 30 * 2 * 3 * head_bytes
     assert run["cache_q8_0_bytes"] == 4096 * 30 * 2 * 3 * (64 + 4)
     assert run["total_bytes"] == run["weights_bytes"] + run["cache_bytes"] + run["activation_bytes"]
 

@@ -144,10 +144,13 @@ def test_dry_run_json(stonechat, tiny_model):
         return json.loads(stonechat("run", tiny_model, "--dry-run", "--json", *flags).stdout)
 
     token = 2 * 2 * 32 * 2  # 2 layers' keys and values of binary16
-    assert predicted("-c", "64")["parts"]["kv_cache"] == 64 * token
-    assert predicted()["parts"]["kv_cache"] == 256 * token
+    halves = ["-ctk", "f16", "-ctv", "f16"]
+    assert predicted("-c", "64", *halves)["parts"]["kv_cache"] == 64 * token
+    assert predicted(*halves)["parts"]["kv_cache"] == 256 * token
+    assert predicted("-ctk", "q16", "-ctv", "q16")["parts"]["kv_cache"] == 256 * 2 * 2 * (2 * 32 + 4)
     assert predicted("-ctk", "q8_0", "-ctv", "q8_0")["parts"]["kv_cache"] == 256 * 2 * 2 * (32 + 4)
-    lines = stonechat("bench", "-m", tiny_model, "-p", "64", "-n", "4", "-npl", "2", "--dry-run", "-o", "jsonl").stdout
+    words = ["bench", "-m", tiny_model, "-p", "64", "-n", "4", "-npl", "2", "--dry-run", "-o", "jsonl", *halves]
+    lines = stonechat(*words).stdout
     tests = [json.loads(line) for line in lines.splitlines()]
     assert [test["test"].split(", ")[1] for test in tests] == ["pp64 x2", "tg4 x2"]
     assert [test["parts"]["kv_cache"] for test in tests] == [2 * 64 * token, 2 * 32 * token]
@@ -166,7 +169,8 @@ def test_dry_run_tells_what_is_wrong_with_a_model(stonechat, tmp_path):
 
 def test_too_little_memory_is_told_before_loading(stonechat, tiny_model):
     """1,024 caches of 16 million tokens: 4 TB."""
-    result = stonechat("bench", "-m", tiny_model, "-p", "16000000", "-n", "0", "-npl", "1024", check=False)
+    words = ["-p", "16000000", "-n", "0", "-npl", "1024", "-ctk", "f16", "-ctv", "f16"]
+    result = stonechat("bench", "-m", tiny_model, *words, check=False)
     assert result.returncode == 1 and result.stdout == ""
     numbers = re.search(r"needs (\d+) MB of memory \(weights 0, KV cache (\d+), the rest \d+\), but .* (\d+)", result.stderr)
     assert numbers and int(numbers[2]) == pytest.approx(1024 * 16e6 * 256 / 1e6, rel=0.001)
