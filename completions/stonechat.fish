@@ -73,8 +73,8 @@ complete -c stonechat -n "__fish_seen_subcommand_from bench" -s d -l n-depth -x
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -s b -l batch-size -x
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -s u -l ubatch-size -x
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -s r -l repetitions -x
-complete -c stonechat -n "__fish_seen_subcommand_from run chat bench eval" -l cache-type-k -x -a "f32 f16 q8_0"
-complete -c stonechat -n "__fish_seen_subcommand_from run chat bench eval" -l cache-type-v -x -a "f32 f16 q8_0"
+complete -c stonechat -n "__fish_seen_subcommand_from run chat bench eval" -l cache-type-k -x -a "f32 f16 q16 q8_0"
+complete -c stonechat -n "__fish_seen_subcommand_from run chat bench eval" -l cache-type-v -x -a "f32 f16 q16 q8_0"
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -s o -l output -x -a "md json jsonl csv"
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -l no-warmup
 complete -c stonechat -n "__fish_seen_subcommand_from bench" -l parallel -x
@@ -85,8 +85,8 @@ complete -c stonechat -n "__fish_seen_subcommand_from run bench eval" -l dry-run
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -a "ppl kl arc_c arc_easy hellaswag piqa winogrande ceval task"
 complete -c stonechat -n "__fish_seen_subcommand_from calibrate sensitivity eval" -l text -r
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -l against -r
-complete -c stonechat -n "__fish_seen_subcommand_from eval" -l against-cache-type-k -x -a "f32 f16 q8_0"
-complete -c stonechat -n "__fish_seen_subcommand_from eval" -l against-cache-type-v -x -a "f32 f16 q8_0"
+complete -c stonechat -n "__fish_seen_subcommand_from eval" -l against-cache-type-k -x -a "f32 f16 q16 q8_0"
+complete -c stonechat -n "__fish_seen_subcommand_from eval" -l against-cache-type-v -x -a "f32 f16 q16 q8_0"
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -l windows -x
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -l data -r
 complete -c stonechat -n "__fish_seen_subcommand_from eval" -l shots -x

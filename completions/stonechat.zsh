@@ -22,7 +22,7 @@ local -a sampling=(
   --temperature:temperature --top-k:count --top-p:share --min-p:share --typical:share --repeat-penalty:factor
   --presence-penalty:number --frequency-penalty:number --repeat-last-n:tokens {-s,--seed}:seed '*--stop:text'
   {-t,--threads}:threads {-c,--context}:tokens {-b,--batch}:tokens
-  '--cache-type-k:type:(f32 f16 q8_0)' '--cache-type-v:type:(f32 f16 q8_0)' --no-tune --json
+  '--cache-type-k:type:(f32 f16 q16 q8_0)' '--cache-type-v:type:(f32 f16 q16 q8_0)' --no-tune --json
 )
 local model='1:model:{_files -g "*.gguf"; compadd qwen2.5-coder-0.5b smollm2-135m}'
 if (( CURRENT == 2 )); then
@@ -49,15 +49,15 @@ case $words[1] in
     {-t,--threads}:threads ;;
   bench) _arguments {-m,--model}':model:_files' {-p,--n-prompt}:tokens {-n,--n-gen}:tokens --pg:pair {-d,--n-depth}:tokens \
     {-b,--batch-size}:tokens {-u,--ubatch-size}:tokens {-t,--threads}:threads {-r,--repetitions}:count \
-    '--cache-type-k:type:(f32 f16 q8_0)' '--cache-type-v:type:(f32 f16 q8_0)' \
+    '--cache-type-k:type:(f32 f16 q16 q8_0)' '--cache-type-v:type:(f32 f16 q16 q8_0)' \
     {-o,--output}':format:(md json jsonl csv)' --no-warmup --parallel:sequences --no-tune \
     '--roofline[measure the limits of the machine too]' '--profile[show where time goes]' '--memory[measure memory]' \
     '--dry-run[predict memory]' ;;
   tune) _arguments $model --quick --json ;;
   eval) _arguments '1:measure:(ppl kl arc_c arc_easy hellaswag piqa winogrande ceval task)' '2:model:_files' \
     '--text:text:_files' '--against:reference:_files' \
-    '--cache-type-k:type:(f32 f16 q8_0)' '--cache-type-v:type:(f32 f16 q8_0)' \
-    '--against-cache-type-k:type:(f32 f16 q8_0)' '--against-cache-type-v:type:(f32 f16 q8_0)' \
+    '--cache-type-k:type:(f32 f16 q16 q8_0)' '--cache-type-v:type:(f32 f16 q16 q8_0)' \
+    '--against-cache-type-k:type:(f32 f16 q16 q8_0)' '--against-cache-type-v:type:(f32 f16 q16 q8_0)' \
     '--data:questions:_files' '--task:task:_files' '*--subject:subject' --shots:count '--shots-file:questions:_files' \
     --limit:count --seed:seed '--samples-out:answers:_files' '--results:answers kept:_files' --fresh --no-share \
     {-c,--context}:tokens --windows:count {-t,--threads}:threads --no-tune --json '--memory[measure memory]' \

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/sha256.h"
+#include "model/kv_cache.h"
 #include "quant/type_plan.h"
 #include "report/builtin_text.h"
 #include "report_tasks.h"
@@ -44,13 +45,14 @@ std::vector<uint32_t> fitting(const std::vector<uint32_t>& tokens, uint32_t cont
 }
 
 std::vector<PlannedVariant> variants_of(const ReportOptions& options, const ReportModels& models) {
+  const std::string usual(name(kDefaultCache));
   std::vector<PlannedVariant> variants;
   const auto add = [&](const std::string& type, const std::string& cache) {
-    const std::string name = cache == "f16" ? type : fmt::format("{} + {} cache", type, cache);
-    variants.push_back({name, type, cache, models.path_of(type), models.file_bytes_of(type)});
+    const std::string title = cache == usual ? type : fmt::format("{} + {} cache", type, cache);
+    variants.push_back({title, type, cache, models.path_of(type), models.file_bytes_of(type)});
   };
   for (const std::string& type : report_types(options)) {
-    add(type, "f16");
+    add(type, usual);
     if (variants.size() == 2) add(type, "q8_0");  // both kinds of cache with the first type
   }
   return variants;

@@ -17,8 +17,8 @@
 
 namespace stonechat {
 
-// What is cached unless somebody says otherwise. Both round about as little; on x86 products of 16-bit codes
-// are twice as fast as of floats, on Arm they aren't.
+// What is cached unless somebody says otherwise. Codes of 16 bits round less than binary16; on x86 their
+// products are twice as fast as those of floats, on Arm they aren't (docs/decisions/0006-word-codes.md).
 #if defined(__x86_64__)
 inline constexpr CacheFormat kDefaultCache = kCacheQ16;
 #else

@@ -92,7 +92,7 @@ struct ReportTask {
 struct ReportVariant {
   std::string name;            // "f32", "q8_0", "q8_0 + q8_0 cache": unique
   std::string weights;         // "f32", "q8_0"
-  std::string cache;           // "f16", "q8_0"
+  std::string cache;           // "q16", "q8_0"
   uint64_t weights_bytes = 0;  // of the file's tensors
   bool is_reference = false;   // exactly one is
   std::vector<ReportSpeed> speeds;

@@ -23,7 +23,7 @@ inline constexpr ReportPart kMeasuringParts[] = {ReportPart::kLimits, ReportPart
 struct PlannedVariant {
   std::string name;     // "q8_0 + q8_0 cache": unique
   std::string weights;  // "q8_0"
-  std::string cache;    // "f16"
+  std::string cache;    // "q16"
   std::string path;
   uint64_t bytes = 0;  // of the file; may be a prediction
 };

@@ -15,7 +15,7 @@ const ReportVariant& reference_of(const ReportResults& results) {
 }
 
 const ReportVariant* find_weights(const ReportResults& results, const std::string& weights) {
-  for (const char* cache : {"f16", "f32", ""}) {
+  for (const char* cache : {"q16", "f16", "f32", ""}) {
     for (const ReportVariant& variant : results.variants) {
       if (variant.weights == weights && (*cache == 0 || variant.cache == cache)) return &variant;
     }
