@@ -5,49 +5,12 @@
 namespace stonechat::neon {
 namespace {
 
-// Codes of 16 bits lie there already.
-struct WordDots : WordCodes {
-  static void put(uint8_t* codes, uint32_t, uint32_t i, int32x4_t four) {
-    vst1_s16(reinterpret_cast<int16_t*>(codes) + i, vmovn_s32(four));
-  }
-
-  // As [depth][output].
-  static const void* operand(const int16_t* tile, uint32_t outputs, uint32_t depth, void* area) {
-    auto* out = static_cast<int16_t*>(area);
-    for (uint32_t k = 0; k < depth; k += 2) {
-      for (uint32_t output = 0; output < outputs; output += 8) {
-        const int16x8x2_t by_depth = vld2q_s16(tile + size_t{k} * outputs + size_t{2} * output);
-        vst1q_s16(out + size_t{k} * outputs + output, by_depth.val[0]);
-        vst1q_s16(out + size_t{k + 1} * outputs + output, by_depth.val[1]);
-      }
-    }
-    return area;
-  }
-
-  static void multiply(const void* operand, uint32_t outputs, uint32_t depth, uint32_t rows,
-                       const uint8_t* codes, int32_t* out) noexcept;
-};
-
-struct Dots : FineCodes {
-  using Words = WordDots;
+// What codes of 8 and of 16 bits have in common once they lie as 16 bits.
+struct WordProducts {
   static constexpr uint32_t kOutputs = 16;  // four vectors of sums a row
 
-  static void put(uint8_t* codes, uint32_t, uint32_t i, int32x4_t four) { WordDots::put(codes, 0, i, four); }
-
-  // As [depth][output].
-  static const void* operand(const int8_t* tile, uint32_t outputs, uint32_t depth, void* area) {
-    auto* wide = static_cast<int16_t*>(area);
-    for (uint32_t k = 0; k < depth; k += 4) {
-      for (uint32_t output = 0; output < outputs; output += 16) {
-        const int8x16x4_t by_depth = vld4q_s8(tile + (size_t{k} * outputs + size_t{4} * output));
-        for (uint32_t i = 0; i < 4; ++i) {
-          int16_t* out = wide + size_t{k + i} * outputs + output;
-          vst1q_s16(out, vmovl_s8(vget_low_s8(by_depth.val[i])));
-          vst1q_s16(out + 8, vmovl_high_s8(by_depth.val[i]));
-        }
-      }
-    }
-    return area;
+  static void put(uint8_t* codes, uint32_t, uint32_t i, int32x4_t four) {
+    vst1_s16(reinterpret_cast<int16_t*>(codes) + i, vmovn_s32(four));
   }
 
   template <int kLane, uint32_t kRows>
@@ -105,10 +68,40 @@ struct Dots : FineCodes {
   }
 };
 
-void WordDots::multiply(const void* operand, uint32_t outputs, uint32_t depth, uint32_t rows,
-                        const uint8_t* codes, int32_t* out) noexcept {
-  Dots::multiply(operand, outputs, depth, rows, codes, out);
-}
+struct WordDots : WordCodes, WordProducts {
+  // As [depth][output].
+  static const void* operand(const int16_t* tile, uint32_t outputs, uint32_t depth, void* area) {
+    auto* out = static_cast<int16_t*>(area);
+    for (uint32_t k = 0; k < depth; k += 2) {
+      for (uint32_t output = 0; output < outputs; output += 8) {
+        const int16x8x2_t by_depth = vld2q_s16(tile + size_t{k} * outputs + size_t{2} * output);
+        vst1q_s16(out + size_t{k} * outputs + output, by_depth.val[0]);
+        vst1q_s16(out + size_t{k + 1} * outputs + output, by_depth.val[1]);
+      }
+    }
+    return area;
+  }
+};
+
+struct Dots : FineCodes, WordProducts {
+  using Words = WordDots;
+
+  // As [depth][output].
+  static const void* operand(const int8_t* tile, uint32_t outputs, uint32_t depth, void* area) {
+    auto* wide = static_cast<int16_t*>(area);
+    for (uint32_t k = 0; k < depth; k += 4) {
+      for (uint32_t output = 0; output < outputs; output += 16) {
+        const int8x16x4_t by_depth = vld4q_s8(tile + (size_t{k} * outputs + size_t{4} * output));
+        for (uint32_t i = 0; i < 4; ++i) {
+          int16_t* out = wide + size_t{k + i} * outputs + output;
+          vst1q_s16(out, vmovl_s8(vget_low_s8(by_depth.val[i])));
+          vst1q_s16(out + 8, vmovl_high_s8(by_depth.val[i]));
+        }
+      }
+    }
+    return area;
+  }
+};
 
 }  // namespace
 

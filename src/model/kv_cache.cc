@@ -173,7 +173,7 @@ CachedHead KvCache::values(uint32_t layer, uint32_t kv_head) const {
 void KvCache::store(const VectorKernels& kernels, uint32_t layer, uint32_t position, const float* keys,
                     const float* values) {
   assert(position < capacity_);
-  const auto put = [&](Store& store, size_t head, const float* x, auto row_of) {
+  const auto put = [&](Store& store, size_t head, const float* x, auto row_of, auto to_words) {
     const Store::Head& of_head = store.heads[head];
     std::byte* data = store.data.data() + of_head.data;
     if (of_head.format == kCacheF32) {
@@ -184,9 +184,7 @@ void KvCache::store(const VectorKernels& kernels, uint32_t layer, uint32_t posit
       row_of(uint16_t{}).put(halves, head_dim_, data);
     } else if (of_head.format == kCacheQ16) {
       int16_t codes[kMostHeadDim];
-      store.scales.as<float>()[of_head.scales + position] = &store == &keys_
-                                                                ? kernels.to_norm_codes(x, head_dim_, codes)
-                                                                : quantize(x, head_dim_, kWordCodes, codes);
+      store.scales.as<float>()[of_head.scales + position] = to_words(x, codes);
       row_of(int16_t{}).put(codes, head_dim_, data);
     } else {
       int8_t codes[kMostHeadDim];
@@ -196,10 +194,13 @@ void KvCache::store(const VectorKernels& kernels, uint32_t layer, uint32_t posit
   };
   for (uint32_t head = 0; head < kv_heads_; ++head) {
     const size_t index = head_index(layer, head);
-    put(keys_, index, keys + head * head_dim_,
-        [&]<typename T>(T) { return key_row<T>(position, head_dim_); });
-    put(values_, index, values + head * head_dim_,
-        [&]<typename T>(T) { return value_row<T>(position, head_dim_); });
+    put(
+        keys_, index, keys + head * head_dim_, [&]<typename T>(T) { return key_row<T>(position, head_dim_); },
+        [&](const float* x, int16_t* codes) { return kernels.to_norm_codes(x, head_dim_, codes); });
+    put(
+        values_, index, values + head * head_dim_,
+        [&]<typename T>(T) { return value_row<T>(position, head_dim_); },
+        [&](const float* x, int16_t* codes) { return quantize(x, head_dim_, kWordCodes, codes); });
   }
 }
 
