@@ -55,6 +55,7 @@ struct Simd {
   static Vector multiply(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
   static Vector divide(Vector a, Vector b) { return _mm256_div_ps(a, b); }
   static Vector larger(Vector a, Vector b) { return _mm256_max_ps(a, b); }
+  static Vector smaller(Vector a, Vector b) { return _mm256_min_ps(a, b); }
   static Vector magnitude(Vector a) { return _mm256_andnot_ps(broadcast(-0.0F), a); }
   static Vector negate(Vector a) { return _mm256_xor_ps(a, broadcast(-0.0F)); }
   static Vector fma(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
@@ -114,27 +115,12 @@ struct Simd {
     return _mm256_shuffle_ps(a, b, kFloats);
   }
 
-  // As VectorKernels states it; 0 for -infinity.
-  static Vector exp_shared(Vector x) {
-    const Vector is_tiny = _mm256_cmp_ps(x, broadcast(-87.0F), _CMP_LT_OQ);
-    x = _mm256_min_ps(x, broadcast(88.0F));
-    const Vector rounded = add(multiply(x, broadcast(kLog2E)), broadcast(kRounder));
-    const Vector n = subtract(rounded, broadcast(kRounder));
-    Vector r = fma(n, broadcast(-kLn2High), x);
-    r = fma(n, broadcast(-kLn2Low), r);
-    Vector p = broadcast(kExpCoefficients[0]);
-    for (int i = 1; i < 8; ++i) p = fma(p, r, broadcast(kExpCoefficients[i]));
-    return _mm256_andnot_ps(is_tiny, times_power(p, rounded));
-  }
-
-  // As AttentionKernels states it; 0 for -infinity.
-  static Vector exp2_shared(Vector x) {
-    const Vector is_tiny = _mm256_cmp_ps(x, broadcast(-125.0F), _CMP_LT_OQ);
-    const Vector rounded = add(x, broadcast(kRounder));
-    const Vector r = subtract(x, subtract(rounded, broadcast(kRounder)));
-    Vector p = broadcast(kExp2Coefficients[0]);
-    for (int i = 1; i < 6; ++i) p = fma(p, r, broadcast(kExp2Coefficients[i]));
-    return _mm256_andnot_ps(is_tiny, times_power(p, rounded));
+  // p * 2^n, where n + kRounder is given: added where p has its exponent, n multiplies by 2^n. 0 where x is
+  // below `tiny`.
+  static Vector times_power(Vector p, Vector rounded, Vector x, float tiny) {
+    const __m256i exponent = _mm256_slli_epi32(_mm256_castps_si256(rounded), 23);
+    const Vector product = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), exponent));
+    return _mm256_andnot_ps(_mm256_cmp_ps(x, broadcast(tiny), _CMP_LT_OQ), product);
   }
 
   // Stores the outputs of rows [row, row + kLanes) of one token, those below end_row only.
@@ -148,11 +134,6 @@ struct Simd {
   }
 
  private:
-  // p * 2^n, where n + kRounder is given: added where p has its exponent, n multiplies by 2^n.
-  static Vector times_power(Vector p, Vector rounded) {
-    const __m256i exponent = _mm256_slli_epi32(_mm256_castps_si256(rounded), 23);
-    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), exponent));
-  }
   // v + swapped; swapped - v in the lanes that are the second of their pair.
   template <int kSecond>
   static Vector add_swapped(Vector v, Vector swapped) {

@@ -56,6 +56,7 @@ struct Simd {
   static Vector multiply(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
   static Vector divide(Vector a, Vector b) { return _mm512_div_ps(a, b); }
   static Vector larger(Vector a, Vector b) { return _mm512_max_ps(a, b); }
+  static Vector smaller(Vector a, Vector b) { return _mm512_min_ps(a, b); }
   static Vector magnitude(Vector a) { return _mm512_abs_ps(a); }
   static Vector negate(Vector a) { return _mm512_xor_ps(a, broadcast(-0.0F)); }
   static Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
@@ -117,27 +118,12 @@ struct Simd {
     return _mm512_shuffle_ps(a, b, kFloats);
   }
 
-  // As VectorKernels states it; 0 for -infinity.
-  static Vector exp_shared(Vector x) {
-    const __mmask16 is_not_tiny = _mm512_cmp_ps_mask(x, broadcast(-87.0F), _CMP_NLT_UQ);
-    x = _mm512_min_ps(x, broadcast(88.0F));
-    const Vector rounded = add(multiply(x, broadcast(kLog2E)), broadcast(kRounder));
-    const Vector n = subtract(rounded, broadcast(kRounder));
-    Vector r = fma(n, broadcast(-kLn2High), x);
-    r = fma(n, broadcast(-kLn2Low), r);
-    Vector p = broadcast(kExpCoefficients[0]);
-    for (int i = 1; i < 8; ++i) p = fma(p, r, broadcast(kExpCoefficients[i]));
-    return times_power(is_not_tiny, p, rounded);
-  }
-
-  // As AttentionKernels states it; 0 for -infinity.
-  static Vector exp2_shared(Vector x) {
-    const __mmask16 is_not_tiny = _mm512_cmp_ps_mask(x, broadcast(-125.0F), _CMP_NLT_UQ);
-    const Vector rounded = add(x, broadcast(kRounder));
-    const Vector r = subtract(x, subtract(rounded, broadcast(kRounder)));
-    Vector p = broadcast(kExp2Coefficients[0]);
-    for (int i = 1; i < 6; ++i) p = fma(p, r, broadcast(kExp2Coefficients[i]));
-    return times_power(is_not_tiny, p, rounded);
+  // p * 2^n, where n + kRounder is given: added where p has its exponent, n multiplies by 2^n. 0 where x is
+  // below `tiny`.
+  static Vector times_power(Vector p, Vector rounded, Vector x, float tiny) {
+    const __m512i exponent = _mm512_slli_epi32(_mm512_castps_si512(rounded), 23);
+    const __mmask16 is_not_tiny = _mm512_cmp_ps_mask(x, broadcast(tiny), _CMP_NLT_UQ);
+    return _mm512_castsi512_ps(_mm512_maskz_add_epi32(is_not_tiny, _mm512_castps_si512(p), exponent));
   }
 
   // Stores the outputs of rows [row, row + kLanes) of one token, those below end_row only.
@@ -151,12 +137,6 @@ struct Simd {
   }
 
  private:
-  // p * 2^n, where n + kRounder is given, in some lanes, 0 in the others: added where p has its exponent, n
-  // multiplies by 2^n.
-  static Vector times_power(__mmask16 lanes, Vector p, Vector rounded) {
-    const __m512i exponent = _mm512_slli_epi32(_mm512_castps_si512(rounded), 23);
-    return _mm512_castsi512_ps(_mm512_maskz_add_epi32(lanes, _mm512_castps_si512(p), exponent));
-  }
   // v + swapped; swapped - v in the lanes that are the second of their pair.
   static Vector add_swapped(Vector v, Vector swapped, __mmask16 second) {
     return _mm512_mask_sub_ps(add(v, swapped), second, swapped, v);

@@ -86,6 +86,15 @@ class SimdAttention {
   // Of scores, as powers of two.
   static float scale_of(const AttentionJob* job) noexcept { return job->scale * kLog2E; }
 
+  // exp2() as AttentionKernels states it; 0 for -infinity.
+  static Vector exp2_shared(Vector x) noexcept {
+    const Vector rounded = Simd::add(x, Simd::broadcast(kRounder));
+    const Vector r = Simd::subtract(x, Simd::subtract(rounded, Simd::broadcast(kRounder)));
+    Vector p = Simd::broadcast(kExp2Coefficients[0]);
+    for (int i = 1; i < 6; ++i) p = Simd::fma(p, r, Simd::broadcast(kExp2Coefficients[i]));
+    return Simd::times_power(p, rounded, x, -125.0F);
+  }
+
   static uint32_t lanes_seen(uint32_t keys, uint32_t vector) noexcept {
     const uint32_t before = vector * kLanes;
     if (keys <= before) return 0;
@@ -118,8 +127,7 @@ class SimdAttention {
     Vector weight[kKeyVectors];
     for (uint32_t v = 0; v < kKeyVectors; ++v) {
       // exp2() of -infinity is 0, so keys that aren't visible weigh nothing.
-      weight[v] =
-          Simd::exp2_shared(Simd::subtract(Simd::load(scores + v * kLanes), Simd::broadcast(largest)));
+      weight[v] = exp2_shared(Simd::subtract(Simd::load(scores + v * kLanes), Simd::broadcast(largest)));
       Simd::store(scores + v * kLanes, weight[v]);
     }
     for (uint32_t half = kKeyVectors / 2; half > 0; half /= 2) {
@@ -156,10 +164,10 @@ class SimdAttention {
       const Vector tile_largest = reduce_each(each, Simd::larger);
       const Vector largest_before = Simd::load(softmax.largest + first);
       const Vector largest = Simd::larger(tile_largest, largest_before);
-      const Vector before = Simd::exp2_shared(Simd::subtract(largest_before, largest));
+      const Vector before = exp2_shared(Simd::subtract(largest_before, largest));
       Simd::store(softmax.largest + first, largest);
       Simd::store(softmax.before + first, before);
-      Simd::store(softmax.most + first, Simd::exp2_shared(Simd::subtract(tile_largest, largest)));
+      Simd::store(softmax.most + first, exp2_shared(Simd::subtract(tile_largest, largest)));
       for (uint32_t i = 0; i < kLanes; ++i) {
         each[i] = is_there(i) ? weigh(softmax.largest[first + i], scores + (first + i) * kKeyTile)
                               : Simd::broadcast(0);

@@ -61,7 +61,7 @@ class SimdVector {
     for (uint32_t first = 0; first < count; first += kBlock, gate_up += 2 * kBlock) {
       for (uint32_t i = 0; i < kBlock; i += kLanes) {
         const Vector gate = Simd::load(gate_up + i);
-        const Vector silu = Simd::divide(gate, Simd::add(one, Simd::exp_shared(Simd::negate(gate))));
+        const Vector silu = Simd::divide(gate, Simd::add(one, exp_shared(Simd::negate(gate))));
         Simd::store(out + first + i, Simd::multiply(silu, Simd::load(gate_up + kBlock + i)));
       }
     }
@@ -74,6 +74,19 @@ class SimdVector {
  private:
   using Vector = typename Simd::Vector;
   static constexpr uint32_t kLanes = Simd::kLanes;
+
+  // exp() as VectorKernels states it.
+  static Vector exp_shared(Vector x) noexcept {
+    const Vector most = Simd::smaller(x, Simd::broadcast(88.0F));
+    const Vector rounded =
+        Simd::add(Simd::multiply(most, Simd::broadcast(kLog2E)), Simd::broadcast(kRounder));
+    const Vector n = Simd::subtract(rounded, Simd::broadcast(kRounder));
+    Vector r = Simd::fma(n, Simd::broadcast(-kLn2High), most);
+    r = Simd::fma(n, Simd::broadcast(-kLn2Low), r);
+    Vector p = Simd::broadcast(kExpCoefficients[0]);
+    for (int i = 1; i < 8; ++i) p = Simd::fma(p, r, Simd::broadcast(kExpCoefficients[i]));
+    return Simd::times_power(p, rounded, x, -87.0F);
+  }
 
   // Of x, or of x * kNormShrink.
   template <bool kShrinks>
