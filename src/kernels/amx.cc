@@ -91,8 +91,8 @@ uint64_t integer_products(uint64_t passes, int8_t a, int8_t b, uint32_t* sum) no
 uint64_t float_products(uint64_t passes, float a, float b, float* sum) noexcept {
   return kLimits.float_products(passes, a, b, sum);
 }
-uint32_t read(const void* data, size_t bytes) noexcept {
-  return kLimits.read(data, bytes);
+uint32_t read(const void* data, size_t bytes, size_t ahead) noexcept {
+  return kLimits.read(data, bytes, ahead);
 }
 
 constinit const LimitKernels kLimitsAmx = {integer_products, float_products, read};

@@ -223,9 +223,10 @@ struct LimitKernels {
   // As above with acc = fma(a, b, acc), acc = 0 at first, `passes` times in each of several accumulators;
   // *sum is the sum of the accumulators.
   uint64_t (*float_products)(uint64_t passes, float a, float b, float* sum) noexcept;
-  // Reads memory in order, asking for it ahead of need as products do. Returns the sum of its 32-bit words,
-  // modulo 2^32. `data` is aligned to 64 bytes, `bytes` is a multiple of kReadStep.
-  uint32_t (*read)(const void* data, size_t bytes) noexcept;
+  // Reads memory in several streams, as products of one token do, asking for lines `ahead` bytes before it
+  // needs them; 0: leaves that to the processor. Returns the sum of its 32-bit words, modulo 2^32. `data` is
+  // aligned to 64 bytes, `bytes` is a multiple of kReadStep.
+  uint32_t (*read)(const void* data, size_t bytes, size_t ahead) noexcept;
 };
 inline constexpr size_t kReadStep = 512;
 

@@ -46,7 +46,10 @@ TEST_P(LimitsTest, ReadsEachWordOnce) {
       buffer.as<uint32_t>()[i] = static_cast<uint32_t>(random.integer(INT32_MIN, INT32_MAX));
       if (i < steps * kReadStep / 4) expected += buffer.as<uint32_t>()[i];
     }
-    EXPECT_EQ(table_.limits->read(buffer.data(), steps * kReadStep), expected) << steps << " steps";
+    for (const size_t ahead : {0U, 64U, 1U << 20}) {
+      EXPECT_EQ(table_.limits->read(buffer.data(), steps * kReadStep, ahead), expected)
+          << steps << " steps, " << ahead << " ahead";
+    }
   }
 }
 

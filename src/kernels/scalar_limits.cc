@@ -43,7 +43,7 @@ uint64_t float_products(uint64_t passes, float a, float b, float* sum) noexcept 
   return passes * kValues;
 }
 
-uint32_t read(const void* data, size_t bytes) noexcept {
+uint32_t read(const void* data, size_t bytes, size_t /*ahead*/) noexcept {
   const auto* words = static_cast<const uint32_t*>(data);
   uint32_t total = 0;
   for (size_t i = 0; i < bytes / sizeof *words; ++i) total += words[i];

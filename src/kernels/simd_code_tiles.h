@@ -26,9 +26,7 @@ class SimdCodeTiles {
   static constexpr uint32_t kTokenBytes = Packs::kTokenBytes;
   static constexpr uint32_t kTokensAtOnce = 96;  // whose activations stay in the second-level cache
   static_assert(kTokensAtOnce >= kGroup);
-  // How far ahead weights are asked for where one token takes several streams of them, and where several
-  // tokens take one (docs/performance.md).
-  static constexpr uint32_t kStreamAhead = 2048;
+  // How far ahead weights are asked for where several tokens take one stream of them (docs/performance.md).
   static constexpr uint32_t kGroupAhead = kIsFourBits ? 2048 : 6144;
 
   // How loops find a block's scales, and behind them its codes.

@@ -52,7 +52,7 @@ class SimdCodesVector {
         // Hidden: else the compiler keeps an address for each line of each stream, most of them in memory.
         asm("" : "+r"(weights[i]));
         dot[i][0] = dot[i][1] = Dot::begin(start);
-        Tiles::template prefetch_block<Tiles::kStreamAhead>(weights[i]);
+        Tiles::template prefetch_block<kStreamAhead>(weights[i]);
       }
 #pragma GCC unroll 8
       for (uint32_t step = 0; step < kBlock / kStep; ++step) {

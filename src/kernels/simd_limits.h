@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "kernels/kernel_table.h"
+#include "kernels/weight_streams.h"
 
 namespace stonechat {
 
@@ -34,7 +35,6 @@ class SimdLimits {
   static constexpr uint32_t kLanes = sizeof(Integers) / 4;
   static constexpr uint32_t kReadSums = 8;
   static constexpr size_t kReadParts = 4;
-  static constexpr size_t kPrefetchBytes = 3072;
 
   static uint64_t integer_products(uint64_t passes, int8_t a, int8_t b, uint32_t* sum) noexcept {
     Codes left = Operations::codes(a);
@@ -76,25 +76,36 @@ class SimdLimits {
     return passes * Operations::kFloatSums * kLanes;
   }
 
-  // In parts side by side, as products of one token read weights (simd_codes_vector.h).
-  static uint32_t read(const void* data, size_t bytes) noexcept {
+  // In parts side by side, as products of one token read weights (weight_streams.h).
+  static uint32_t read(const void* data, size_t bytes, size_t ahead) noexcept {
+    return ahead == 0 ? read_all<false>(data, bytes, 0) : read_all<true>(data, bytes, ahead);
+  }
+
+  template <bool kAsks>
+  static uint32_t read_all(const void* data, size_t bytes, size_t ahead) noexcept {
     const auto* const begin = static_cast<const uint8_t*>(data);
     const uint8_t* const end = begin + bytes;
     const size_t part = bytes / kReadParts / kReadStep * kReadStep;
     Words sums[kReadSums] = {};
     for (const uint8_t* at = begin; at < begin + part; at += kReadStep) {
-      for (size_t i = 0; i < kReadParts; ++i) add_words(at + i * part, sums);
+      for (size_t i = 0; i < kReadParts; ++i) add_words<kAsks>(at + i * part, ahead, sums);
     }
-    for (const uint8_t* at = begin + kReadParts * part; at < end; at += kReadStep) add_words(at, sums);
+    for (const uint8_t* at = begin + kReadParts * part; at < end; at += kReadStep)
+      add_words<kAsks>(at, ahead, sums);
     uint32_t total = 0;
 #pragma GCC unroll 8
     for (uint32_t i = 0; i < kReadSums; ++i) total += sum_of(sums[i]);
     return total;
   }
 
-  [[gnu::always_inline]] static void add_words(const uint8_t* at, Words (&sums)[kReadSums]) noexcept {
+  template <bool kAsks>
+  [[gnu::always_inline]] static void add_words(const uint8_t* at, size_t ahead,
+                                               Words (&sums)[kReadSums]) noexcept {
+    if constexpr (kAsks) {
 #pragma GCC unroll 8
-    for (size_t byte = 0; byte < kReadStep; byte += 64) __builtin_prefetch(at + kPrefetchBytes + byte);
+      for (size_t byte = 0; byte < kReadStep; byte += 64)
+        __builtin_prefetch(at + ahead + byte, 0, kSecondLevel);
+    }
 #pragma GCC unroll 32
     for (size_t i = 0; i < kReadStep / sizeof(Integers); ++i) {
       Words words;

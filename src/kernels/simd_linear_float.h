@@ -55,7 +55,6 @@ class SimdLinearFloat {
   static constexpr uint32_t kTokensAtOnce =
       8 * kMostTokens;                          // whose activations stay in the second-level cache
   static constexpr uint32_t kColsAtOnce = 256;  // whose weights stay in the first-level cache
-  static constexpr uint32_t kPrefetchBytes = 3072;
   static_assert(kMostTokens == 6 || kMostTokens == 12);
 
   static size_t tile_bytes(uint32_t cols) noexcept { return size_t{cols} * kTileRows * sizeof(Stored); }
@@ -181,7 +180,7 @@ class SimdLinearFloat {
       for (uint32_t i = 0; i < kStreams; ++i) {
         const Stored* weights = column + i * weights_apart;
         for (uint32_t line = 0; line < kColumnBytes; line += 64)
-          __builtin_prefetch(reinterpret_cast<const char*>(weights) + line + kPrefetchBytes);
+          __builtin_prefetch(reinterpret_cast<const char*>(weights) + line + kStreamAhead, 0, kSecondLevel);
         sum[i][0] = Simd::fma(Format::load(weights), value, sum[i][0]);
         sum[i][1] = Simd::fma(Format::load(weights + kLanes), value, sum[i][1]);
       }
