@@ -12,6 +12,9 @@ if(STONECHAT_CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER "${STONECHAT_CCACHE}")
 endif()
 
+# Programs name their sources from here, whichever folder they were built in, so ccache finds objects of other clones.
+add_compile_options("-ffile-prefix-map=${CMAKE_SOURCE_DIR}/=")
+
 # The same source must round the same way on every machine (docs/decisions/0001): the compiler may not fuse a
 # multiply and an add on its own; where the kernels want one they say so.
 add_compile_options(-ffp-contract=off -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion)

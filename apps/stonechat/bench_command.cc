@@ -262,7 +262,7 @@ void add_bench_command(Command& app) {
       ->capture_default_str();
   command
       ->add_option("--cache-type-k", options->key_types,
-                   fmt::format("Types of cached keys: f32, f16, q16, q8_0 (default: {}); also -ctk",
+                   fmt::format("Types of cached keys: {} (default: {}); also -ctk", kCacheFormatList,
                                name(kDefaultCache)))
       ->delimiter(',');
   command->add_option("--cache-type-v", options->value_types, "Types of cached values; also -ctv")
@@ -275,9 +275,10 @@ void add_bench_command(Command& app) {
       "--roofline", options->roofline,
       "Measure this machine's limits too, with the same threads: multiply-adds a second of the kernels' "
       "integer and FP32 instructions, bytes a second read from 512 MiB or more. They are measured before the "
-      "first repetition, between repetitions and after the last, each as the best of 4 rounds. Of a "
-      "repetition the share is told that it reaches of what the larger limits around it allow; shown is the "
-      "median of shares, and of limits. Prompts count the layers' multiply-adds, answers the weights' and "
+      "first repetition, between repetitions and after the last, each as the best of 4 rounds, reading of 6. "
+      "Of a repetition the share is told that it reaches of what the larger limits around it allow; shown is "
+      "the median of shares, and of limits. Prompts count the layers' multiply-adds, answers the weights' "
+      "and "
       "the cache's bytes too, whichever takes longer");
   command->add_flag(
       "--profile", options->profile,

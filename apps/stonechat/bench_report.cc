@@ -13,9 +13,9 @@
 namespace stonechat {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
-void add_roofline_fields(const BenchResult& result, Json& json) {
+void add_roofline_fields(const BenchResult& result, OrderedJson& json) {
   const Roofline& roofline = *result.roofline;
   const auto tokens = static_cast<double>(result.test.tokens());
   json["limit_integer_gmacs"] = roofline.limits.integer_gmacs;
@@ -29,8 +29,8 @@ void add_roofline_fields(const BenchResult& result, Json& json) {
   json["bytes_per_token"] = roofline.cost.bytes / tokens;
 }
 
-void add_profile_fields(const BenchResult& result, Json& json) {
-  json["profile"] = Json::array();
+void add_profile_fields(const BenchResult& result, OrderedJson& json) {
+  json["profile"] = OrderedJson::array();
   for (const auto& [step, totals] : result.profile_rows()) {
     json["profile"].push_back({{"step", step},
                                {"calls", totals.calls},
@@ -41,8 +41,8 @@ void add_profile_fields(const BenchResult& result, Json& json) {
   }
 }
 
-void add_memory_fields(const MemoryFigures& figures, Json& json) {
-  Json& memory = json["memory"];
+void add_memory_fields(const MemoryFigures& figures, OrderedJson& json) {
+  OrderedJson& memory = json["memory"];
   memory["samples"] = figures.use.samples;
   const auto add = [&](const char* name, const std::optional<MemorySeries>& series) {
     if (!series) return;
@@ -63,14 +63,14 @@ void add_memory_fields(const MemoryFigures& figures, Json& json) {
   memory["predicted"]["peak"] = figures.predicted.peak;
 }
 
-Json fields(const BenchResult& result) {
+OrderedJson fields(const BenchResult& result) {
   const std::vector<double> speeds = result.tokens_per_second();
   const auto whole = [](const std::vector<double>& values) {
     std::vector<uint64_t> rounded;
     for (const double value : values) rounded.push_back(static_cast<uint64_t>(std::llround(value)));
     return rounded;
   };
-  Json json = {
+  OrderedJson json = {
       {"build_commit", STONECHAT_VERSION},
       {"build_number", 0},
       {"cpu_info", cpu_name()},
@@ -131,7 +131,7 @@ class CsvReport : public BenchReport {
   void add(const BenchResult& result) override {
     std::string names;
     std::string values;
-    const Json json = fields(result);
+    const OrderedJson json = fields(result);
     for (const auto& [key, value] : json.items()) {
       if (value.is_array()) continue;
       names += (names.empty() ? "" : ",") + key;

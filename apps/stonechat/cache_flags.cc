@@ -8,7 +8,7 @@ namespace stonechat {
 
 CacheFormat parse_cache_format(const std::string& flag, const std::string& text) {
   const auto format = cache_format_from_name(text);
-  if (!format) fail(ErrorKind::kUsage, "{}: expected f32, f16, q16 or q8_0, got '{}'", flag, text);
+  if (!format) fail(ErrorKind::kUsage, "{}: expected {}, got '{}'", flag, kCacheFormatList, text);
   return *format;
 }
 
@@ -19,7 +19,7 @@ void add_cache_flags(Command& command, CacheFormats& formats, const std::string&
     const std::string short_form = prefix.empty() ? "; also -ct" + letter : "";
     command.add_option_function(
         flag, [flag, &format](const std::string& text) { format = parse_cache_format(flag, text); },
-        fmt::format("Type of cached {}{}: f32, f16, q16 or q8_0 (default: {}){}", kind, what,
+        fmt::format("Type of cached {}{}: {} (default: {}){}", kind, what, kCacheFormatList,
                     name(kDefaultCache), short_form));
   };
   add("k", "keys", formats.keys);

@@ -17,7 +17,7 @@
 namespace stonechat {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 constexpr uint32_t kMostDefaultContext = 4096;
 constexpr size_t kShownElements = 8;     // of an array
@@ -66,15 +66,15 @@ std::string shortened(const std::string& text) {
 }
 
 // A scalar, or the first elements of an array.
-Json value_json(const gguf::Value& value) {
+OrderedJson value_json(const gguf::Value& value) {
   if (value.type == gguf::ValueType::kArray) {
     return std::visit(
         [&](const auto& elements) {
-          Json first = Json::array();
+          OrderedJson first = OrderedJson::array();
           for (size_t i = 0; i < std::min(kShownElements, elements.size()); ++i) first.push_back(elements[i]);
-          return Json{{"type", fmt::format("array of {}", gguf::name(value.element_type))},
-                      {"count", elements.size()},
-                      {"first", first}};
+          return OrderedJson{{"type", fmt::format("array of {}", gguf::name(value.element_type))},
+                             {"count", elements.size()},
+                             {"first", first}};
         },
         std::get<gguf::Array>(value.data));
   }
@@ -85,14 +85,14 @@ Json value_json(const gguf::Value& value) {
   return std::get<std::string>(value.data);
 }
 
-std::string dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+std::string dump(const OrderedJson& json) {
+  return json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
 }
 
 // JSON spells the control characters of ASCII itself.
 std::string value_text(const gguf::Value& value) {
   if (value.type == gguf::ValueType::kArray) {
-    const Json json = value_json(value);
+    const OrderedJson json = value_json(value);
     std::string first = dump(json["first"]);
     if (first.size() > kShownCharacters) first = shortened(first);
     return fmt::format("{} {} {}", json["count"].get<size_t>(), json["type"].get<std::string>().substr(9),
@@ -141,17 +141,17 @@ RunEstimate estimate_run(const gguf::Reader& file) {
 }
 
 void print_json(const InspectOptions& options, const gguf::Reader& file) {
-  Json json = {{"file", file.path()},
-               {"bytes", file.file().bytes()},
-               {"version", file.version()},
-               {"alignment", file.alignment()}};
-  json["metadata"] = Json::object();
+  OrderedJson json = {{"file", file.path()},
+                      {"bytes", file.file().bytes()},
+                      {"version", file.version()},
+                      {"alignment", file.alignment()}};
+  json["metadata"] = OrderedJson::object();
   for (const auto& entry : file.metadata().entries()) json["metadata"][entry.key] = value_json(entry.value);
   uint64_t parameters = 0;
   uint64_t bytes = 0;
-  json["types"] = Json::object();
+  json["types"] = OrderedJson::object();
   for (const auto& [type, sum] : sum_by_type(file)) {
-    Json& shown = json["types"][std::string(type)];
+    OrderedJson& shown = json["types"][std::string(type)];
     shown = {{"tensors", sum.tensors}, {"parameters", sum.parameters}, {"bytes", sum.bytes}};
     if (const Scheme* scheme = scheme_of(type)) {
       shown["scheme"] = scheme->name;
@@ -182,7 +182,7 @@ void print_json(const InspectOptions& options, const gguf::Reader& file) {
     json["run"] = {{"error", run.obstacle}};
   }
   if (options.tensors) {
-    json["tensors"] = Json::array();
+    json["tensors"] = OrderedJson::array();
     for (const auto& tensor : file.tensors()) {
       json["tensors"].push_back({{"name", tensor.name},
                                  {"type", gguf::name(tensor.type)},
@@ -191,7 +191,7 @@ void print_json(const InspectOptions& options, const gguf::Reader& file) {
                                  {"bytes", tensor.bytes}});
     }
   }
-  fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
+  fmt::print("{}\n", json.dump(2, ' ', false, OrderedJson::error_handler_t::replace));
 }
 
 void print_text(const InspectOptions& options, const gguf::Reader& file) {

@@ -88,23 +88,24 @@ void print_text(const SensitivityOptions& options, const SensitivityReport& repo
 }
 
 void print_json(const SensitivityOptions& options, const SensitivityReport& report) {
-  using Json = nlohmann::ordered_json;
-  Json json = {{"model", options.model},    {"scheme", options.scheme},
-               {"text", options.text},      {"window", options.windows.window},
-               {"windows", report.windows}, {"tokens", report.scored_tokens},
-               {"items", Json::array()}};
+  using OrderedJson = nlohmann::ordered_json;
+  OrderedJson json = {{"model", options.model},       {"scheme", options.scheme},
+                      {"text", options.text},         {"window", options.windows.window},
+                      {"windows", report.windows},    {"tokens", report.scored_tokens},
+                      {"items", OrderedJson::array()}};
   for (const SensitivityItem& item : report.items) {
-    json["items"].push_back({{"unit", name(item.unit)},
-                             {"name", item.name},
-                             {"tensors", item.tensors},
-                             {"weights", item.weights},
-                             {"relative_error", item.relative_error < 0 ? Json() : Json(item.relative_error)},
-                             {"mean_kl", item.kl.mean},
-                             {"mean_kl_error", item.kl.standard_error},
-                             {"same_top", item.same_top.mean},
-                             {"same_top_error", item.same_top.standard_error}});
+    json["items"].push_back(
+        {{"unit", name(item.unit)},
+         {"name", item.name},
+         {"tensors", item.tensors},
+         {"weights", item.weights},
+         {"relative_error", item.relative_error < 0 ? OrderedJson() : OrderedJson(item.relative_error)},
+         {"mean_kl", item.kl.mean},
+         {"mean_kl_error", item.kl.standard_error},
+         {"same_top", item.same_top.mean},
+         {"same_top_error", item.same_top.standard_error}});
   }
-  fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
+  fmt::print("{}\n", json.dump(2, ' ', false, OrderedJson::error_handler_t::replace));
 }
 
 void write_html(const SensitivityOptions& options, const SensitivityReport& report,

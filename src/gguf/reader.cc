@@ -10,13 +10,12 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "gguf/header_numbers.h"
 
 namespace stonechat::gguf {
 namespace {
 
-constexpr uint32_t kMagic = 0x46554747;         // "GGUF", little endian
-constexpr uint32_t kMagicSwapped = 0x47475546;  // the same in a big-endian file
-constexpr uint32_t kDefaultAlignment = 32;
+constexpr uint32_t kMagicSwapped = 0x47475546;  // kMagic in a big-endian file
 constexpr uint32_t kMostAlignment = 1 << 20;
 constexpr uint64_t kMostNameBytes = 1 << 16;  // keys and tensor names
 constexpr uint64_t kMostMetadata = 1 << 14;

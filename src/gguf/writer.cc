@@ -7,13 +7,12 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "gguf/header_numbers.h"
 
 namespace stonechat::gguf {
 namespace {
 
-constexpr uint32_t kMagic = 0x46554747;  // "GGUF", little endian
 constexpr uint32_t kVersion = 3;
-constexpr uint32_t kDefaultAlignment = 32;
 // Pieces this large, at multiples of their size: Linux then caches the file in huge pages where the
 // filesystem has them, and mapping a packed file takes a fifth of the time.
 constexpr size_t kWriteBytes = 4 << 20;

@@ -9,28 +9,28 @@
 namespace stonechat {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
-const Json& required(const Json& object, const std::string& where, const char* field) {
+const OrderedJson& required(const OrderedJson& object, const std::string& where, const char* field) {
   if (!object.is_object() || !object.contains(field))
     fail(ErrorKind::kBadFile, "catalog: {}.{} is missing", where, field);
   return object[field];
 }
 
-std::string text(const Json& object, const std::string& where, const char* field) {
-  const Json& value = required(object, where, field);
+std::string text(const OrderedJson& object, const std::string& where, const char* field) {
+  const OrderedJson& value = required(object, where, field);
   if (!value.is_string()) fail(ErrorKind::kBadFile, "catalog: {}.{}: expected a text", where, field);
   return value.get<std::string>();
 }
 
-const Json& list(const Json& object, const std::string& where, const char* field) {
-  const Json& value = required(object, where, field);
+const OrderedJson& list(const OrderedJson& object, const std::string& where, const char* field) {
+  const OrderedJson& value = required(object, where, field);
   if (!value.is_array() || value.empty())
     fail(ErrorKind::kBadFile, "catalog: {}.{}: expected a list", where, field);
   return value;
 }
 
-CatalogSource parse_source(const Json& json, const std::string& where) {
+CatalogSource parse_source(const OrderedJson& json, const std::string& where) {
   CatalogSource source;
   const std::string kind = text(json, where, "kind");
   if (kind == "hub") {
@@ -54,7 +54,7 @@ CatalogSource parse_source(const Json& json, const std::string& where) {
 }  // namespace
 
 std::vector<CatalogEntry> parse_catalog(std::string_view json_text) {
-  const Json json = Json::parse(json_text, nullptr, /*allow_exceptions=*/false);
+  const OrderedJson json = OrderedJson::parse(json_text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) fail(ErrorKind::kBadFile, "catalog: expected a JSON object");
   std::vector<CatalogEntry> entries;
   for (const auto& [name, value] : json.items()) {
@@ -64,7 +64,7 @@ std::vector<CatalogEntry> parse_catalog(std::string_view json_text) {
     if (value.contains("file")) {
       entry.file = text(value, name, "file");
       entry.sha256 = text(value, name, "sha256");
-      const Json& bytes = required(value, name, "bytes");
+      const OrderedJson& bytes = required(value, name, "bytes");
       if (!bytes.is_number_unsigned())
         fail(ErrorKind::kBadFile, "catalog: {}.bytes: expected a number", name);
       entry.bytes = bytes.get<uint64_t>();

@@ -172,7 +172,7 @@ class AttentionTest : public testing::TestWithParam<std::string> {
   const KernelTable table_ = kernels_up_to(GetParam());
 };
 
-constexpr CacheFormat kFormats[] = {kCacheF32, kCacheF16, kCacheQ16, kCacheQ8};
+constexpr CacheFormat kCacheFormats[] = {kCacheF32, kCacheF16, kCacheQ16, kCacheQ8};
 
 void expect_equal_bits(std::span<const float> out, std::span<const float> expected) {
   for (size_t i = 0; i < out.size(); ++i) ASSERT_EQ(bits_of(out[i]), bits_of(expected[i])) << "element " << i;
@@ -186,8 +186,8 @@ TEST_P(AttentionTest, EqualsTheScalarTable) {
     for (const uint32_t group_heads : {1U, 3U, 7U}) {
       for (const uint32_t first_position : {0U, 1U, 31U, 32U, 33U, 100U}) {
         for (const uint32_t tokens : {1U, 2U, 5U, 40U}) {
-          const CacheFormat keys = kFormats[combination % 4];
-          const CacheFormat values = kFormats[combination / 4 % 4];
+          const CacheFormat keys = kCacheFormats[combination % 4];
+          const CacheFormat values = kCacheFormats[combination / 4 % 4];
           ++combination;
           SCOPED_TRACE(testing::Message() << "head_dim " << head_dim << ", heads " << group_heads
                                           << ", position " << first_position << ", tokens " << tokens
@@ -206,8 +206,8 @@ TEST_P(AttentionTest, EqualsTheScalarTable) {
 TEST_P(AttentionTest, EqualsTheScalarTableWithShifts) {
   const KernelTable scalar = kernels_up_to("scalar");
   Random random(14);
-  for (const CacheFormat keys : kFormats) {
-    for (const CacheFormat values : kFormats) {
+  for (const CacheFormat keys : kCacheFormats) {
+    for (const CacheFormat values : kCacheFormats) {
       SCOPED_TRACE(testing::Message() << "formats " << keys << " and " << values);
       const Problem problem = make_problem(64, 7, 9, 508, 4.0F, random, keys, values, 3.0F);
       expect_equal_bits(attend(table_, problem, 9), attend(scalar, problem, 9));
@@ -217,8 +217,8 @@ TEST_P(AttentionTest, EqualsTheScalarTableWithShifts) {
 
 TEST_P(AttentionTest, IsSoftmaxOfScores) {
   Random random(12);
-  for (const CacheFormat keys : kFormats) {
-    for (const CacheFormat values : kFormats) {
+  for (const CacheFormat keys : kCacheFormats) {
+    for (const CacheFormat values : kCacheFormats) {
       for (const float magnitude : {0.0F, 1.0F, 30.0F}) {
         SCOPED_TRACE(testing::Message()
                      << "formats " << keys << " and " << values << ", queries up to " << magnitude);
@@ -277,7 +277,7 @@ TEST_P(AttentionTest, SumsOfWordsFit) {
 
 TEST_P(AttentionTest, HugeScoresStayFinite) {
   Random random(13);
-  for (const CacheFormat format : kFormats) {
+  for (const CacheFormat format : kCacheFormats) {
     const Problem problem = make_problem(64, 2, 4, 40, 1e4F, random, format, format);
     for (const float value : attend(table_, problem, problem.tokens)) ASSERT_TRUE(std::isfinite(value));
   }

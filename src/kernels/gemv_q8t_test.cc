@@ -10,7 +10,7 @@
 namespace stonechat {
 namespace {
 
-struct Problem {
+struct ScaledMatrix {
   uint32_t rows;
   uint32_t cols;
   std::vector<int8_t> codes;
@@ -18,15 +18,15 @@ struct Problem {
   float scale;
 };
 
-Problem make_problem(uint32_t rows, uint32_t cols, Random& random) {
-  Problem problem{rows, cols, std::vector<int8_t>(size_t{rows} * cols), random.floats(cols, 3.0F),
-                  random.uniform(1e-4F, 0.05F)};
+ScaledMatrix make_scaled_matrix(uint32_t rows, uint32_t cols, Random& random) {
+  ScaledMatrix problem{rows, cols, std::vector<int8_t>(size_t{rows} * cols), random.floats(cols, 3.0F),
+                       random.uniform(1e-4F, 0.05F)};
   for (int8_t& code : problem.codes) code = static_cast<int8_t>(random.integer(-127, 127));
   return problem;
 }
 
 // As kernel_table.h states it.
-float exact_bits(const Problem& problem, uint32_t row) {
+float exact_bits(const ScaledMatrix& problem, uint32_t row) {
   float sums[4] = {};
   for (uint32_t col = 0; col < problem.cols; ++col) {
     const auto code = static_cast<float>(problem.codes[size_t{row} * problem.cols + col]);
@@ -41,13 +41,13 @@ class GemvQ8tTest : public testing::TestWithParam<std::string> {
  protected:
   const KernelTable table_ = kernels_up_to(GetParam());
 
-  void run(const Problem& problem, uint32_t first_row, uint32_t end_row, std::vector<float>& y) {
+  void run(const ScaledMatrix& problem, uint32_t first_row, uint32_t end_row, std::vector<float>& y) {
     const TensorScaleJob job = {problem.codes.data(), problem.scale, problem.x.data(), y.data(),
                                 problem.cols,         first_row,     end_row};
     call_cleanly(table_.tensor_scale->gemv_f32_f32_q8t, &job);
   }
 
-  void check(const Problem& problem) {
+  void check(const ScaledMatrix& problem) {
     SCOPED_TRACE(testing::Message() << problem.rows << " x " << problem.cols);
     std::vector<float> y(problem.rows, NAN);
     run(problem, 0, problem.rows, y);
@@ -71,7 +71,7 @@ class GemvQ8tTest : public testing::TestWithParam<std::string> {
 TEST_P(GemvQ8tTest, SmallSizes) {
   Random random(11);
   for (uint32_t rows = 1; rows <= 33; ++rows) {
-    for (uint32_t cols = 1; cols <= 33; ++cols) check(make_problem(rows, cols, random));
+    for (uint32_t cols = 1; cols <= 33; ++cols) check(make_scaled_matrix(rows, cols, random));
   }
 }
 
@@ -79,20 +79,20 @@ TEST_P(GemvQ8tTest, SizesAroundPowersOfTwo) {
   Random random(12);
   for (const uint32_t power : {64U, 128U, 256U, 512U, 1024U}) {
     for (const uint32_t size : {power - 1, power, power + 1}) {
-      check(make_problem(9, size, random));
-      check(make_problem(size, 20, random));
+      check(make_scaled_matrix(9, size, random));
+      check(make_scaled_matrix(size, 20, random));
     }
   }
 }
 
 TEST_P(GemvQ8tTest, ShapesOfTheModels) {
   Random random(13);
-  check(make_problem(1152, 896, random));
-  check(make_problem(896, 896, random));
+  check(make_scaled_matrix(1152, 896, random));
+  check(make_scaled_matrix(896, 896, random));
   // Some rows of the larger ones: their number doesn't change what a row does.
-  check(make_problem(40, 4864, random));
-  check(make_problem(40, 576, random));
-  check(make_problem(40, 1536, random));
+  check(make_scaled_matrix(40, 4864, random));
+  check(make_scaled_matrix(40, 576, random));
+  check(make_scaled_matrix(40, 1536, random));
 }
 
 TEST_P(GemvQ8tTest, ZeroAndExtremeCodes) {
@@ -102,7 +102,7 @@ TEST_P(GemvQ8tTest, ZeroAndExtremeCodes) {
       [](uint32_t i) { return i % 2 == 0 ? 127 : -127; }, [](uint32_t) { return -128; }};
   for (const auto& fill : fills) {
     for (const uint32_t cols : {30U, 896U}) {
-      Problem problem = make_problem(17, cols, random);
+      ScaledMatrix problem = make_scaled_matrix(17, cols, random);
       for (uint32_t i = 0; i < problem.codes.size(); ++i) problem.codes[i] = static_cast<int8_t>(fill(i));
       check(problem);
     }
@@ -111,7 +111,7 @@ TEST_P(GemvQ8tTest, ZeroAndExtremeCodes) {
 
 TEST_P(GemvQ8tTest, ZeroActivations) {
   Random random(15);
-  Problem problem = make_problem(19, 130, random);
+  ScaledMatrix problem = make_scaled_matrix(19, 130, random);
   for (size_t i = 0; i < problem.x.size(); ++i) problem.x[i] = i % 2 == 0 ? 0.0F : -0.0F;
   check(problem);
 }
@@ -119,7 +119,7 @@ TEST_P(GemvQ8tTest, ZeroActivations) {
 // A job writes its rows and no others, and gives the same bits as the whole.
 TEST_P(GemvQ8tTest, RowsInPieces) {
   Random random(16);
-  const Problem problem = make_problem(45, 61, random);
+  const ScaledMatrix problem = make_scaled_matrix(45, 61, random);
   std::vector<float> whole(problem.rows);
   run(problem, 0, problem.rows, whole);
   for (const uint32_t step : {1U, 7U, 8U, 19U}) {

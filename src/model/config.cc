@@ -13,7 +13,6 @@ namespace {
 constexpr uint64_t kMostLayers = 1024;
 constexpr uint64_t kMostWidth = 1 << 17;
 constexpr uint64_t kMostHeads = 1024;
-constexpr uint64_t kMostHeadDim = 256;
 constexpr uint64_t kMostVocabulary = 1 << 24;
 constexpr uint64_t kMostContext = 1 << 27;
 

@@ -13,6 +13,8 @@ namespace stonechat {
 inline constexpr std::string_view kPackArchitectureKey = "stonechat.pack.architecture";
 inline constexpr std::string_view kPackVocabularyKey = "stonechat.pack.vocabulary";
 
+inline constexpr uint32_t kMostHeadDim = 256;
+
 struct ModelConfig {
   std::string architecture;  // "qwen2" or "llama"
   std::string name;          // general.name, or the file's name
@@ -20,7 +22,7 @@ struct ModelConfig {
   uint32_t width = 0;      // of the residual stream, a multiple of 32
   uint32_t heads = 0;      // query heads
   uint32_t kv_heads = 0;   // divides heads
-  uint32_t head_dim = 0;   // a multiple of 32, at most 256
+  uint32_t head_dim = 0;   // a multiple of 32, at most kMostHeadDim
   uint32_t mlp_width = 0;  // a multiple of 32
   uint32_t vocabulary = 0;
   uint32_t context_length = 0;  // tokens that the model was trained for

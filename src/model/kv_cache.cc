@@ -10,8 +10,6 @@
 namespace stonechat {
 namespace {
 
-constexpr uint32_t kMostHeadDim = 256;
-
 size_t element_bytes(CacheFormat format) {
   if (format == kCacheF32) return sizeof(float);
   return format == kCacheQ8 ? sizeof(int8_t) : sizeof(int16_t);
@@ -71,8 +69,7 @@ Row<T> value_row(uint32_t position, uint32_t head_dim) {
 }  // namespace
 
 std::string_view name(CacheFormat format) {
-  constexpr std::string_view kNames[] = {"f32", "f16", "q16", "q8_0"};
-  return kNames[format];
+  return kCacheFormatNames[format];
 }
 
 std::optional<CacheFormat> cache_format_from_name(std::string_view text) {

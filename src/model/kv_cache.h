@@ -34,7 +34,11 @@ struct CacheFormats {
   bool operator==(const CacheFormats&) const = default;
 };
 
-std::string_view name(CacheFormat format);  // "f32", "f16", "q16", "q8_0"
+// Their names, by value, and all of them as a text says them.
+inline constexpr std::string_view kCacheFormatNames[] = {"f32", "f16", "q16", "q8_0"};
+inline constexpr std::string_view kCacheFormatList = "f32, f16, q16 or q8_0";
+
+std::string_view name(CacheFormat format);
 std::optional<CacheFormat> cache_format_from_name(std::string_view name);
 
 class KvCache {

@@ -15,7 +15,7 @@
 namespace stonechat {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 // Ours take less than one; whatever is larger isn't read.
 constexpr uint64_t kMostBytes = 16 << 10;
@@ -49,14 +49,14 @@ const char* format_name(WeightFormat format) {
 }
 
 // A value as it stands in the file, cut where it gets long; never with a line's end or broken UTF-8 in it.
-std::string found(const Json& value) {
+std::string found(const OrderedJson& value) {
   constexpr size_t kMostShown = 60;
-  std::string text = value.dump(-1, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace);
+  std::string text = value.dump(-1, ' ', /*ensure_ascii=*/true, OrderedJson::error_handler_t::replace);
   if (text.size() > kMostShown) text = text.substr(0, kMostShown) + "...";
   return text;
 }
 
-const Json& object_in(const Json& file, const char* name, const std::string& path) {
+const OrderedJson& object_in(const OrderedJson& file, const char* name, const std::string& path) {
   const auto object = file.find(name);
   if (object == file.end() || !object->is_object())
     fail(ErrorKind::kBadFile, "{}: {}: expected an object, found {}", path, name,
@@ -64,7 +64,7 @@ const Json& object_in(const Json& file, const char* name, const std::string& pat
   return *object;
 }
 
-uint32_t number_in(const Json& object, const TuningField& field, const std::string& path) {
+uint32_t number_in(const OrderedJson& object, const TuningField& field, const std::string& path) {
   const auto value = object.find(field.name);
   const bool is_number = value != object.end() && value->is_number_unsigned();
   if (!is_number || value->get<uint64_t>() > field.most) {
@@ -103,25 +103,25 @@ std::string tuning_path(const std::string& directory, const TuningKey& key) {
 }
 
 std::string to_json(const Tuning& tuning, const TuningKey& key) {
-  Json file;
+  OrderedJson file;
   for (const KeyField& field : kKeyFields) file["key"][field.name] = key.*field.value;
   for (const TuningField& field : tuning_fields()) file["tuning"][field.name] = tuning.*field.value;
-  return file.dump(2, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace) + "\n";
+  return file.dump(2, ' ', /*ensure_ascii=*/true, OrderedJson::error_handler_t::replace) + "\n";
 }
 
 Tuning parse_tuning(std::string_view json, const TuningKey& key, const std::string& path) {
-  const Json file = Json::parse(json, nullptr, /*allow_exceptions=*/false);
+  const OrderedJson file = OrderedJson::parse(json, nullptr, /*allow_exceptions=*/false);
   if (!file.is_object()) fail(ErrorKind::kBadFile, "{}: expected a JSON object, found something else", path);
-  const Json& stored_key = object_in(file, "key", path);
+  const OrderedJson& stored_key = object_in(file, "key", path);
   for (const KeyField& field : kKeyFields) {
-    const Json stored = stored_key.value(field.name, Json());
-    const Json expected = key.*field.value;
+    const OrderedJson stored = stored_key.value(field.name, OrderedJson());
+    const OrderedJson expected = key.*field.value;
     if (stored != expected) {
       fail(ErrorKind::kBadFile, "{}: key.{}: expected {}, found {}", path, field.name, found(expected),
            stored.is_null() ? "nothing" : found(stored));
     }
   }
-  const Json& stored = object_in(file, "tuning", path);
+  const OrderedJson& stored = object_in(file, "tuning", path);
   Tuning tuning;
   for (const TuningField& field : tuning_fields()) tuning.*field.value = number_in(stored, field, path);
   for (const auto& [name, value] : stored.items()) {

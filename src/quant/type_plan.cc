@@ -11,19 +11,19 @@ namespace stonechat {
 namespace {
 
 using gguf::TensorType;
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 constexpr TensorType kFloatTypes[] = {TensorType::kBF16, TensorType::kF16, TensorType::kF32};
 
 // A value as it stands in the file, cut where it gets long; never with a line's end or broken UTF-8 in it.
-std::string found(const Json& value) {
+std::string found(const OrderedJson& value) {
   constexpr size_t kMostShown = 60;
-  std::string text = value.dump(-1, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace);
+  std::string text = value.dump(-1, ' ', /*ensure_ascii=*/true, OrderedJson::error_handler_t::replace);
   if (text.size() > kMostShown) text = text.substr(0, kMostShown) + "...";
   return text;
 }
 
-TensorType type_in(const Json& value, const std::string& field, const std::string& file) {
+TensorType type_in(const OrderedJson& value, const std::string& field, const std::string& file) {
   const auto type = value.is_string() ? writable_type(value.get_ref<const std::string&>()) : std::nullopt;
   if (!type) {
     fail(ErrorKind::kBadFile, "{}: {}: expected one of {}, found {}", file, field, writable_type_names(),
@@ -32,7 +32,7 @@ TensorType type_in(const Json& value, const std::string& field, const std::strin
   return *type;
 }
 
-TypeRule rule_in(const Json& value, const std::string& field, const std::string& file) {
+TypeRule rule_in(const OrderedJson& value, const std::string& field, const std::string& file) {
   if (!value.is_object())
     fail(ErrorKind::kBadFile, "{}: {}: expected an object, found {}", file, field, found(value));
   TypeRule rule;
@@ -60,7 +60,7 @@ TypeRule rule_in(const Json& value, const std::string& field, const std::string&
 TypePlan TypePlan::parse(std::string_view json, const std::string& file) {
   if (json.size() > kMostBytes)
     fail(ErrorKind::kBadFile, "{}: expected at most {} bytes, found {}", file, kMostBytes, json.size());
-  const Json root = Json::parse(json, nullptr, /*allow_exceptions=*/false);
+  const OrderedJson root = OrderedJson::parse(json, nullptr, /*allow_exceptions=*/false);
   if (!root.is_object()) fail(ErrorKind::kBadFile, "{}: expected a JSON object, found something else", file);
   TypePlan plan;
   for (const auto& [key, value] : root.items()) {
@@ -79,12 +79,12 @@ TypePlan TypePlan::parse(std::string_view json, const std::string& file) {
 }
 
 std::string TypePlan::to_json() const {
-  Json root = Json::object();
+  OrderedJson root = OrderedJson::object();
   if (type) root["type"] = writable_type_name(*type);
-  root["rules"] = Json::array();
+  root["rules"] = OrderedJson::array();
   for (const TypeRule& rule : rules)
     root["rules"].push_back({{"tensors", rule.tensors}, {"type", writable_type_name(rule.type)}});
-  return root.dump(2, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace) + "\n";
+  return root.dump(2, ' ', /*ensure_ascii=*/true, OrderedJson::error_handler_t::replace) + "\n";
 }
 
 std::optional<TensorType> TypePlan::type_of(std::string_view tensor) const {

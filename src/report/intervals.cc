@@ -8,8 +8,6 @@
 namespace stonechat {
 namespace {
 
-constexpr double kNormalQuantile = 1.959964;
-
 std::vector<double> logarithms(std::span<const double> values) {
   std::vector<double> result;
   for (const double value : values) result.push_back(std::log(value));

@@ -8,6 +8,8 @@
 
 namespace stonechat {
 
+inline constexpr double kNormalQuantile = 1.959963984540054;  // of 0.975
+
 struct Interval {
   double value = 0, low = 0, high = 0;
 

@@ -3,10 +3,10 @@
 #include <cassert>
 #include <cmath>
 
+#include "report/intervals.h"
+
 namespace stonechat {
 namespace {
-
-constexpr double kNormalQuantile = 1.959963984540054;  // of 0.975
 
 struct Bounds {
   double low, high;

@@ -8,44 +8,44 @@
 namespace stonechat {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
-Json json_of(const Estimate& value) {
+OrderedJson json_of(const Estimate& value) {
   return {{"mean", value.mean}, {"standard_error", value.standard_error}};
 }
-Json json_of(const ReportTask::Ratio& ratio) {
+OrderedJson json_of(const ReportTask::Ratio& ratio) {
   return {{"value", ratio.value}, {"low", ratio.low}, {"high", ratio.high}};
 }
-Json json_of(const ReportSpeed& speed);
-Json json_of(const ReportMemory& memory);
-Json json_of(const ReportText& text);
-Json json_of(const ReportTask& task);
-Json json_of(const ReportVariant& variant);
+OrderedJson json_of(const ReportSpeed& speed);
+OrderedJson json_of(const ReportMemory& memory);
+OrderedJson json_of(const ReportText& text);
+OrderedJson json_of(const ReportTask& task);
+OrderedJson json_of(const ReportVariant& variant);
 
-void put(Json& json, const char* key, const std::optional<double>& value) {
+void put(OrderedJson& json, const char* key, const std::optional<double>& value) {
   if (value) json[key] = *value;
 }
 template <typename T>
-void put(Json& json, const char* key, const std::optional<T>& value) {
+void put(OrderedJson& json, const char* key, const std::optional<T>& value) {
   if (value) json[key] = json_of(*value);
 }
 
 template <typename T>
-Json map_json(const std::map<std::string, T>& map) {
-  Json json = Json::object();
+OrderedJson map_json(const std::map<std::string, T>& map) {
+  OrderedJson json = OrderedJson::object();
   for (const auto& [key, value] : map) json[key] = value;
   return json;
 }
 
 template <typename T>
-Json list_json(const std::vector<T>& list) {
-  Json json = Json::array();
+OrderedJson list_json(const std::vector<T>& list) {
+  OrderedJson json = OrderedJson::array();
   for (const T& value : list) json.push_back(json_of(value));
   return json;
 }
 
-Json json_of(const ReportMachine& machine) {
-  Json json = {
+OrderedJson json_of(const ReportMachine& machine) {
+  OrderedJson json = {
       {"cpu", machine.cpu},        {"threads", machine.threads}, {"memory_bytes", machine.memory_bytes},
       {"system", machine.system},  {"version", machine.version}, {"compiler", machine.compiler},
       {"kernels", machine.kernels}};
@@ -55,18 +55,18 @@ Json json_of(const ReportMachine& machine) {
   return json;
 }
 
-Json json_of(const ReportSpeed& speed) {
-  Json json = {{"test", speed.test},
-               {"prompt", speed.prompt},
-               {"generate", speed.generate},
-               {"samples", speed.samples}};
+OrderedJson json_of(const ReportSpeed& speed) {
+  OrderedJson json = {{"test", speed.test},
+                      {"prompt", speed.prompt},
+                      {"generate", speed.generate},
+                      {"samples", speed.samples}};
   put(json, "limit_share", speed.limit_share);
   if (!speed.limit.empty()) json["limit"] = speed.limit;
   return json;
 }
 
-Json json_of(const ReportMemory& memory) {
-  Json json = {{"context", memory.context}, {"series", Json::object()}};
+OrderedJson json_of(const ReportMemory& memory) {
+  OrderedJson json = {{"context", memory.context}, {"series", OrderedJson::object()}};
   for (const auto& [name, series] : memory.series) {
     json["series"][name] = {
         {"minimum", series.minimum}, {"median", series.median}, {"p95", series.p95}, {"peak", series.peak}};
@@ -75,12 +75,12 @@ Json json_of(const ReportMemory& memory) {
   return json;
 }
 
-Json json_of(const ReportText& text) {
-  Json json = {{"text", text.text},
-               {"window", text.window},
-               {"windows", text.windows},
-               {"tokens", text.tokens},
-               {"perplexity", json_of(text.perplexity)}};
+OrderedJson json_of(const ReportText& text) {
+  OrderedJson json = {{"text", text.text},
+                      {"window", text.window},
+                      {"windows", text.windows},
+                      {"tokens", text.tokens},
+                      {"perplexity", json_of(text.perplexity)}};
   put(json, "log_perplexity_ratio", text.log_perplexity_ratio);
   put(json, "kl", text.kl);
   if (!text.kl_percentiles.empty()) json["kl_percentiles"] = map_json(text.kl_percentiles);
@@ -90,12 +90,12 @@ Json json_of(const ReportText& text) {
   return json;
 }
 
-Json json_of(const ReportTask& task) {
-  Json json = {{"task", task.task},
-               {"shots", task.shots},
-               {"questions", task.questions},
-               {"acc", json_of(task.acc)},
-               {"acc_norm", json_of(task.acc_norm)}};
+OrderedJson json_of(const ReportTask& task) {
+  OrderedJson json = {{"task", task.task},
+                      {"shots", task.shots},
+                      {"questions", task.questions},
+                      {"acc", json_of(task.acc)},
+                      {"acc_norm", json_of(task.acc_norm)}};
   put(json, "acc_macro", task.acc_macro);
   put(json, "acc_norm_macro", task.acc_norm_macro);
   put(json, "kept", task.kept);
@@ -103,13 +103,13 @@ Json json_of(const ReportTask& task) {
   return json;
 }
 
-Json json_of(const ReportVariant& variant) {
-  Json json = {{"name", variant.name},
-               {"weights", variant.weights},
-               {"cache", variant.cache},
-               {"weights_bytes", variant.weights_bytes},
-               {"reference", variant.is_reference},
-               {"speeds", list_json(variant.speeds)}};
+OrderedJson json_of(const ReportVariant& variant) {
+  OrderedJson json = {{"name", variant.name},
+                      {"weights", variant.weights},
+                      {"cache", variant.cache},
+                      {"weights_bytes", variant.weights_bytes},
+                      {"reference", variant.is_reference},
+                      {"speeds", list_json(variant.speeds)}};
   put(json, "memory", variant.memory);
   put(json, "text", variant.text);
   json["tasks"] = list_json(variant.tasks);
@@ -117,7 +117,7 @@ Json json_of(const ReportVariant& variant) {
 }
 
 // JSON has no spelling for infinity and NaN: a report with one would be lost when it is read.
-void expect_finite(const Json& json, const std::string& path) {
+void expect_finite(const OrderedJson& json, const std::string& path) {
   if (json.is_number_float() && !std::isfinite(json.get<double>()))
     fail(ErrorKind::kBadFile, "results: {}: expected a finite number, found {}", path, json.get<double>());
   if (!json.is_structured()) return;
@@ -127,22 +127,22 @@ void expect_finite(const Json& json, const std::string& path) {
 }  // namespace
 
 std::string results_json(const ReportResults& results) {
-  Json json = {{"schema", kResultsSchema},
-               {"started", results.started},
-               {"seconds", results.seconds},
-               {"command", results.command},
-               {"part_seconds", map_json(results.part_seconds)},
-               {"quick", results.quick},
-               {"machine", json_of(results.machine)},
-               {"model",
-                {{"argument", results.model.argument},
-                 {"description", results.model.description},
-                 {"parameters", results.model.parameters},
-                 {"sha256", results.model.sha256}}},
-               {"variants", list_json(results.variants)},
-               {"missing", map_json(results.missing)}};
+  OrderedJson json = {{"schema", kResultsSchema},
+                      {"started", results.started},
+                      {"seconds", results.seconds},
+                      {"command", results.command},
+                      {"part_seconds", map_json(results.part_seconds)},
+                      {"quick", results.quick},
+                      {"machine", json_of(results.machine)},
+                      {"model",
+                       {{"argument", results.model.argument},
+                        {"description", results.model.description},
+                        {"parameters", results.model.parameters},
+                        {"sha256", results.model.sha256}}},
+                      {"variants", list_json(results.variants)},
+                      {"missing", map_json(results.missing)}};
   expect_finite(json, "");
-  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json.dump(1, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
 }
 
 }  // namespace stonechat

@@ -12,7 +12,7 @@ namespace {
 using testing::ElementsAre;
 using testing::IsSupersetOf;
 
-ReportSettings settings() {
+ReportSettings plan_settings() {
   ReportSettings settings;
   settings.variants = {{"f32", "f32", "f16", "m/f32.gguf", 4000},
                        {"q8_0", "q8_0", "f16", "m/q8_0.gguf", 1000},
@@ -43,7 +43,7 @@ const ReportStep& find(const std::vector<ReportStep>& steps, const std::string& 
 }
 
 TEST(StepPlan, VariantsTakeTurnsInRounds) {
-  const auto steps = plan_steps(settings());
+  const auto steps = plan_steps(plan_settings());
   EXPECT_THAT(keys(steps, ReportPart::kSpeed),
               ElementsAre("speed/f32/1", "speed/q8_0/1", "speed/q8_0 + q8_0 cache/1", "speed/q8_0/2",
                           "speed/q8_0 + q8_0 cache/2", "speed/f32/2"));
@@ -54,7 +54,7 @@ TEST(StepPlan, VariantsTakeTurnsInRounds) {
 }
 
 TEST(StepPlan, ArgumentsNameModelAndCache) {
-  const auto steps = plan_steps(settings());
+  const auto steps = plan_steps(plan_settings());
   EXPECT_THAT(find(steps, "speed/q8_0 + q8_0 cache/2").arguments,
               ElementsAre("bench", "-m", "m/q8_0.gguf", "-p", "256,512", "-n", "50", "-r", "1", "-o", "json",
                           "--roofline", "--cache-type-k", "q8_0", "--cache-type-v", "q8_0"));
@@ -69,8 +69,8 @@ TEST(StepPlan, ArgumentsNameModelAndCache) {
 }
 
 TEST(StepPlan, OtherInputsAreOtherSteps) {
-  const auto before = plan_steps(settings());
-  ReportSettings changed = settings();
+  const auto before = plan_steps(plan_settings());
+  ReportSettings changed = plan_settings();
   changed.text.sha256 = "xyz";
   changed.tasks[0].limit = 50;
   const auto after = plan_steps(changed);
@@ -80,7 +80,7 @@ TEST(StepPlan, OtherInputsAreOtherSteps) {
 }
 
 TEST(StepPlan, LeavesPartsOut) {
-  ReportSettings without = settings();
+  ReportSettings without = plan_settings();
   without.left_out = {{ReportPart::kTasks, "no data"}, {ReportPart::kSpeed, "x"}};
   const auto steps = plan_steps(without);
   EXPECT_TRUE(keys(steps, ReportPart::kTasks).empty());
@@ -95,7 +95,7 @@ TEST(StepPlan, PartsHaveNames) {
 }
 
 TEST(StepClock, PredictsByWhatStepsTook) {
-  const auto steps = plan_steps(settings());
+  const auto steps = plan_steps(plan_settings());
   StepClock clock;
   const ReportStep& first = find(steps, "speed/q8_0/1");
   EXPECT_EQ(clock.predict(first), first.guess);

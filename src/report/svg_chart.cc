@@ -11,14 +11,12 @@
 namespace stonechat {
 namespace {
 
-// In units of the viewBox, which is about a pixel on a narrow screen.
-constexpr double kWidth = 360;
+// In units of the viewBox.
 constexpr double kHeight = 220;
 constexpr double kLeft = 52;
 constexpr double kRight = 10;
 constexpr double kTop = 10;
 constexpr double kBottom = 38;
-constexpr size_t kHues = 6;  // what comes after has the colours of the first again
 
 class ChartWriter {
  public:
@@ -27,7 +25,7 @@ class ChartWriter {
   }
 
   std::string write() {
-    out_ = figure_begin(chart_.title, kWidth, kHeight);
+    out_ = figure_begin(chart_.title, kFigureWidth, kHeight);
     axes();
     for (size_t i = 0; i < chart_.series.size(); ++i) series(i);
     return out_ + "</svg></figure>\n";
@@ -50,7 +48,7 @@ class ChartWriter {
 
   double x(double layer) const {
     const double count = static_cast<double>(std::max<size_t>(1, layers_));
-    return kLeft + (layer + 0.5) / count * (kWidth - kLeft - kRight);
+    return kLeft + (layer + 0.5) / count * (kFigureWidth - kLeft - kRight);
   }
   double y(double value) const { return kHeight - kBottom - y_.place(value) * (kHeight - kTop - kBottom); }
 
@@ -59,7 +57,7 @@ class ChartWriter {
       out_ += fmt::format(
           "<line class=\"grid\" x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\"/>"
           "<text class=\"tick\" text-anchor=\"end\" x=\"{3}\" y=\"{4:.1f}\">{5}</text>\n",
-          kLeft, kWidth - kRight, y(tick), kLeft - 5, y(tick) + 4, axis_number(tick));
+          kLeft, kFigureWidth - kRight, y(tick), kLeft - 5, y(tick) + 4, axis_number(tick));
     }
     const size_t step = std::max<size_t>(1, (layers_ + 7) / 8);
     for (size_t layer = 0; layer < layers_; layer += step) {
@@ -67,9 +65,9 @@ class ChartWriter {
                           x(static_cast<double>(layer)), kHeight - kBottom + 15, layer);
     }
     out_ += fmt::format("<line class=\"axis\" x1=\"{0}\" x2=\"{1}\" y1=\"{2}\" y2=\"{2}\"/>\n", kLeft,
-                        kWidth - kRight, kHeight - kBottom);
+                        kFigureWidth - kRight, kHeight - kBottom);
     out_ += fmt::format("<text class=\"label\" text-anchor=\"middle\" x=\"{}\" y=\"{}\">layer</text>\n",
-                        (kLeft + kWidth - kRight) / 2, kHeight - 6);
+                        (kLeft + kFigureWidth - kRight) / 2, kHeight - 6);
     out_ += fmt::format(
         "<text class=\"label\" text-anchor=\"middle\" transform=\"translate(11 {}) rotate(-90)\">{}</text>\n",
         (kTop + kHeight - kBottom) / 2, html_text(chart_.y_label));
@@ -77,7 +75,7 @@ class ChartWriter {
       out_ += fmt::format(
           "<line class=\"limit\" x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" "
           "y2=\"{2:.1f}\"><title>{3}</title></line>\n",
-          kLeft, kWidth - kRight, y(chart_.limit->value), html_text(chart_.limit->label));
+          kLeft, kFigureWidth - kRight, y(chart_.limit->value), html_text(chart_.limit->label));
     }
   }
 
@@ -158,10 +156,10 @@ std::string svg_bars(const std::string& title, const std::string& x_label, const
   // Three digits of the largest, and as many decimals of all, so that sizes show at a glance.
   const int decimals = most > 0 ? std::max(0, 2 - static_cast<int>(std::floor(std::log10(most)))) : 0;
   const double height = kTop + kRow * static_cast<double>(bars.size()) + kBottom - 14;
-  std::string out = figure_begin(title, kWidth, height);
+  std::string out = figure_begin(title, kFigureWidth, height);
   double top = kTop;
   for (const Bar& bar : bars) {
-    const double length = most > 0 ? bar.value / most * (kWidth - kLabels - kValues) : 0;
+    const double length = most > 0 ? bar.value / most * (kFigureWidth - kLabels - kValues) : 0;
     out += fmt::format(
         "<g class=\"c0\"><title>{}</title><text class=\"tick\" text-anchor=\"end\" x=\"{}\" "
         "y=\"{:.1f}\">{}</text>"
@@ -174,7 +172,7 @@ std::string svg_bars(const std::string& title, const std::string& x_label, const
   out += fmt::format("<line class=\"axis\" x1=\"{0}\" x2=\"{0}\" y1=\"{1}\" y2=\"{2:.1f}\"/>", kLabels,
                      kTop - 3, top);
   out += fmt::format("<text class=\"label\" text-anchor=\"middle\" x=\"{}\" y=\"{:.1f}\">{}</text>\n",
-                     (kLabels + kWidth) / 2, height - 6, html_text(x_label));
+                     (kLabels + kFigureWidth) / 2, height - 6, html_text(x_label));
   return out + "</svg></figure>\n";
 }
 

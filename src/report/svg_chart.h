@@ -4,6 +4,7 @@
 // Every mark carries a <title>, which browsers show when one points at it.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -47,7 +48,11 @@ std::string svg_bars(const std::string& title, const std::string& x_label, const
 // Swatches with the labels of series that several charts share.
 std::string svg_legend(std::string_view style, const std::vector<std::string>& labels);
 
-// A <figure> up to what is drawn in its <svg>, in units of the plot.
+// In units of the viewBox, which is about a pixel on a narrow screen.
+inline constexpr double kFigureWidth = 360;
+inline constexpr size_t kHues = 6;  // series that come after have the colours of the first again
+
+// A <figure> up to what is drawn in its <svg>, in units of the viewBox.
 std::string figure_begin(const std::string& title, double width, double height);
 
 // Text as it may stand in a page: &, <, >, quotes and control characters are spelled.

@@ -10,18 +10,6 @@
 namespace stonechat {
 namespace {
 
-// In units of the viewBox, which is about a pixel on a narrow screen.
-constexpr double kWidth = 360;
-constexpr double kPlot = 170;  // height of what values lie in
-constexpr double kLeft = 70;
-constexpr double kRight = 8;
-constexpr double kTop = 10;
-constexpr double kBase = kTop + kPlot;
-constexpr double kLine = 14;          // of text
-constexpr double kGroupShare = 0.84;  // of a group's width that has bars
-constexpr double kNumberWidth = 7.5;  // where bars are narrower, their numbers are left out
-constexpr size_t kHues = 6;           // what comes after has the colours of the first again
-
 class GroupWriter {
  public:
   explicit GroupWriter(const GroupChart& chart) : chart_(chart), y_(y_axis(chart)) {
@@ -33,19 +21,29 @@ class GroupWriter {
   }
 
   std::string write() {
-    out_ = figure_begin(chart_.title, kWidth, height_);
+    out_ = figure_begin(chart_.title, kFigureWidth, height_);
     axes();
     for (size_t i = 0; i < chart_.series.size(); ++i) series(i);
     if (chart_.limit) {
       out_ += fmt::format(
           "<line class=\"limit\" x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" "
           "y2=\"{2:.1f}\"><title>{3}</title></line>\n",
-          kLeft, kWidth - kRight, y(chart_.limit->value), html_text(chart_.limit->label));
+          kLeft, kFigureWidth - kRight, y(chart_.limit->value), html_text(chart_.limit->label));
     }
     return out_ + "</svg></figure>\n";
   }
 
  private:
+  // In units of the viewBox.
+  static constexpr double kPlot = 170;  // height of what values lie in
+  static constexpr double kLeft = 70;
+  static constexpr double kRight = 8;
+  static constexpr double kTop = 10;
+  static constexpr double kBase = kTop + kPlot;
+  static constexpr double kLine = 14;          // of text
+  static constexpr double kGroupShare = 0.84;  // of a group's width that has bars
+  static constexpr double kNumberWidth = 7.5;  // where bars are narrower, their numbers are left out
+
   static bool shows(const GroupChart& chart, double value) {
     return std::isfinite(value) && (!chart.logarithmic || value > 0);
   }
@@ -69,7 +67,7 @@ class GroupWriter {
   }
 
   double group_width() const {
-    return (kWidth - kLeft - kRight) / static_cast<double>(std::max<size_t>(1, chart_.groups.size()));
+    return (kFigureWidth - kLeft - kRight) / static_cast<double>(std::max<size_t>(1, chart_.groups.size()));
   }
   double slot_width() const {
     return group_width() * kGroupShare / static_cast<double>(std::max<size_t>(1, chart_.series.size()));
@@ -91,11 +89,11 @@ class GroupWriter {
   void axes() {
     for (const double tick : y_.ticks()) {
       out_ += fmt::format("<line class=\"grid\" x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\"/>", kLeft,
-                          kWidth - kRight, y(tick));
+                          kFigureWidth - kRight, y(tick));
       text("tick", kLeft - 5, y(tick) + 4, axis_number(tick), "end");
     }
     out_ += fmt::format("<line class=\"axis\" x1=\"{0}\" x2=\"{1}\" y1=\"{2}\" y2=\"{2}\"/>\n", kLeft,
-                        kWidth - kRight, kBase);
+                        kFigureWidth - kRight, kBase);
     for (size_t group = 0; group < chart_.groups.size(); ++group) {
       const std::string& name = chart_.groups[group];
       const size_t end = std::min(name.find('\n'), name.size());
@@ -105,7 +103,7 @@ class GroupWriter {
       for (size_t i = 0; i < chart_.series.size(); ++i)
         text("tick", slot_centre(group, i), kBase + 13, std::to_string(chart_.series[i].number));
     }
-    text("label", (kLeft + kWidth - kRight) / 2, height_ - 8, chart_.x_label);
+    text("label", (kLeft + kFigureWidth - kRight) / 2, height_ - 8, chart_.x_label);
     out_ += fmt::format(
         "<text class=\"label\" text-anchor=\"middle\" transform=\"translate(12 {}) rotate(-90)\">{}</text>\n",
         (kTop + kBase) / 2, html_text(chart_.y_label));

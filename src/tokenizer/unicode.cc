@@ -8,7 +8,6 @@
 namespace stonechat {
 namespace {
 
-constexpr char32_t kReplacement = 0xfffd;
 constexpr char32_t kAsciiEnd = 0x80;
 
 bool is_in(std::span<const CodeRange> ranges, char32_t code) {

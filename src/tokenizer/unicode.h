@@ -9,8 +9,10 @@ namespace stonechat {
 
 enum class CharClass : uint8_t { kLetter, kNumber, kSpace, kOther };
 
+inline constexpr char32_t kReplacement = 0xfffd;
+
 struct Character {
-  char32_t code;   // U+FFFD for a byte that isn't UTF-8
+  char32_t code;   // kReplacement for a byte that isn't UTF-8
   uint32_t bytes;  // 1 to 4; 1 for such a byte
 };
 

@@ -7,8 +7,7 @@
 namespace stonechat {
 namespace {
 
-constexpr std::string_view kReplacement = "\xef\xbf\xbd";
-constexpr char32_t kReplacementCode = 0xfffd;
+constexpr std::string_view kReplacementText = "\xef\xbf\xbd";
 
 // True when `text`, which is not valid UTF-8 yet, can become a character by more bytes.
 bool may_become_character(std::string_view text) {
@@ -36,9 +35,9 @@ std::string Utf8Stream::push(std::string_view bytes) {
   size_t offset = 0;
   while (offset < pending_.size()) {
     const Character character = character_at(pending_, offset);
-    const bool is_byte = character.code == kReplacementCode && character.bytes == 1;
+    const bool is_byte = character.code == kReplacement && character.bytes == 1;
     if (is_byte && may_become_character(std::string_view(pending_).substr(offset))) break;
-    complete += is_byte ? kReplacement : std::string_view(pending_).substr(offset, character.bytes);
+    complete += is_byte ? kReplacementText : std::string_view(pending_).substr(offset, character.bytes);
     offset += character.bytes;
   }
   pending_.erase(0, offset);
@@ -46,7 +45,7 @@ std::string Utf8Stream::push(std::string_view bytes) {
 }
 
 std::string Utf8Stream::finish() {
-  return std::exchange(pending_, {}).empty() ? std::string() : std::string(kReplacement);
+  return std::exchange(pending_, {}).empty() ? std::string() : std::string(kReplacementText);
 }
 
 }  // namespace stonechat

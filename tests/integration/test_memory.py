@@ -14,7 +14,8 @@ def bench(stonechat, model, *flags):
 
 
 def check_memory(memory, tolerance):
-    """What holds of any model; parts come from another file of the system than the series."""
+    """What holds of any model; parts come from another file of the system than the series, read at another time. So the
+    program has to be `own_stonechat`: its pages would count by half while another test runs it too."""
     assert memory["samples"] >= 2
     assert list(memory["series"]) == list(SERIES) and list(memory["parts"]) == PARTS
     for series in memory["series"].values():
@@ -60,11 +61,11 @@ def check_parts(rows, columns):
 
 
 @pytest.mark.threads
-def test_bench_json(stonechat, tiny_model):
-    for memory in bench(stonechat, tiny_model, "-p", "64", "-n", "4"):
+def test_bench_json(own_stonechat, tiny_model):
+    for memory in bench(own_stonechat, tiny_model, "-p", "64", "-n", "4"):
         check_memory(memory, 0.2)
         assert set(memory["predicted"]) == {"parts", "peak"}
-    assert "memory" not in json.loads(stonechat("bench", "-m", tiny_model, "-p", "8", "-n", "0", "-o", "json").stdout)[0]
+    assert "memory" not in json.loads(own_stonechat("bench", "-m", tiny_model, "-p", "8", "-n", "0", "-o", "json").stdout)[0]
 
 
 def test_bench_counts_what_the_test_has_in_memory(stonechat, tiny_model):
@@ -78,8 +79,8 @@ def test_bench_counts_what_the_test_has_in_memory(stonechat, tiny_model):
     assert eight["predicted"]["parts"]["kv_cache"] == 8 * one_cache
 
 
-def test_bench_leaves_out_what_the_limits_take(stonechat, tiny_model):
-    (memory,) = bench(stonechat, tiny_model, "-p", "16", "-n", "0", "-r", "1", "--roofline")
+def test_bench_leaves_out_what_the_limits_take(own_stonechat, tiny_model):
+    (memory,) = bench(own_stonechat, tiny_model, "-p", "16", "-n", "0", "-r", "1", "--roofline")
     assert memory["series"]["rss"]["peak"] < 512 << 20 and memory["parts"]["other"] < 256 << 20
     check_memory(memory, 0.5)
 
@@ -180,8 +181,7 @@ def test_too_little_memory_is_told_before_loading(stonechat, tiny_model):
 
 @pytest.mark.slow_model
 def test_the_reference_is_measured_and_predicted_within_5_percent(own_stonechat, reference_files):
-    """Its parts sum to the PSS that was measured beside, and each is what was predicted. The program's own pages would
-    count by half where another test runs it too, at the beginning or at the end alone."""
+    """Its parts sum to the PSS that was measured beside, and each is what was predicted."""
     for flags in (["-p", "512"], ["-p", "512", "-d", "256", "-ctk", "q8_0", "-ctv", "q8_0"]):
         (memory,) = bench(own_stonechat, reference_files[1], "-n", "0", "-r", "1", "--no-warmup", *flags)
         check_memory(memory, 0.05)
