@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "base/checked.h"
 #include "base/error.h"
@@ -120,11 +121,20 @@ void Executor::forward(std::span<const SequenceTokens> sequences) {
   flush();
 }
 
+uint32_t Executor::token_block(uint32_t tokens, uint32_t multiple) const {
+  // Each block reads all weights anew, and with fewer tokens that would take longer than it saves.
+  constexpr uint64_t kLeastTokens = 64;
+  const uint64_t blocks = ceil_div(tokens, tuning_.token_block);
+  const uint64_t equal_blocks = round_up(blocks, pool_.threads());
+  const uint64_t block = ceil_div(tokens, tokens / equal_blocks < kLeastTokens ? blocks : equal_blocks);
+  return static_cast<uint32_t>(round_up(block, multiple));
+}
+
 template <typename Body>
 void Executor::for_tokens(uint32_t tokens, uint32_t multiple, Body&& body) {
   // Few tokens are done by one thread sooner than two threads have agreed to share them.
   const uint64_t chunk =
-      tokens <= tuning_.few_tokens ? tokens : round_up(ceil_div(tokens, pool_.threads() * 4), multiple);
+      tokens <= tuning_.few_tokens ? tokens : round_up(ceil_div(tokens, pool_.threads() * 16), multiple);
   pool_.for_each_chunk(tokens, chunk, [&](uint64_t begin, uint64_t end) {
     body(static_cast<uint32_t>(begin), static_cast<uint32_t>(end));
   });
@@ -205,9 +215,8 @@ void Executor::attention(uint32_t layer, uint32_t tokens, std::span<const Run> r
   norm_and_prepare(layer_weights.attention_norm, layer_weights.qkv, tokens);
   observe(Tap::kQkvIn, layer, normed_.as<float>(), tokens, config.width, config.width);
   lap(Step::kNorm, [&] { return values_cost(tokens, 2 * config.width); });
-  layer_weights.qkv.multiply(prepared_, tokens, layer_weights.qkv_bias, qkv_or_down_.as<float>(),
-                             layer_weights.qkv.rows(),
-                             /*add_to_out=*/false, pool_);
+  multiply(layer_weights.qkv, prepared_, tokens, layer_weights.qkv_bias, qkv_or_down_.as<float>(),
+           layer_weights.qkv.rows(), /*add_to_out=*/false);
   lap(Step::kQkv, [&] { return product_cost(layer_weights.qkv, tokens); });
   if (observer_ != nullptr) observe_qkv(layer, tokens, runs);
   rotate_and_store(layer, tokens, runs);
@@ -236,7 +245,7 @@ void Executor::rotate_and_store(uint32_t layer, uint32_t tokens, std::span<const
   const ModelConfig& config = weights_.config;
   const uint32_t qkv_width = config.query_width() + 2 * config.kv_width();
   const uint32_t rotated_heads = config.heads + config.kv_heads;  // queries and keys lie side by side
-  for_tokens(tokens, 1, [&](uint32_t begin, uint32_t end) {
+  for_tokens(tokens, weights_.layers[layer].qkv.linear().tile_tokens, [&](uint32_t begin, uint32_t end) {
     for (const Run& run : runs) {
       const uint32_t run_end = std::min(end, run.first_token + run.tokens);
       for (uint32_t token = std::max(begin, run.first_token); token < run_end; ++token) {
@@ -281,14 +290,15 @@ void Executor::attend(uint32_t layer, std::span<const Run> runs) {
     uint32_t end;
   };
   std::vector<Item> items;
-  // Heads one after the other, so that threads begin with different ones. Later tokens see more keys: their
-  // items go first, so that threads end together.
-  for (uint32_t kv_head = 0; kv_head < config.kv_heads; ++kv_head) {
-    for (const Run& run : runs) {
-      for (uint32_t end = run.tokens; end > 0;) {
-        const uint32_t begin = (end - 1) / kTokensPerItem * kTokensPerItem;
-        items.push_back({&run, kv_head, begin, end});
-        end = begin;
+  // A block's items lie together, as the thread that multiplied its tokens begins with them; those of a head
+  // in turn, which read the same keys and values.
+  for (const Run& run : runs) {
+    const uint32_t block = token_block(run.tokens, weights_.layers[layer].qkv.linear().tile_tokens);
+    for (uint32_t first = 0; first < run.tokens; first += block) {
+      const uint32_t block_end = std::min(run.tokens, first + block);
+      for (uint32_t kv_head = 0; kv_head < config.kv_heads; ++kv_head) {
+        for (uint32_t begin = first; begin < block_end; begin += kTokensPerItem)
+          items.push_back({&run, kv_head, begin, std::min(block_end, begin + kTokensPerItem)});
       }
     }
   }
@@ -341,15 +351,17 @@ void Executor::gate_up_and_prepare(uint32_t layer, uint32_t tokens) {
   // An item is a piece of the columns for a block of tokens; its gates and ups never leave the cache. A few
   // tokens take as many pieces at once as the scratch has room for.
   const auto pieces = static_cast<uint32_t>(ceil_div(mlp_width, tuning_.mlp_piece));
-  const auto token_blocks = static_cast<uint32_t>(ceil_div(tokens, tuning_.token_block));
+  const uint32_t block =
+      token_block(tokens, std::lcm(layer_weights.gate_up.linear().tile_tokens, down.tile_tokens));
+  const auto token_blocks = static_cast<uint32_t>(ceil_div(tokens, block));
   const uint32_t at_once = token_blocks == 1 ? tuning_.token_block / tokens : 1;
   pool_.for_each_part(pieces * token_blocks, 1, [&](uint64_t begin, uint64_t end, uint32_t worker) {
     for (auto item = static_cast<uint32_t>(begin); item < end; item += at_once) {
       const uint32_t item_pieces = std::min(at_once, static_cast<uint32_t>(end) - item);
-      const uint32_t first_col = item / token_blocks * tuning_.mlp_piece;
+      const uint32_t first_col = item % pieces * tuning_.mlp_piece;
       const uint32_t end_col = std::min(mlp_width, first_col + item_pieces * tuning_.mlp_piece);
-      const uint32_t first_token = item % token_blocks * tuning_.token_block;
-      const uint32_t end_token = std::min(tokens, first_token + tuning_.token_block);
+      const uint32_t first_token = item / pieces * block;
+      const uint32_t end_token = std::min(tokens, first_token + block);
       const uint32_t cols = end_col - first_col;
       auto* gate_up = reinterpret_cast<float*>(scratch_.data() + worker * scratch_bytes());
       float* activations = gate_up + size_t{tuning_.token_block} * 2 * tuning_.mlp_piece;
@@ -422,16 +434,22 @@ void Executor::observe_qkv(uint32_t layer, uint32_t tokens, std::span<const Run>
   observe(Tap::kKeyRotated, layer, rotated, tokens, kv_width, kv_width);
 }
 
+void Executor::multiply(const PackedMatrix& matrix, const AlignedBuffer& prepared, uint32_t tokens,
+                        std::span<const float> bias, float* out, size_t out_stride, bool add_to_out) {
+  matrix.multiply(prepared, tokens, token_block(tokens, matrix.linear().tile_tokens), bias, out, out_stride, add_to_out,
+                  pool_);
+}
+
 void Executor::add_product(const PackedMatrix& matrix, const AlignedBuffer& prepared, Tap tap, uint32_t layer,
                            uint32_t tokens) {
   const uint32_t width = weights_.config.width;
   if (observer_ == nullptr) {
-    matrix.multiply(prepared, tokens, {}, residual_.as<float>(), width, /*add_to_out=*/true, pool_);
+    multiply(matrix, prepared, tokens, {}, residual_.as<float>(), width, /*add_to_out=*/true);
     return;
   }
   const size_t count = size_t{tokens} * width;
   observed_.reserve(count * sizeof(float));
-  matrix.multiply(prepared, tokens, {}, observed_.as<float>(), width, /*add_to_out=*/false, pool_);
+  multiply(matrix, prepared, tokens, {}, observed_.as<float>(), width, /*add_to_out=*/false);
   for (size_t i = 0; i < count; ++i) residual_.as<float>()[i] += observed_.as<float>()[i];
   observe(tap, layer, observed_.as<float>(), tokens, width, width);
 }
@@ -444,7 +462,7 @@ std::span<const float> Executor::logits(uint32_t first, uint32_t rows) {
   const float* hidden = hidden_.as<float>() + size_t{first} * weights_.config.width;
   observe(Tap::kHeadIn, 0, hidden, rows, weights_.config.width, weights_.config.width);
   prepare(hidden, head, rows);
-  head.multiply(prepared_, rows, {}, logits_.as<float>(), head.rows(), /*add_to_out=*/false, pool_);
+  multiply(head, prepared_, rows, {}, logits_.as<float>(), head.rows(), /*add_to_out=*/false);
   const auto result = std::span<const float>(logits_.as<float>(), count);
   if (!are_finite(result)) {
     fail(ErrorKind::kBadFile, "the model's logits are not finite: its weights are broken");

@@ -107,6 +107,9 @@ class Executor {
                size_t stride) const {
     if (observer_ != nullptr) observer_->observe({tap, layer, values, tokens, channels, stride}, pool_);
   }
+  // As PackedMatrix::multiply().
+  void multiply(const PackedMatrix& matrix, const AlignedBuffer& prepared, uint32_t tokens,
+                std::span<const float> bias, float* out, size_t out_stride, bool add_to_out);
   // Adds a product to the residual stream; an observer sees it alone.
   void add_product(const PackedMatrix& matrix, const AlignedBuffer& prepared, Tap tap, uint32_t layer,
                    uint32_t tokens);
@@ -117,6 +120,10 @@ class Executor {
   void keep_mlp_piece(const float* gate_up, const float* product, uint32_t first_col, uint32_t cols,
                       uint32_t first_token, uint32_t end_token, size_t mlp_values);
 
+  // Tokens of a batch go through each step in blocks of so many, a multiple of `multiple` and at most the
+  // tuning's token_block. A thread begins with the same ones in all steps: it finds what it wrote in its own
+  // caches, and doesn't write to what another one has in its.
+  uint32_t token_block(uint32_t tokens, uint32_t multiple) const;
   // Splits [0, tokens) among the threads, at multiples of `multiple`.
   template <typename Body>
   void for_tokens(uint32_t tokens, uint32_t multiple, Body&& body);

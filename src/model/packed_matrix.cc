@@ -34,30 +34,38 @@ PackedMatrix::PackedMatrix(WeightFormat format, uint32_t rows, uint32_t cols, co
                            PackMemory pack)
     : kernels_(&kernels), format_(format), rows_(rows), cols_(cols), pack_(std::move(pack)) {}
 
-void PackedMatrix::multiply(const AlignedBuffer& activations, uint32_t tokens, std::span<const float> bias,
-                            float* out, size_t out_stride, bool add_to_out, ThreadPool& pool) const {
+void PackedMatrix::multiply(const AlignedBuffer& activations, uint32_t tokens, uint32_t token_block,
+                            std::span<const float> bias, float* out, size_t out_stride, bool add_to_out,
+                            ThreadPool& pool) const {
   // The shortest ranges: so short that threads of unequal speed end together, few enough that handing them
   // out costs nothing. One token's product reads several tiles side by side.
   constexpr uint64_t kRangesPerThread = 64;
   const uint64_t least_tiles = tokens == 1 ? 2 : 1;
   const uint32_t tile_rows = linear().tile_rows;
   const uint64_t tiles = ceil_div(rows_, tile_rows);
-  const uint64_t grain = std::max(least_tiles, ceil_div(tiles, pool.threads() * kRangesPerThread));
-  pool.for_each_part(tiles, grain, [&](uint64_t first_tile, uint64_t end_tile) {
-    const LinearJob job = {
-        .weights = pack_.data(),
-        .activations = activations.data(),
-        .cols = cols_,
-        .first_row = static_cast<uint32_t>(first_tile * tile_rows),
-        .end_row = static_cast<uint32_t>(std::min<uint64_t>(rows_, end_tile * tile_rows)),
-        .first_token = 0,
-        .end_token = tokens,
-        .bias = bias.empty() ? nullptr : bias.data(),
-        .out = out + first_tile * tile_rows,
-        .out_stride = out_stride,
-        .add_to_out = add_to_out,
-    };
-    linear().multiply(&job);
+  const uint64_t token_blocks = ceil_div(tokens, token_block);
+  const uint64_t grain = std::max(least_tiles, ceil_div(tiles * token_blocks, pool.threads() * kRangesPerThread));
+  pool.for_each_part(tiles * token_blocks, grain, [&](uint64_t begin, uint64_t end) {
+    while (begin < end) {
+      const uint64_t first_tile = begin % tiles;
+      const uint64_t end_tile = std::min(tiles, first_tile + (end - begin));
+      const auto first_token = static_cast<uint32_t>(begin / tiles * token_block);
+      begin += end_tile - first_tile;
+      const LinearJob job = {
+          .weights = pack_.data(),
+          .activations = activations.data(),
+          .cols = cols_,
+          .first_row = static_cast<uint32_t>(first_tile * tile_rows),
+          .end_row = static_cast<uint32_t>(std::min<uint64_t>(rows_, end_tile * tile_rows)),
+          .first_token = first_token,
+          .end_token = std::min(tokens, first_token + token_block),
+          .bias = bias.empty() ? nullptr : bias.data(),
+          .out = out + first_token * out_stride + first_tile * tile_rows,
+          .out_stride = out_stride,
+          .add_to_out = add_to_out,
+      };
+      linear().multiply(&job);
+    }
   });
 }
 

@@ -32,9 +32,11 @@ class PackedMatrix {
   const std::byte* pack() const { return pack_.data(); }
 
   // out[token * out_stride + row] = (or +=) weights x activations + bias (length rows, or empty).
-  // `activations` were prepared by linear().prepare for at least `tokens` tokens.
-  void multiply(const AlignedBuffer& activations, uint32_t tokens, std::span<const float> bias, float* out,
-                size_t out_stride, bool add_to_out, ThreadPool& pool) const;
+  // `activations` were prepared by linear().prepare for at least `tokens` tokens. Each block of `token_block`
+  // tokens, a multiple of linear().tile_tokens, goes through all weights before the next one does.
+  void multiply(const AlignedBuffer& activations, uint32_t tokens, uint32_t token_block,
+                std::span<const float> bias, float* out, size_t out_stride, bool add_to_out,
+                ThreadPool& pool) const;
 
   // The weights of one row, cols of them.
   void unpack_row(uint32_t row, float* out) const { linear().unpack_row(pack_.data(), row, cols_, out); }

@@ -21,7 +21,7 @@ namespace {
 using Bits = std::vector<uint32_t>;
 using Tokens = std::vector<int32_t>;
 
-constexpr uint32_t kContext = 96;
+constexpr uint32_t kContext = 128;
 
 Bits as_bits(std::span<const float> values) {
   Bits bits;
@@ -221,9 +221,9 @@ TEST_P(SchedulingTest, APoolThatIsResizedBetweenTokensDoesNotChangeBits) {
 }
 
 TEST_P(SchedulingTest, TuningsDoNotChangeBits) {
-  const Tokens tokens = some_tokens(75, 6);
+  const Tokens tokens = some_tokens(123, 6);
   const Bits& expected = expected_logits(tokens);
-  // Blocks shorter than a prompt, pieces that the width of the MLP (224) isn't a multiple of, and threads
+  // Blocks shorter than a prompt, one for each thread and several, pieces that the width of the MLP (224) isn't a multiple of, and threads
   // that change between prompt and decode.
   const Tuning tunings[] = {
       {.token_block = 12, .mlp_piece = 32, .batch = 512, .few_tokens = 0},
@@ -255,13 +255,13 @@ TEST_P(SchedulingTest, TuningsDoNotChangeBits) {
     switched.set_tuning(tuning);
     for (Executor* executor : {&fresh, &switched}) {
       KvCache cache(weights_, kContext);
-      executor->forward(cache, std::span(tokens).first(72), Wanted::kAll);
+      executor->forward(cache, std::span(tokens).first(120), Wanted::kAll);
       if (tuning.prompt_threads != 0) {
         ASSERT_EQ(pool.threads(), tuning.prompt_threads);
       }
-      const Bits prompt = as_bits(executor->logits(0, 72));
+      const Bits prompt = as_bits(executor->logits(0, 120));
       ASSERT_TRUE(std::equal(prompt.begin(), prompt.end(), expected.begin()));
-      for (size_t i = 72; i < 75; ++i) {
+      for (size_t i = 120; i < 123; ++i) {
         executor->forward(cache, std::span(tokens).subspan(i, 1));
         if (tuning.decode_threads != 0) {
           ASSERT_EQ(pool.threads(), tuning.decode_threads);
@@ -272,6 +272,30 @@ TEST_P(SchedulingTest, TuningsDoNotChangeBits) {
   }
   EXPECT_THROW(switched.set_tuning({.token_block = 10}), Error);
   EXPECT_THROW(Executor(weights_, table_, pool, Tuning{.mlp_piece = 0}), Error);
+}
+
+// Their tables prepare 4, 6 or 12 tokens together.
+TEST_P(SchedulingTest, BlocksFitAllFormatsOfALayer) {
+  const auto type = std::get<1>(GetParam());
+  const auto other = type == gguf::TensorType::kF32 ? gguf::TensorType::kQ8_0 : gguf::TensorType::kF32;
+  const std::string path = directory_.file("two_types.gguf");
+  odd_model().write(
+      path,
+      [&](const std::string& name) { return name.find("ffn_down") == std::string::npos ? type : other; },
+      odd_model().metadata());
+  const gguf::Reader file(path);
+  const Tokens tokens = some_tokens(100, 7);
+  const auto logits = [&](uint32_t token_block) {
+    ThreadPool pool(2);
+    const Weights weights = Weights::load(file, table_, pool, {});
+    Executor executor(weights, table_, pool, Tuning{.token_block = token_block});
+    KvCache cache(weights, kContext);
+    executor.forward(cache, tokens, Wanted::kAll);
+    return as_bits(executor.logits(0, 100));
+  };
+  const Bits at_once = logits(768);
+  for (const uint32_t token_block : {12, 36, 60, 96})
+    ASSERT_EQ(logits(token_block), at_once) << "blocks of " << token_block;
 }
 
 TEST_P(SchedulingTest, AnInterruptedPromptGoesOnWhereItWas) {
