@@ -59,6 +59,8 @@ class SimdLinearCodes {
   static constexpr uint32_t kMatrixTokens = Dot::kMatrixTokens;
   static constexpr bool kHasMatrices = kMatrixTokens <= kGroup;
   static constexpr uint32_t kWidenTokens = kHasMatrices ? kMatrixTokens : kGroup + 1;
+  // Take a stream of weights as one token takes several, where it has been measured (docs/performance.md).
+  static constexpr uint32_t kFewTokens = kHasMatrices || kWidens || kLanes < 16 ? 0 : 4;
   static constexpr uint32_t kTileRows = Packs::kTileRows;
   static constexpr uint32_t kTokenBytes = Packs::kTokenBytes;
 
@@ -100,12 +102,16 @@ class SimdLinearCodes {
   // Weights in no cache yet that are asked for beside the product with each block: those that follow in the
   // same stream, or some lines of a block elsewhere, then of the next one.
   struct AskNext {
-    void ask(const uint8_t* weights) noexcept { Tiles::template prefetch_block<Tiles::kGroupAhead>(weights); }
+    template <uint32_t kTokens>
+    void ask(const uint8_t* weights) noexcept {
+      Tiles::template prefetch_block<kTokens <= kFewTokens ? kStreamAhead : Tiles::kGroupAhead>(weights);
+    }
   };
   struct AskElsewhere {
     const uint8_t* block;
     uint32_t lines;
 
+    template <uint32_t kTokens>
     void ask(const uint8_t*) noexcept {
       for (uint32_t line = 0; line < lines; ++line)
         __builtin_prefetch(block + size_t{64} * line, 0, kSecondLevel);
@@ -138,7 +144,7 @@ class SimdLinearCodes {
       const float* starts = scales + kTokens;  // their bits are integers
       Integers dot[kTokens][2];
       for (uint32_t t = 0; t < kTokens; ++t) dot[t][0] = dot[t][1] = Dot::begin(starts + t);
-      ahead.ask(weights);
+      ahead.template ask<kTokens>(weights);
 #pragma GCC unroll 8
       for (uint32_t step = 0; step < kBlock / kStep; ++step) {
         const auto low = Form::load(weights + Form::kScaleBytes, step, 0);
@@ -169,7 +175,7 @@ class SimdLinearCodes {
     for (uint32_t block = 0; block < blocks; ++block) {
       const uint8_t* next_weights = weights + Form::kBytes;
       const uint8_t* next_group = group + kTokens * kTokenBytes;
-      ahead.ask(weights);
+      ahead.template ask<kTokens>(weights);
       if (block + 1 < blocks)
         Matrices::multiply(next_group, next_weights + Form::kScaleBytes, products[(block + 1) % 2]);
       const int32_t* made = products[block % 2];
