@@ -1,6 +1,6 @@
-// The compiled half of fmt, for cross builds: Debian has its headers for every architecture, its library only for the
-// machine's own. The functions come from <fmt/format-inl.h>; named here are the templates that its other headers expect
-// to find in a library.
+// The compiled half of fmt, for cross builds: Debian has its headers for every architecture, its library only
+// for the machine's own. The functions come from <fmt/format-inl.h>; named here are the templates that its
+// other headers expect to find in a library.
 #include <fmt/format-inl.h>
 
 FMT_BEGIN_NAMESPACE
@@ -13,7 +13,8 @@ template FMT_API std::locale locale_ref::get<std::locale>() const;
 template FMT_API thousands_sep_result<char> thousands_sep_impl(locale_ref);
 template FMT_API char decimal_point_impl(locale_ref);
 template FMT_API void buffer<char>::append(const char*, const char*);
-template FMT_API void vformat_to(buffer<char>&, string_view, basic_format_args<FMT_BUFFER_CONTEXT(char)>, locale_ref);
+template FMT_API void vformat_to(buffer<char>&, string_view, basic_format_args<FMT_BUFFER_CONTEXT(char)>,
+                                 locale_ref);
 
 }  // namespace detail
 FMT_END_NAMESPACE

@@ -278,8 +278,7 @@ void add_bench_command(Command& app) {
       "first repetition, between repetitions and after the last, each as the best of 4 rounds, reading of 6. "
       "Of a repetition the share is told that it reaches of what the larger limits around it allow; shown is "
       "the median of shares, and of limits. Prompts count the layers' multiply-adds, answers the weights' "
-      "and "
-      "the cache's bytes too, whichever takes longer");
+      "and the cache's bytes too, whichever takes longer");
   command->add_flag(
       "--profile", options->profile,
       "Show where the time of each test goes, by kind of step, per repetition (md, json, jsonl)");

@@ -2,18 +2,16 @@
 
 #include <cmath>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "base/cpu_features.h"
 #include "base/error.h"
+#include "base/json.h"
 #include "bench_markdown.h"
 #include "eval/statistics.h"
 #include "kernels/dispatch.h"
 
 namespace stonechat {
 namespace {
-
-using OrderedJson = nlohmann::ordered_json;
 
 void add_roofline_fields(const BenchResult& result, OrderedJson& json) {
   const Roofline& roofline = *result.roofline;

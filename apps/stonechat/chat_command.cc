@@ -3,9 +3,9 @@
 
 #include <cstdio>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "chat_conversation.h"
 #include "commands.h"
 #include "interrupt.h"
@@ -138,7 +138,7 @@ void one_turn(const ChatOptions& options, Conversation& conversation) {
       },
       interrupted);
   if (options.json) {
-    const nlohmann::ordered_json json = {
+    const OrderedJson json = {
         {"model", options.model},
         {"answer", answer},
         {"end_reason", name(stats.reason)},

@@ -1,9 +1,8 @@
 #include "chat_conversation.h"
 
-#include <nlohmann/json.hpp>
-
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "base/json.h"
 #include "text_input.h"
 
 namespace stonechat {
@@ -60,18 +59,17 @@ std::string Conversation::system() const {
 }
 
 void Conversation::save(const std::string& path) const {
-  nlohmann::ordered_json json = {{"messages", nlohmann::ordered_json::array()}};
+  OrderedJson json = {{"messages", OrderedJson::array()}};
   for (const auto& message : messages_) {
     json["messages"].push_back({{"role", message.role}, {"content", message.content}});
   }
-  const std::string text = json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  const std::string text = json.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
   write_text_file(path, text);
 }
 
 void Conversation::load(const std::string& path) {
   constexpr size_t kMostBytes = size_t{64} << 20;
-  const auto json =
-      nlohmann::json::parse(read_text_file(path, kMostBytes), nullptr, /*allow_exceptions=*/false);
+  const auto json = Json::parse(read_text_file(path, kMostBytes), nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded()) fail(ErrorKind::kBadFile, "{}: not a JSON file", path);
   if (!json.is_object() || !json.contains("messages") || !json["messages"].is_array()) {
     fail(ErrorKind::kBadFile, "{}: expected an object with a list \"messages\"", path);

@@ -2,10 +2,10 @@
 #include <cmath>
 #include <cstdio>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "cache_flags.h"
 #include "commands.h"
 #include "eval/perplexity.h"
@@ -82,7 +82,7 @@ void eval_perplexity(const EvalOptions& options) {
     print_memory(measure_memory(*memory, predict(model.estimate(shape), baseline)));
   }
   if (options.json) {
-    const nlohmann::ordered_json json = {
+    const OrderedJson json = {
         {"model", options.model},
         {"text", options.text},
         {"window", options.windows.window},
@@ -99,7 +99,7 @@ void eval_perplexity(const EvalOptions& options) {
 }
 
 void print_kl_json(const EvalOptions& options, const KlResult& result) {
-  const nlohmann::ordered_json json = {
+  const OrderedJson json = {
       {"model", options.model},
       {"reference", options.against},
       {"text", options.text},

@@ -2,12 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
+#include "base/json.h"
 
 namespace stonechat {
 namespace {
-
-using OrderedJson = nlohmann::ordered_json;
 
 std::vector<Answer> all_answers(const TaskResult& result) {
   std::vector<Answer> all;
@@ -36,7 +34,7 @@ void add_accuracy(OrderedJson& json, const Accuracy& accuracy, const std::string
 
 // Data may hold any bytes.
 std::string dump(const OrderedJson& json, int indent) {
-  return json.dump(indent, ' ', false, nlohmann::json::error_handler_t::replace);
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
 
 }  // namespace

@@ -2,10 +2,10 @@
 #include <cstdio>
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "commands.h"
 #include "kernels/dispatch.h"
 #include "model/memory_estimate.h"
@@ -16,8 +16,6 @@
 
 namespace stonechat {
 namespace {
-
-using OrderedJson = nlohmann::ordered_json;
 
 constexpr uint32_t kMostDefaultContext = 4096;
 constexpr size_t kShownElements = 8;     // of an array

@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/process_memory.h"
 
 namespace stonechat {
@@ -110,10 +110,10 @@ void print_memory(const MemoryFigures& figures) {
 
 void print_prediction(const std::string& what, const MemoryPrediction& predicted, bool json) {
   if (json) {
-    nlohmann::ordered_json shown = {{"test", what}, {"peak", predicted.peak}};
+    OrderedJson shown = {{"test", what}, {"peak", predicted.peak}};
     for (const MemoryPart part : memory_parts())
       shown["parts"][std::string(name(part))] = predicted.parts[part];
-    fmt::print("{}\n", shown.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    fmt::print("{}\n", shown.dump(-1, ' ', false, Json::error_handler_t::replace));
     return;
   }
   fmt::print("{}, predicted memory:\n{:<24} {:>9}\n", printable(what), "", "MB");

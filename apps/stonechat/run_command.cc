@@ -1,10 +1,10 @@
 // `stonechat run`: completes a text.
 #include <cstdio>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "commands.h"
 #include "engine/session.h"
 #include "interrupt.h"
@@ -48,7 +48,7 @@ double per_second(uint32_t tokens, double seconds) {
 
 void print_json(const RunOptions& options, const std::string& text, const GenerateStats& stats,
                 uint64_t seed) {
-  const nlohmann::ordered_json result = {
+  const OrderedJson result = {
       {"model", options.model},
       {"text", text},
       {"end_reason", name(stats.reason)},

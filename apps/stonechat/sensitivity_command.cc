@@ -2,11 +2,11 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/input_file.h"
+#include "base/json.h"
 #include "commands.h"
 #include "eval/sensitivity.h"
 #include "interrupt.h"
@@ -88,7 +88,6 @@ void print_text(const SensitivityOptions& options, const SensitivityReport& repo
 }
 
 void print_json(const SensitivityOptions& options, const SensitivityReport& report) {
-  using OrderedJson = nlohmann::ordered_json;
   OrderedJson json = {{"model", options.model},       {"scheme", options.scheme},
                       {"text", options.text},         {"window", options.windows.window},
                       {"windows", report.windows},    {"tokens", report.scored_tokens},

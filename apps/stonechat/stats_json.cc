@@ -1,12 +1,10 @@
 #include <charconv>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "stats_report.h"
 
 namespace stonechat {
 namespace {
-
-using OrderedJson = nlohmann::ordered_json;
 
 // The double whose shortest spelling is that of the float, so that 0.1F is printed as 0.1.
 double spelled(float value) {

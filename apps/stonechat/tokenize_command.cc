@@ -1,9 +1,9 @@
 // `stonechat tokenize`: text to token ids, and back.
 #include <cstdio>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "commands.h"
 #include "gguf/reader.h"
 #include "model_argument.h"
@@ -49,7 +49,7 @@ std::vector<TokenId> parse_ids(const std::string& text) {
 void print_tokens(const TokenizeOptions& options, const Tokenizer& tokenizer,
                   const std::vector<TokenId>& tokens) {
   if (options.json) {
-    const nlohmann::ordered_json json = {{"count", tokens.size()}, {"tokens", tokens}};
+    const OrderedJson json = {{"count", tokens.size()}, {"tokens", tokens}};
     fmt::print("{}\n", json.dump());
     return;
   }
@@ -58,8 +58,8 @@ void print_tokens(const TokenizeOptions& options, const Tokenizer& tokenizer,
     lines += std::to_string(token);
     if (!options.ids_only) {
       // Quoted and escaped, so that spaces and newlines can be seen; a part of a character shows as U+FFFD.
-      const nlohmann::json piece = tokenizer.decode(token, /*show_special=*/true);
-      lines += "\t" + piece.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+      const Json piece = tokenizer.decode(token, /*show_special=*/true);
+      lines += "\t" + piece.dump(-1, ' ', false, Json::error_handler_t::replace);
     }
     lines += '\n';
   }

@@ -3,11 +3,11 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <span>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "base/json.h"
 #include "commands.h"
 #include "eval/tuner.h"
 #include "hub/environment.h"
@@ -72,7 +72,7 @@ void print_table(const TunerResult& result, const std::string& path) {
 
 void print_json(const TunerResult& result, const std::string& model, const TuningKey& key,
                 const std::string& path) {
-  nlohmann::ordered_json json = nlohmann::ordered_json::parse(to_json(result.tuning, key));
+  OrderedJson json = OrderedJson::parse(to_json(result.tuning, key));
   json["model"] = model;
   json["file"] = path;
   json["seconds"] = result.seconds;
@@ -91,7 +91,7 @@ void print_json(const TunerResult& result, const std::string& model, const Tunin
                             {"tuned_tokens_per_second", work.tuned_speed},
                             {"speed_up", work.speed_up}});
   }
-  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+  fmt::print("{}\n", json.dump(2, ' ', false, OrderedJson::error_handler_t::replace));
 }
 
 void tune(const TuneOptions& options) {

@@ -5,15 +5,14 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-namespace stonechat {
+#include "base/json.h"
 
-using Json = nlohmann::json;
+namespace stonechat {
 
 inline constexpr uint32_t kMostJsonDepth = 32;
 // Bounds memory: a text of small values takes some 20 times its size. Vocabularies of 300,000 tokens with

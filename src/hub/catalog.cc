@@ -1,15 +1,13 @@
 #include "hub/catalog.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "hub/catalog_text.h"
 
 namespace stonechat {
 namespace {
-
-using OrderedJson = nlohmann::ordered_json;
 
 const OrderedJson& required(const OrderedJson& object, const std::string& where, const char* field) {
   if (!object.is_object() || !object.contains(field))

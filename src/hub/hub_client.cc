@@ -7,12 +7,12 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/file_lock.h"
+#include "base/json.h"
 #include "base/sha256.h"
 
 namespace stonechat {
@@ -389,7 +389,7 @@ std::vector<std::string> HubClient::cached_list(const std::string& repo) const {
 std::vector<std::string> HubClient::fetch_list(const std::string& repo) {
   const std::string url = fmt::format("{}/api/models/{}", environment_.endpoint, repo);
   const HttpResponse response = exchange({url, headers_for(url), false, {}, {}}, repo);
-  const auto json = nlohmann::json::parse(response.body, nullptr, /*allow_exceptions=*/false);
+  const auto json = Json::parse(response.body, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object() || !json.contains("siblings") || !json["siblings"].is_array()) {
     fail(ErrorKind::kNetwork, "{}: expected a list of files, the server sent something else", repo);
   }

@@ -436,8 +436,8 @@ void Executor::observe_qkv(uint32_t layer, uint32_t tokens, std::span<const Run>
 
 void Executor::multiply(const PackedMatrix& matrix, const AlignedBuffer& prepared, uint32_t tokens,
                         std::span<const float> bias, float* out, size_t out_stride, bool add_to_out) {
-  matrix.multiply(prepared, tokens, token_block(tokens, matrix.linear().tile_tokens), bias, out, out_stride, add_to_out,
-                  pool_);
+  matrix.multiply(prepared, tokens, token_block(tokens, matrix.linear().tile_tokens), bias, out, out_stride,
+                  add_to_out, pool_);
 }
 
 void Executor::add_product(const PackedMatrix& matrix, const AlignedBuffer& prepared, Tap tap, uint32_t layer,

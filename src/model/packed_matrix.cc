@@ -44,7 +44,8 @@ void PackedMatrix::multiply(const AlignedBuffer& activations, uint32_t tokens, u
   const uint32_t tile_rows = linear().tile_rows;
   const uint64_t tiles = ceil_div(rows_, tile_rows);
   const uint64_t token_blocks = ceil_div(tokens, token_block);
-  const uint64_t grain = std::max(least_tiles, ceil_div(tiles * token_blocks, pool.threads() * kRangesPerThread));
+  const uint64_t grain =
+      std::max(least_tiles, ceil_div(tiles * token_blocks, pool.threads() * kRangesPerThread));
   pool.for_each_part(tiles * token_blocks, grain, [&](uint64_t begin, uint64_t end) {
     while (begin < end) {
       const uint64_t first_tile = begin % tiles;

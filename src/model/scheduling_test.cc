@@ -223,8 +223,8 @@ TEST_P(SchedulingTest, APoolThatIsResizedBetweenTokensDoesNotChangeBits) {
 TEST_P(SchedulingTest, TuningsDoNotChangeBits) {
   const Tokens tokens = some_tokens(123, 6);
   const Bits& expected = expected_logits(tokens);
-  // Blocks shorter than a prompt, one for each thread and several, pieces that the width of the MLP (224) isn't a multiple of, and threads
-  // that change between prompt and decode.
+  // Blocks shorter than a prompt, one for each thread and several, pieces that the width of the MLP (224)
+  // isn't a multiple of, and threads that change between prompt and decode.
   const Tuning tunings[] = {
       {.token_block = 12, .mlp_piece = 32, .batch = 512, .few_tokens = 0},
       {.token_block = 36, .mlp_piece = 96, .batch = 50, .few_tokens = 1},

@@ -2,20 +2,18 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <span>
 
 #include "base/cpu_features.h"
 #include "base/error.h"
 #include "base/input_file.h"
+#include "base/json.h"
 #include "base/sha256.h"
 #include "base/thread_pool.h"
 #include "model/planned_stacks.h"
 
 namespace stonechat {
 namespace {
-
-using OrderedJson = nlohmann::ordered_json;
 
 // Ours take less than one; whatever is larger isn't read.
 constexpr uint64_t kMostBytes = 16 << 10;

@@ -2,17 +2,15 @@
 
 #include <algorithm>
 #include <cctype>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "quant/schemes.h"
 
 namespace stonechat {
 namespace {
 
 using gguf::TensorType;
-using OrderedJson = nlohmann::ordered_json;
-
 constexpr TensorType kFloatTypes[] = {TensorType::kBF16, TensorType::kF16, TensorType::kF32};
 
 // A value as it stands in the file, cut where it gets long; never with a line's end or broken UTF-8 in it.

@@ -4,15 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "tests/support/temporary_directory.h"
 
 namespace stonechat {
 namespace {
 
-using nlohmann::json;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
@@ -28,7 +27,7 @@ ReportSettings settings() {
   return settings;
 }
 
-json speed_test(int prompt, int generate, double speed, double share, const std::string& limit) {
+Json speed_test(int prompt, int generate, double speed, double share, const std::string& limit) {
   return {{"n_prompt", prompt},
           {"n_gen", generate},
           {"avg_ts", speed},
@@ -39,8 +38,8 @@ json speed_test(int prompt, int generate, double speed, double share, const std:
           {"limit_read_gbs", 40 + speed / 100}};
 }
 
-json text_output() {
-  json text = {{"window", 256}, {"windows", 4}, {"tokens", 508}, {"ppl", 20.5}, {"ppl_error", 0.5}};
+Json text_output() {
+  Json text = {{"window", 256}, {"windows", 4}, {"tokens", 508}, {"ppl", 20.5}, {"ppl_error", 0.5}};
   for (const char* key :
        {"mean_kl", "mean_kl_error", "median_kl", "p90_kl", "p99_kl", "p999_kl", "max_kl", "same_top",
         "same_top_error", "top5_overlap", "top5_overlap_error", "probability_difference",
@@ -49,14 +48,14 @@ json text_output() {
   return text;
 }
 
-json task_output(double acc) {
+Json task_output(double acc) {
   return {{"task", "arc_c"},   {"shots", 0},      {"questions", 4},        {"acc", acc},
           {"acc_stderr", 0.1}, {"acc_norm", 0.5}, {"acc_norm_stderr", 0.2}};
 }
 
 class CollectTest : public testing::Test {
  protected:
-  void set(const std::string& key, const json& output, std::vector<ReportAnswer> answers = {}) {
+  void set(const std::string& key, const Json& output, std::vector<ReportAnswer> answers = {}) {
     records_[key] = {"", true, "", 2, output.dump(), "", std::move(answers)};
   }
   ReportResults collected() {
@@ -92,7 +91,7 @@ TEST_F(CollectTest, RoundsBecomeSamples) {
 
 TEST_F(CollectTest, LimitsMemoryAndText) {
   set("limits", {{{"limit_integer_gmacs", 500.0}, {"limit_float_gmacs", 90.5}, {"limit_read_gbs", 40}}});
-  const json series = {{"minimum", 1}, {"median", 2}, {"p95", 3}, {"peak", 4}};
+  const Json series = {{"minimum", 1}, {"median", 2}, {"p95", 3}, {"peak", 4}};
   set("memory/f32",
       {{{"n_prompt", 512},
         {"n_gen", 64},
@@ -145,7 +144,7 @@ TEST_F(CollectTest, TasksAreComparedByQuestion) {
 }
 
 TEST_F(CollectTest, TasksWithSubjectsHaveMacroAverages) {
-  json output = task_output(0.75);
+  Json output = task_output(0.75);
   set("tasks/arc_c/f32", output);
   EXPECT_FALSE(collected().variants[0].tasks.at(0).acc_macro);
   output.update({{"acc_macro", 0.7},
@@ -162,7 +161,7 @@ TEST_F(CollectTest, TasksWithSubjectsHaveMacroAverages) {
 
 TEST_F(CollectTest, SaysWhatIsMissing) {
   settings_.left_out = {{ReportPart::kTasks, "no data"}};
-  set("memory/f32", json::array());
+  set("memory/f32", Json::array());
   records_["memory/f32"].done = false;
   records_["memory/f32"].error = "out of memory";
   const ReportResults results = collected();

@@ -1,14 +1,12 @@
 #include "report/results_json.h"
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json.h"
 
 namespace stonechat {
 namespace {
-
-using OrderedJson = nlohmann::ordered_json;
 
 OrderedJson json_of(const Estimate& value) {
   return {{"mean", value.mean}, {"standard_error", value.standard_error}};

@@ -6,16 +6,15 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "tests/support/sample_results.h"
 #include "tests/support/temporary_directory.h"
 
 namespace stonechat {
 namespace {
 
-using Json = nlohmann::json;
 using testing::HasSubstr;
 
 std::string error_of(const std::string& text) {
