@@ -255,6 +255,14 @@ TEST_P(LinearTest, RowsAndColsAroundPowersOfTwo) {
   }
 }
 
+// Tables do more at once for many tokens, and in pieces of columns.
+TEST_P(LinearTest, ManyTokens) {
+  Random random(9);
+  for (const WeightFormat format : kFormats) {
+    for (const uint32_t tokens : {47U, 49U, 61U, 97U}) check(format, 37, 352, tokens, Fill::kRandom, random);
+  }
+}
+
 TEST_P(LinearTest, ShapesOfTheModels) {
   Random random(3);
   for (const WeightFormat format : kFormats) {

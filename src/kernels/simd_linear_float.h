@@ -1,5 +1,5 @@
-// Products with F32, F16 and BF16 weights, which are widened to FP32 as they are read, for any width of
-// vectors.
+// Products with F32, F16 and BF16 weights, which are widened to FP32 as they are read, or once for several
+// groups of tokens, for any width of vectors.
 //
 // A tile is two vectors of rows, stored column by column. Prepared activations are the floats themselves,
 // token after token. `Simd` as in simd_attention.h.
@@ -55,7 +55,10 @@ class SimdLinearFloat {
   static constexpr uint32_t kTokensAtOnce =
       8 * kMostTokens;                          // whose activations stay in the second-level cache
   static constexpr uint32_t kColsAtOnce = 256;  // whose weights stay in the first-level cache
-  static_assert(kMostTokens == 6 || kMostTokens == 12);
+  // So many groups of tokens gain by weights that are widened once; with AVX2, where loads bind, none do
+  // (docs/performance.md).
+  static constexpr bool kWidens = sizeof(Stored) < sizeof(float) && kLanes == 16;
+  static constexpr uint32_t kWidenGroups = 5;
 
   static size_t tile_bytes(uint32_t cols) noexcept { return size_t{cols} * kTileRows * sizeof(Stored); }
 
@@ -97,16 +100,22 @@ class SimdLinearFloat {
     }
   }
 
+  struct Widened {
+    using Stored = float;
+    static Vector load(const float* weights) { return Simd::load(weights); }
+  };
+
   // Weights in no cache yet that are asked for beside the product with each column: so many bytes of them.
   struct Ahead {
     const char* from;
     size_t step;
   };
 
-  // Adds columns [first_col, end_col) of a tile to the sums of kTokens tokens; sums[token * kTileRows + row].
-  template <uint32_t kTokens>
-  static void add_cols(const Stored* tile, const float* x, uint32_t cols, uint32_t first_col,
-                       uint32_t end_col, Ahead ahead, float* sums) noexcept {
+  // Adds `count` columns of a tile, in the format Form, times kTokens tokens to sums[token * kTileRows +
+  // row]; x[token * cols + col].
+  template <typename Form, uint32_t kTokens>
+  static void add_cols(const typename Form::Stored* weights, const float* x, uint32_t cols, uint32_t count,
+                       Ahead ahead, float* sums) noexcept {
     Vector sum[kTokens][2];
 #pragma GCC unroll 16
     for (uint32_t t = 0; t < kTokens; ++t) {
@@ -120,11 +129,11 @@ class SimdLinearFloat {
     const size_t row = cols;
     const float* base[kBases];
 #pragma GCC unroll 4
-    for (uint32_t i = 0; i < kBases; ++i) base[i] = x + kReached * i * row + first_col;
-    for (uint32_t col = first_col; col < end_col; ++col, ahead.from += ahead.step) {
+    for (uint32_t i = 0; i < kBases; ++i) base[i] = x + kReached * i * row;
+    for (uint32_t col = 0; col < count; ++col, weights += kTileRows, ahead.from += ahead.step) {
       __builtin_prefetch(ahead.from, 0, kSecondLevel);
-      const Vector low_weights = Format::load(tile + size_t{col} * kTileRows);
-      const Vector high_weights = Format::load(tile + size_t{col} * kTileRows + kLanes);
+      const Vector low_weights = Form::load(weights);
+      const Vector high_weights = Form::load(weights + kLanes);
 #pragma GCC unroll 16
       for (uint32_t t = 0; t < kTokens; ++t) {
         const float* const from = base[t / kReached];
@@ -145,23 +154,20 @@ class SimdLinearFloat {
     }
   }
 
-  using AddCols = void (*)(const Stored*, const float*, uint32_t, uint32_t, uint32_t, Ahead, float*) noexcept;
-  static constexpr uint32_t up_to(uint32_t tokens) {
-    return tokens < kMostTokens ? tokens : kMostTokens;
+  // Of as many tokens as there are, at most kMost.
+  template <typename Form, uint32_t kMost = kMostTokens>
+  static void add_group(uint32_t tokens, const typename Form::Stored* weights, const float* x, uint32_t cols,
+                        uint32_t count, Ahead ahead, float* sums) noexcept {
+    if constexpr (kMost > 1) {
+      if (tokens < kMost) return add_group<Form, kMost - 1>(tokens, weights, x, cols, count, ahead, sums);
+    }
+    add_cols<Form, kMost>(weights, x, cols, count, ahead, sums);
   }
-  static constexpr AddCols kAddCols[13] = {nullptr,
-                                           add_cols<up_to(1)>,
-                                           add_cols<up_to(2)>,
-                                           add_cols<up_to(3)>,
-                                           add_cols<up_to(4)>,
-                                           add_cols<up_to(5)>,
-                                           add_cols<up_to(6)>,
-                                           add_cols<up_to(7)>,
-                                           add_cols<up_to(8)>,
-                                           add_cols<up_to(9)>,
-                                           add_cols<up_to(10)>,
-                                           add_cols<up_to(11)>,
-                                           add_cols<up_to(12)>};
+
+  static void widen(const Stored* weights, uint32_t cols, float* out) noexcept {
+    for (size_t i = 0; i < size_t{cols} * kTileRows; i += kLanes)
+      Simd::store(out + i, Format::load(weights + i));
+  }
 
   // A job of one token, with kStreams tiles that are `apart` tiles from each other. Memory is all that binds,
   // so lines are asked for ahead of need.
@@ -199,15 +205,26 @@ class SimdLinearFloat {
     const Stored* tile = tile_of(job->weights, row, job->cols);
     const uint32_t groups = (end - first + kMostTokens - 1) / kMostTokens;
     for (uint32_t col = 0; col < job->cols; col += kColsAtOnce) {
-      const uint32_t end_col = job->cols - col < kColsAtOnce ? job->cols : col + kColsAtOnce;
+      const uint32_t count = job->cols - col < kColsAtOnce ? job->cols - col : kColsAtOnce;
+      const Stored* weights = tile + size_t{col} * kTileRows;
       // Each group asks for its share of the columns that follow in the pack: memory has the time of all.
       const size_t step = kTileRows * sizeof(Stored) / groups;
-      Ahead ahead = {reinterpret_cast<const char*>(tile + size_t{end_col} * kTileRows), step};
-      for (uint32_t t = 0; t < end - first; t += kMostTokens) {
-        const float* x = static_cast<const float*>(job->activations) + size_t{first + t} * job->cols;
-        kAddCols[up_to(end - first - t)](tile, x, job->cols, col, end_col, ahead, sums + t * kTileRows);
-        ahead.from += step * (end_col - col);
+      Ahead ahead = {reinterpret_cast<const char*>(weights + size_t{count} * kTileRows), step};
+      const auto add_all = [&]<typename Form>(Form, const typename Form::Stored* form) {
+        for (uint32_t t = 0; t < end - first; t += kMostTokens, ahead.from += step * count) {
+          const float* x = static_cast<const float*>(job->activations) + size_t{first + t} * job->cols + col;
+          add_group<Form>(end - first - t, form, x, job->cols, count, ahead, sums + t * kTileRows);
+        }
+      };
+      if constexpr (kWidens) {
+        if (groups >= kWidenGroups) {
+          alignas(64) float widened[kColsAtOnce * kTileRows];
+          widen(weights, count, widened);
+          add_all(Widened(), widened);
+          continue;
+        }
       }
+      add_all(Format(), weights);
     }
     for (uint32_t t = 0; t < end - first; ++t) {
       Simd::store_outputs(job, first + t, row, Simd::load(sums + t * kTileRows));
