@@ -231,11 +231,10 @@ class SimdLinearCodes {
                          uint32_t end, float* sums, ActivationSums& x_sums) noexcept {
     const uint32_t blocks = piece.end_block - piece.first_block;
     const bool is_last = piece.end_block == job->cols / kBlock;
-    // Each group asks for some lines of the blocks that follow in the pack: memory has the time of all
-    // groups.
-    const uint32_t groups = (end - first + kGroup - 1) / kGroup;
+    // Each group asks for some lines of the blocks that follow in the pack, the last one for as few as it has
+    // tokens: memory has the time of all groups.
     constexpr uint32_t kBlockLines = (Packs::kBlockBytes + 63) / 64;
-    const uint32_t lines_at_once = (kBlockLines + groups - 1) / groups;
+    const uint32_t lines_at_once = (kBlockLines * kGroup + end - first - 1) / (end - first);
     uint32_t line = 0;
     for (uint32_t token = first; token < end; token += kGroup) {
       const uint32_t tokens = end - token < kGroup ? end - token : kGroup;
@@ -252,7 +251,7 @@ class SimdLinearCodes {
         const bool is_other = token == first || tokens != kGroup;
         if (is_other && tokens >= kMatrixTokens) Dot::Matrices::set_tokens(tokens);
       }
-      if (!Form::kIsWide && groups == 1) {
+      if (!Form::kIsWide && end - first <= kGroup) {
         add_group<Form, kFirst>(tokens, weights, group, blocks, AskNext{}, outputs, group_sums);
       } else {
         const uint32_t lines = kBlockLines - line < lines_at_once ? kBlockLines - line : lines_at_once;
