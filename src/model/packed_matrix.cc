@@ -46,6 +46,7 @@ void PackedMatrix::multiply(const AlignedBuffer& activations, uint32_t tokens, u
   const uint64_t token_blocks = ceil_div(tokens, token_block);
   const uint64_t grain =
       std::max(least_tiles, ceil_div(tiles * token_blocks, pool.threads() * kRangesPerThread));
+  // All tiles of the first block, then those of the next. A range may begin in one block and end in another.
   pool.for_each_part(tiles * token_blocks, grain, [&](uint64_t begin, uint64_t end) {
     while (begin < end) {
       const uint64_t first_tile = begin % tiles;

@@ -14,7 +14,7 @@
 namespace stonechat {
 
 struct Tuning {
-  uint32_t token_block = 96;    // tokens that go through a piece of the MLP together
+  uint32_t token_block = 96;    // most tokens that go through a product together
   uint32_t mlp_piece = 64;      // columns of the MLP that are finished together
   uint32_t batch = 256;         // tokens of a prompt that go through the layers together
   uint32_t few_tokens = 8;      // up to so many tokens one thread does the row-wise steps alone
