@@ -39,7 +39,6 @@ struct Simd {
   static void clear_upper_parts() { _mm256_zeroupper(); }
 
   static Vector load(const float* p) { return _mm256_loadu_ps(p); }
-  static Vector load_bits(const uint32_t* p) { return _mm256_loadu_ps(reinterpret_cast<const float*>(p)); }
   // The first `count` values, `otherwise` in the lanes after them.
   static Vector load_first(const float* p, uint32_t count, float otherwise) {
     return _mm256_blendv_ps(broadcast(otherwise), load(p), _mm256_castsi256_ps(first_lanes(count)));

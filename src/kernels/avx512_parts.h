@@ -40,7 +40,6 @@ struct Simd {
   static void clear_upper_parts() { _mm256_zeroupper(); }
 
   static Vector load(const float* p) { return _mm512_loadu_ps(p); }
-  static Vector load_bits(const uint32_t* p) { return _mm512_loadu_ps(p); }
   // The first `count` values, `otherwise` in the lanes after them.
   static Vector load_first(const float* p, uint32_t count, float otherwise) {
     return _mm512_mask_loadu_ps(broadcast(otherwise), first_lanes(count), p);

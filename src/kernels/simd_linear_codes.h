@@ -229,12 +229,13 @@ class SimdLinearCodes {
   template <typename Form, bool kFirst>
   static void add_tokens(const LinearJob* job, const Piece& piece, const uint8_t* weights, uint32_t first,
                          uint32_t end, float* sums, ActivationSums& x_sums) noexcept {
+    const uint32_t all_tokens = end - first;
     const uint32_t blocks = piece.end_block - piece.first_block;
     const bool is_last = piece.end_block == job->cols / kBlock;
     // Each group asks for some lines of the blocks that follow in the pack, the last one for as few as it has
     // tokens: memory has the time of all groups.
     constexpr uint32_t kBlockLines = (Packs::kBlockBytes + 63) / 64;
-    const uint32_t lines_at_once = (kBlockLines * kGroup + end - first - 1) / (end - first);
+    const uint32_t lines_at_once = (kBlockLines * kGroup + all_tokens - 1) / all_tokens;
     uint32_t line = 0;
     for (uint32_t token = first; token < end; token += kGroup) {
       const uint32_t tokens = end - token < kGroup ? end - token : kGroup;
@@ -251,7 +252,7 @@ class SimdLinearCodes {
         const bool is_other = token == first || tokens != kGroup;
         if (is_other && tokens >= kMatrixTokens) Dot::Matrices::set_tokens(tokens);
       }
-      if (!Form::kIsWide && end - first <= kGroup) {
+      if (!Form::kIsWide && all_tokens <= kGroup) {
         add_group<Form, kFirst>(tokens, weights, group, blocks, AskNext{}, outputs, group_sums);
       } else {
         const uint32_t lines = kBlockLines - line < lines_at_once ? kBlockLines - line : lines_at_once;

@@ -16,13 +16,9 @@ namespace stonechat {
 
 template <typename Simd>
 struct FormatF32 {
-  using Stored = uint32_t;
-  static typename Simd::Vector load(const Stored* weights) { return Simd::load_bits(weights); }
-  static float widen(Stored weight) {
-    float value;
-    memcpy(&value, &weight, sizeof value);
-    return value;
-  }
+  using Stored = float;
+  static typename Simd::Vector load(const Stored* weights) { return Simd::load(weights); }
+  static float widen(Stored weight) { return weight; }
 };
 
 template <typename Simd>
@@ -36,7 +32,12 @@ template <typename Simd>
 struct FormatBf16 {
   using Stored = uint16_t;
   static typename Simd::Vector load(const Stored* weights) { return Simd::widen_bfloat(weights); }
-  static float widen(Stored weight) { return FormatF32<Simd>::widen(static_cast<uint32_t>(weight) << 16); }
+  static float widen(Stored weight) {
+    const uint32_t bits = static_cast<uint32_t>(weight) << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+  }
 };
 
 template <typename Simd, typename Format>
@@ -99,11 +100,6 @@ class SimdLinearFloat {
              (job->end_col - job->first_col) * sizeof(float));
     }
   }
-
-  struct Widened {
-    using Stored = float;
-    static Vector load(const float* weights) { return Simd::load(weights); }
-  };
 
   // Weights in no cache yet that are asked for beside the product with each column: so many bytes of them.
   struct Ahead {
@@ -220,7 +216,7 @@ class SimdLinearFloat {
         if (groups >= kWidenGroups) {
           alignas(64) float widened[kColsAtOnce * kTileRows];
           widen(weights, count, widened);
-          add_all(Widened(), widened);
+          add_all(FormatF32<Simd>(), widened);
           continue;
         }
       }

@@ -69,7 +69,8 @@ Row<T> value_row(uint32_t position, uint32_t head_dim) {
 }  // namespace
 
 std::string_view name(CacheFormat format) {
-  return kCacheFormatNames[format];
+  constexpr std::string_view kNames[] = {"f32", "f16", "q16", "q8_0"};
+  return kNames[format];
 }
 
 std::optional<CacheFormat> cache_format_from_name(std::string_view text) {

@@ -34,8 +34,7 @@ struct CacheFormats {
   bool operator==(const CacheFormats&) const = default;
 };
 
-// Their names, by value, and all of them as a text says them.
-inline constexpr std::string_view kCacheFormatNames[] = {"f32", "f16", "q16", "q8_0"};
+// The names of all, as a text says them.
 inline constexpr std::string_view kCacheFormatList = "f32, f16, q16 or q8_0";
 
 std::string_view name(CacheFormat format);
