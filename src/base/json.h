@@ -3,10 +3,14 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <string>
 
 namespace stonechat {
 
 using Json = nlohmann::json;
 using OrderedJson = nlohmann::ordered_json;
+
+// A value as it stands in a file, cut where it gets long; never with a line's end or broken UTF-8 in it.
+std::string shown_json(const OrderedJson& value);
 
 }  // namespace stonechat

@@ -46,19 +46,11 @@ const char* format_name(WeightFormat format) {
   return "Q8_0";
 }
 
-// A value as it stands in the file, cut where it gets long; never with a line's end or broken UTF-8 in it.
-std::string found(const OrderedJson& value) {
-  constexpr size_t kMostShown = 60;
-  std::string text = value.dump(-1, ' ', /*ensure_ascii=*/true, OrderedJson::error_handler_t::replace);
-  if (text.size() > kMostShown) text = text.substr(0, kMostShown) + "...";
-  return text;
-}
-
 const OrderedJson& object_in(const OrderedJson& file, const char* name, const std::string& path) {
   const auto object = file.find(name);
   if (object == file.end() || !object->is_object())
     fail(ErrorKind::kBadFile, "{}: {}: expected an object, found {}", path, name,
-         object == file.end() ? "nothing" : found(*object));
+         object == file.end() ? "nothing" : shown_json(*object));
   return *object;
 }
 
@@ -67,7 +59,7 @@ uint32_t number_in(const OrderedJson& object, const TuningField& field, const st
   const bool is_number = value != object.end() && value->is_number_unsigned();
   if (!is_number || value->get<uint64_t>() > field.most) {
     fail(ErrorKind::kBadFile, "{}: tuning.{}: expected an integer from {} to {}, found {}", path, field.name,
-         field.least, field.most, value == object.end() ? "nothing" : found(*value));
+         field.least, field.most, value == object.end() ? "nothing" : shown_json(*value));
   }
   return value->get<uint32_t>();
 }
@@ -115,8 +107,8 @@ Tuning parse_tuning(std::string_view json, const TuningKey& key, const std::stri
     const OrderedJson stored = stored_key.value(field.name, OrderedJson());
     const OrderedJson expected = key.*field.value;
     if (stored != expected) {
-      fail(ErrorKind::kBadFile, "{}: key.{}: expected {}, found {}", path, field.name, found(expected),
-           stored.is_null() ? "nothing" : found(stored));
+      fail(ErrorKind::kBadFile, "{}: key.{}: expected {}, found {}", path, field.name, shown_json(expected),
+           stored.is_null() ? "nothing" : shown_json(stored));
     }
   }
   const OrderedJson& stored = object_in(file, "tuning", path);
@@ -124,7 +116,7 @@ Tuning parse_tuning(std::string_view json, const TuningKey& key, const std::stri
   for (const TuningField& field : tuning_fields()) tuning.*field.value = number_in(stored, field, path);
   for (const auto& [name, value] : stored.items()) {
     if (std::ranges::none_of(tuning_fields(), [&](const TuningField& field) { return name == field.name; }))
-      fail(ErrorKind::kBadFile, "{}: tuning.{}: no such field", path, found(name));
+      fail(ErrorKind::kBadFile, "{}: tuning.{}: no such field", path, shown_json(name));
   }
   try {
     check(tuning);

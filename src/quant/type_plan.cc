@@ -13,43 +13,36 @@ namespace {
 using gguf::TensorType;
 constexpr TensorType kFloatTypes[] = {TensorType::kBF16, TensorType::kF16, TensorType::kF32};
 
-// A value as it stands in the file, cut where it gets long; never with a line's end or broken UTF-8 in it.
-std::string found(const OrderedJson& value) {
-  constexpr size_t kMostShown = 60;
-  std::string text = value.dump(-1, ' ', /*ensure_ascii=*/true, OrderedJson::error_handler_t::replace);
-  if (text.size() > kMostShown) text = text.substr(0, kMostShown) + "...";
-  return text;
-}
-
 TensorType type_in(const OrderedJson& value, const std::string& field, const std::string& file) {
   const auto type = value.is_string() ? writable_type(value.get_ref<const std::string&>()) : std::nullopt;
   if (!type) {
     fail(ErrorKind::kBadFile, "{}: {}: expected one of {}, found {}", file, field, writable_type_names(),
-         found(value));
+         shown_json(value));
   }
   return *type;
 }
 
 TypeRule rule_in(const OrderedJson& value, const std::string& field, const std::string& file) {
   if (!value.is_object())
-    fail(ErrorKind::kBadFile, "{}: {}: expected an object, found {}", file, field, found(value));
+    fail(ErrorKind::kBadFile, "{}: {}: expected an object, found {}", file, field, shown_json(value));
   TypeRule rule;
   bool has_type = false;
   for (const auto& [key, member] : value.items()) {
     if (key == "tensors") {
       if (!member.is_string() || member.get_ref<const std::string&>().empty())
-        fail(ErrorKind::kBadFile, "{}: {}.tensors: expected a pattern, found {}", file, field, found(member));
+        fail(ErrorKind::kBadFile, "{}: {}.tensors: expected a pattern, found {}", file, field,
+             shown_json(member));
       rule.tensors = member.get<std::string>();
     } else if (key == "type") {
       rule.type = type_in(member, field + ".type", file);
       has_type = true;
     } else {
       fail(ErrorKind::kBadFile, "{}: {}: expected tensors and type, found a field {}", file, field,
-           found(key));
+           shown_json(key));
     }
   }
   if (rule.tensors.empty() || !has_type)
-    fail(ErrorKind::kBadFile, "{}: {}: expected tensors and type, found {}", file, field, found(value));
+    fail(ErrorKind::kBadFile, "{}: {}: expected tensors and type, found {}", file, field, shown_json(value));
   return rule;
 }
 
@@ -66,11 +59,12 @@ TypePlan TypePlan::parse(std::string_view json, const std::string& file) {
       plan.type = type_in(value, key, file);
     } else if (key == "rules") {
       if (!value.is_array())
-        fail(ErrorKind::kBadFile, "{}: rules: expected an array, found {}", file, found(value));
+        fail(ErrorKind::kBadFile, "{}: rules: expected an array, found {}", file, shown_json(value));
       for (size_t i = 0; i < value.size(); ++i)
         plan.rules.push_back(rule_in(value[i], fmt::format("rules[{}]", i), file));
     } else if (key != "comment") {
-      fail(ErrorKind::kBadFile, "{}: expected type, rules and comment, found a field {}", file, found(key));
+      fail(ErrorKind::kBadFile, "{}: expected type, rules and comment, found a field {}", file,
+           shown_json(key));
     }
   }
   return plan;
