@@ -5,7 +5,8 @@
 
 A program runs in several processes, each with a share of its tests (GTEST_TOTAL_SHARDS): a process a test, as ctest
 does it, takes most of the time where a program starts slowly, under an emulator or the sanitizers. JUnit files of all of
-them go to OUT/. Output is shown of what failed. Exit code 1 when something did, a crash or a hang included.
+them go to OUT/, one for an exit code besides that no test explains. Output is shown of what failed. Exit code 1 when
+something did, a crash, a hang, a leak or a data race included.
 """
 import argparse
 import concurrent.futures
@@ -17,6 +18,13 @@ import xml.etree.ElementTree as tree
 
 SHARDS = 6  # a program's: more than processors, so that a slow test doesn't leave one alone at the end
 SECONDS = 900
+
+
+def tells_failure(report):
+    try:
+        return tree.parse(report).find(".//failure") is not None
+    except (OSError, tree.ParseError):
+        return False
 
 
 def run(program, shard, arguments):
@@ -33,11 +41,11 @@ def run(program, shard, arguments):
     if code == 0:
         return True
     print(f"--- {program.name}, share {shard + 1} of {SHARDS}: exit code {code}\n{output[-8000:]}", flush=True)
-    if not report.exists():  # it crashed: the report says so, as nothing else would count it
+    if not tells_failure(report):  # a crash, or what a sanitizer found at the end: nothing else would count it
         root = tree.Element("testsuites")
         case = tree.SubElement(tree.SubElement(root, "testsuite"), "testcase", name=report.stem)
         tree.SubElement(case, "failure", message=f"exit code {code}")
-        tree.ElementTree(root).write(report)
+        tree.ElementTree(root).write(report.with_suffix(".exit.xml"))
     return False
 
 

@@ -39,12 +39,9 @@ def _share_processors():
 def pytest_collection_modifyitems(items):
     files = {item.path for item in items if item.get_closest_marker("long")}
     items.sort(key=lambda item: item.path not in files)
-
-
-@pytest.fixture(autouse=True)
-def _limit(request):
-    if not request.node.get_closest_marker("timeout"):
-        request.node.add_marker(pytest.mark.timeout(300))
+    for item in items:
+        if not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(300))
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,23 @@ def test_a_standard_header_in_an_isa_source_is_found(tmp_path):
     (copy / "kernels/avx9.cc").write_text("#include <vector>\n")
     result = run(sys.executable, "tests/check_includes.py", copy)
     assert result.returncode == 1 and "avx9.cc:1: <vector>" in result.stdout
+    (copy / "kernels/avx9.cc").rename(copy / "kernels/amx_9.cc")
+    assert "amx_9.cc:1: <vector>" in run(sys.executable, "tests/check_includes.py", copy).stdout
+
+
+@pytest.mark.parametrize("code, failures", [(0, 0), (66, 1)])
+def test_an_exit_code_that_no_test_explains_is_a_failure(tmp_path, code, failures):
+    """ThreadSanitizer and LeakSanitizer tell what they found when the program ends, after the report is written."""
+    program = tmp_path / "bin/made_up_test"
+    program.parent.mkdir()
+    report = '<testsuites><testsuite><testcase name="passes"/></testsuite></testsuites>'
+    program.write_text(f'#!/bin/bash\nfor word; do [[ $word == --gtest_output=xml:* ]] && echo \'{report}\' >"${{word#*xml:}}"; done\nexit {code}\n')
+    program.chmod(0o755)
+    out = tmp_path / "out"
+    result = run(sys.executable, "tests/run_units.py", tmp_path, out)
+    assert result.returncode == (1 if failures else 0)
+    shares = [path for path in out.glob("*.xml") if "passes" in path.read_text()]
+    assert len(shares) == 6 and sum("<failure" in path.read_text() for path in out.glob("*.xml")) == 6 * failures
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
