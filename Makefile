@@ -1,5 +1,5 @@
 # The daily commands. `make` alone lists them.
-.PHONY: help build test demo arm-cycles lint format clean
+.PHONY: help build install test demo arm-cycles lint format clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -8,6 +8,9 @@ build: ## Build the program: build/release/stonechat
 	@tools/setup build
 	cmake --preset release -DSTONECHAT_TESTS=OFF
 	cmake --build --preset release
+
+install: build ## Install it with its completions below PREFIX (/usr/local)
+	cmake --install build/release --prefix $(or $(PREFIX),/usr/local)
 
 test: ## Build and run every test
 	@tools/test

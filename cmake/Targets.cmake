@@ -3,7 +3,7 @@
 function(stonechat_library name)
   cmake_parse_arguments(arg "" "" "SOURCES;DEPS" ${ARGN})
   add_library(stonechat_${name} STATIC ${arg_SOURCES})
-  target_include_directories(stonechat_${name} PUBLIC "${CMAKE_SOURCE_DIR}/src" "${CMAKE_SOURCE_DIR}/include")
+  target_include_directories(stonechat_${name} PUBLIC "${CMAKE_SOURCE_DIR}/src")
   target_link_libraries(stonechat_${name} PUBLIC stonechat_headers ${arg_DEPS})
 endfunction()
 

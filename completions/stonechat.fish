@@ -51,7 +51,6 @@ complete -c stonechat -n "__fish_seen_subcommand_from calibrate" -l format -x -a
 complete -c stonechat -n "__fish_seen_subcommand_from stats sensitivity" -l html -r
 complete -c stonechat -n "__fish_seen_subcommand_from sensitivity" -l scheme -x -a "q8_0 q8_t q8_m q8_r q4_0"
 complete -c stonechat -n "__fish_seen_subcommand_from sensitivity" -l by -x -a "kind layer tensor"
-complete -c stonechat -n "__fish_seen_subcommand_from stats" -l html -r
 complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l type -x -a "q8_0 q8_t q8_m q8_r q4_0 bf16 f16 f32"
 complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l plan -r
 complete -c stonechat -n "__fish_seen_subcommand_from quantize" -l type-for -x

@@ -10,6 +10,7 @@ The weights are those of the GGUF file, dequantized by the gguf package. Where t
 is taken for the embedding too, as `stonechat convert --tie-embeddings` does. Token ids are made by the tokenizers
 package from the file's vocabulary.
 """
+import importlib.metadata
 import json
 import pathlib
 import platform
@@ -166,7 +167,7 @@ def main(name, path):
             "python": platform.python_version(),
             "torch": torch.__version__,
             "transformers": transformers.__version__,
-            "gguf": "0.19.0",
+            "gguf": importlib.metadata.version("gguf"),
             "tokenizers": tokenizers.__version__,
         },
         "perplexity": scored,
