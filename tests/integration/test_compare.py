@@ -312,6 +312,14 @@ def test_what_is_not_there(bench):
         assert done.stdout == "" and not bench.calls()
 
 
+def test_a_file_that_cannot_be_written_loses_no_figures(bench):
+    folder = bench.folder / "out"
+    folder.mkdir()
+    done = bench.run(bench.program("ours"), {"peer": bench.program("peer")}, "--json", folder)
+    assert done.returncode == 1 and f"{folder}: cannot write" in done.stderr and "| pp" in done.stdout
+    assert not list(bench.folder.glob("*.part"))
+
+
 def test_with_the_real_program_on_both_sides(bench, binary, tiny_model):
     bench.model = tiny_model
     done = bench.run(binary, {"itself": f"{binary} bench"}, *"-p 16 -n 2 -d 0,8 -t 1 --rounds 2".split())
