@@ -4,19 +4,10 @@
 #include <chrono>
 
 #include "base/checked.h"
-#include "base/error.h"
 #include "interrupt.h"
 #include "kernels/dispatch.h"
 
 namespace stonechat {
-namespace {
-
-void stop_if_interrupted() {
-  if (interrupted()) fail(ErrorKind::kInterrupted, "interrupted");
-}
-
-}  // namespace
-
 std::vector<int32_t> TokenSource::next(uint32_t count) {
   std::vector<int32_t> tokens(count);
   for (auto& token : tokens) {
@@ -31,6 +22,7 @@ BenchCase::BenchCase(const Weights& weights, ThreadPool& pool, const BenchTest& 
       micro_batch_(tuning.batch),
       tokens_(weights.config.vocabulary),
       executor_(weights, kernels(), pool, tuning) {
+  executor_.set_should_stop(interrupted);
   const uint32_t capacity = std::max(1U, test.depth + test.prompt + test.generate);
   for (uint32_t i = 0; i < test.parallel; ++i) caches_.emplace_back(weights, capacity, test.cache);
 }
@@ -70,14 +62,12 @@ void BenchCase::forward(uint32_t count, Wanted wanted) {
 void BenchCase::prompt() {
   forward(test_.prompt, Wanted::kLast);
   executor_.logits(0, executor_.hidden_rows());
-  stop_if_interrupted();
 }
 
 void BenchCase::generate(uint32_t count) {
   for (uint32_t i = 0; i < count; ++i) {
     forward(1, Wanted::kLast);
     executor_.logits(0, executor_.hidden_rows());
-    stop_if_interrupted();
   }
 }
 

@@ -196,6 +196,10 @@ void run_tests(const BenchOptions& options, const std::string& model_name, uint3
         result.n_threads = tuned_threads != 0 ? tuned_threads : flags.thread_count();
         result.tuned = chosen.tuned;
         result.test = test;
+        result.test_name = test_name(test);
+        // llama-bench has a column for it where it differs.
+        if (options.batches.size() * micro_batches.size() > 1)
+          result.test_name += fmt::format(", batch {}", tuning.batch);
         result.cache_bytes = bench_case.cache_bytes();
         result.peak_rss_bytes = peak_resident_bytes() - (meter ? meter->memory_bytes() : 0);
         report.add(result);
@@ -223,8 +227,14 @@ void bench(const BenchOptions& options) {
         [&](const std::string& model, uint32_t count) { predict_tests(options, model, count, baseline); });
   }
   const auto report = BenchReport::create(options.output);
-  for_each_run(
-      [&](const std::string& model, uint32_t count) { run_tests(options, model, count, baseline, *report); });
+  try {
+    for_each_run([&](const std::string& model, uint32_t count) {
+      run_tests(options, model, count, baseline, *report);
+    });
+  } catch (...) {
+    report->finish();
+    throw;
+  }
   report->finish();
 }
 

@@ -37,7 +37,7 @@ class MarkdownReport : public BenchReport {
     std::string line =
         row(result.model_type, fmt::format("{:.2f} MiB", static_cast<double>(result.model_size) / (1 << 20)),
             fmt::format("{:.2f} M", static_cast<double>(result.model_n_params) / 1e6), "CPU",
-            std::to_string(result.n_threads), test_name(result.test),
+            std::to_string(result.n_threads), result.test_name,
             fmt::format("{:.2f} \u00b1 {:.2f}", estimate(speeds).mean, standard_deviation(speeds)));
     if (result.roofline) {
       line += fmt::format(" {:>22} | {:>7} |", limit_text(*result.roofline), percent(result.roofline->share));
@@ -51,10 +51,12 @@ class MarkdownReport : public BenchReport {
   void finish() override {
     if (!limit_rows_.empty()) {
       print_line(
-          "\n| test            | threads | Mmac/token | attention's | MB/token | integer Gmac/s | "
+          "\n| model                          | test            | threads | Mmac/token | attention's | "
+          "MB/token | integer Gmac/s | "
           "float Gmac/s | read GB/s |");
       print_line(
-          "| --------------- | ------: | ---------: | ----------: | -------: | -------------: | "
+          "| ------------------------------ | --------------- | ------: | ---------: | ----------: | "
+          "-------: | -------------: | "
           "-----------: | --------: |");
       for (const auto& line : limit_rows_) print_line(line);
     }
@@ -88,8 +90,8 @@ class MarkdownReport : public BenchReport {
     const Roofline& roofline = *result.roofline;
     const auto tokens = static_cast<double>(result.test.tokens());
     return fmt::format(
-        "| {:<15} | {:>7} | {:>10.1f} | {:>11.1f} | {:>8.1f} | {:>14.1f} | {:>12.1f} | {:>9.1f} |",
-        test_name(result.test), result.n_threads, 1e-6 * roofline.cost.weight_macs() / tokens,
+        "| {:<30} | {:<15} | {:>7} | {:>10.1f} | {:>11.1f} | {:>8.1f} | {:>14.1f} | {:>12.1f} | {:>9.1f} |",
+        result.model_type, result.test_name, result.n_threads, 1e-6 * roofline.cost.weight_macs() / tokens,
         1e-6 * roofline.cost.attention_macs / tokens, 1e-6 * roofline.cost.bytes / tokens,
         roofline.limits.integer_gmacs, roofline.limits.float_gmacs, roofline.limits.read_gbs);
   }

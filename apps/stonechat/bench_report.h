@@ -30,6 +30,7 @@ struct BenchResult {
   uint32_t n_ubatch = 0;
   uint32_t n_threads = 0;
   BenchTest test;
+  std::string test_name;           // tells it from the other tests of this model and number of threads
   std::vector<double> samples_ns;  // one a repetition, not empty
   uint64_t cache_bytes = 0;        // of all sequences, when full
   uint64_t peak_rss_bytes = 0;     // of the process so far; ours, not llama-bench's
@@ -54,6 +55,7 @@ class BenchReport {
   virtual ~BenchReport() = default;
   // Prints as results come, so that an interrupted run keeps them.
   virtual void add(const BenchResult& result) = 0;
+  // After the last result, also where an error ends the run.
   virtual void finish() = 0;
 
   // `format` is "md", "json", "jsonl" or "csv".

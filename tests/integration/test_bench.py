@@ -57,6 +57,18 @@ def test_lists_of_threads_batches_and_llama_bench_spellings(stonechat, tiny_mode
     assert [(r["n_threads"], r["n_ubatch"]) for r in results] == [(1, 4), (1, 8), (2, 4), (2, 8)]
 
 
+def test_lines_of_several_batches_can_be_told_apart(stonechat, tiny_model):
+    text = stonechat("bench", "-m", tiny_model, "-p", "8", "-n", "0", "-r", "1", "-ub", "4,8").stdout
+    assert "pp8, batch 4" in text and "pp8, batch 8" in text
+
+
+def test_an_error_leaves_whole_json(stonechat, tiny_model, tmp_path):
+    models = f"{tiny_model},{tmp_path}/missing.gguf"
+    result = stonechat("bench", "-m", models, "-p", "8", "-n", "0", "-r", "1", "-o", "json", check=False)
+    assert result.returncode == 2 and "missing.gguf" in result.stderr
+    assert [test["n_prompt"] for test in json.loads(result.stdout)] == [8]
+
+
 def test_cache_types(stonechat, tiny_model):
     flags = "-p 8 -n 0 -ctk f16,q8_0 -ctv f32,q8_0 --no-warmup".split()
     results = json.loads(bench(stonechat, tiny_model, *flags, "-o", "json"))
@@ -142,9 +154,9 @@ def test_roofline_markdown(stonechat, tiny_model):
         assert cells(line)[5] == name and cells(line)[-1].endswith(" %")
         assert cells(line)[-2].split()[0] in ("float", "read")
     header = lines.index(next(line for line in lines if "MB/token" in line))
-    assert [cells(line)[0] for line in lines[header + 2 : header + 4]] == ["pp16", "tg4"]
-    assert float(cells(lines[header + 2])[2]) == pytest.approx(tiny.LAYERS * LAYER_MACS / 1e6, abs=0.06)
-    assert all(float(cell) >= 0 for cell in cells(lines[header + 2])[1:])
+    assert [cells(line)[1] for line in lines[header + 2 : header + 4]] == ["pp16", "tg4"]
+    assert float(cells(lines[header + 2])[3]) == pytest.approx(tiny.LAYERS * LAYER_MACS / 1e6, abs=0.06)
+    assert all(float(cell) >= 0 for cell in cells(lines[header + 2])[2:])
 
 
 def test_roofline_of_q8_0_is_bound_by_integers(stonechat, tiny_model, tmp_path):
