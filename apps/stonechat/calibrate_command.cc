@@ -3,9 +3,7 @@
 #include <filesystem>
 #include <memory>
 
-#include "base/atomic_file.h"
 #include "base/error.h"
-#include "base/input_file.h"
 #include "base/sha256.h"
 #include "commands.h"
 #include "eval/calibration.h"
@@ -14,6 +12,7 @@
 #include "loaded_model.h"
 #include "model/packed_file.h"
 #include "model_argument.h"
+#include "output_file.h"
 #include "progress.h"
 #include "quant/weight_stats.h"
 #include "text_input.h"
@@ -42,15 +41,6 @@ void check_text(const std::string& path, const std::string& text) {
     }
     offset += character.bytes;
   }
-}
-
-// Before any work: what the end of it would fail with.
-void check_out(const CalibrateOptions& options, const std::string& model_path) {
-  for (const std::string& input : {model_path, options.text}) {
-    if (InputFile(input).is_same_file_as(options.out))
-      fail(ErrorKind::kUsage, "{}: the output is an input; expected another file", options.out);
-  }
-  const AtomicFile probe(options.out);
 }
 
 // Of the F32, F16, Q8_0 ... file: a packed one has no tensors.
@@ -110,7 +100,7 @@ void calibrate_model(const CalibrateOptions& options) {
   const std::string text = read_text_file(options.text);  // first: a model takes long to load
   check_text(options.text, text);
   const std::string path = resolve_model(options.model);
-  check_out(options, path);
+  check_output(options.out, {path, options.text});
   if (is_packed(gguf::Reader(path).metadata())) {
     fail(ErrorKind::kUsage,
          "{}: calibrate: a packed file has no tensors; take the GGUF file that it was made from", path);
@@ -137,8 +127,7 @@ void calibrate_model(const CalibrateOptions& options) {
 void add_calibrate_command(Command& app) {
   Command* command = app.add_subcommand("calibrate", "Measure a model's activations and weights on a text");
   auto options = std::make_shared<CalibrateOptions>();
-  command->add_option("model", options->model, "A GGUF file, a catalog name, or hf:OWNER/REPO[/FILE]")
-      ->required();
+  command->add_option("model", options->model, kGgufHelp)->required();
   command->add_option("--text", options->text, "The text to measure on")->required();
   command->add_option("-o,--output", options->out, "The file to write")->required();
   command->add_option("--chunks", options->windows.max_windows, "Only this many chunks (default: all)");

@@ -12,6 +12,7 @@
 #include "kernels/dispatch.h"
 #include "line_reader.h"
 #include "loaded_model.h"
+#include "model_argument.h"
 #include "sampling_flags.h"
 #include "text_input.h"
 
@@ -151,8 +152,6 @@ void one_turn(const ChatOptions& options, Conversation& conversation) {
   } else {
     fmt::print("\n");
   }
-  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
-    fail(ErrorKind::kIo, "standard output: cannot write");
   if (stats.reason == EndReason::kInterrupted) fail(ErrorKind::kInterrupted, "interrupted");
 }
 
@@ -188,11 +187,13 @@ void chat(const ChatOptions& options) {
 void add_chat_command(Command& app) {
   Command* command = app.add_subcommand("chat", "Talk with a model (or pipe one question in)");
   auto options = std::make_shared<ChatOptions>();
+  command->add_option("model", options->model, kModelHelp)->required();
+  CommandOption* system =
+      command->add_option("--system", options->system, "System prompt (default: the model's own)");
   command
-      ->add_option("model", options->model, "A GGUF or packed file, a catalog name, or hf:OWNER/REPO[/FILE]")
-      ->required();
-  command->add_option("--system", options->system, "System prompt (default: the model's own)");
-  command->add_option("--load", options->load, "Continue a conversation that /save wrote");
+      ->add_option("--load", options->load,
+                   "Continue a conversation that /save wrote, its system prompt included")
+      ->excludes(system);
   options->run.add_threads(*command);
   options->run.add_context(*command);
   options->run.add_no_tune(*command);

@@ -64,6 +64,10 @@ size_t CommandOption::count() const {
   return option_->count();
 }
 
+std::string CommandOption::name() const {
+  return option_->get_name();
+}
+
 Command* Command::add_subcommand(const std::string& name, const std::string& description) {
   return &commands_.emplace_back(app_->add_subcommand(name, description));
 }

@@ -48,7 +48,8 @@ class CommandOption {
   CommandOption* expected(int values);
   CommandOption* take_all();
   CommandOption* excludes(const CommandOption* other);
-  size_t count() const;  // how often it was given
+  size_t count() const;      // how often it was given
+  std::string name() const;  // "--type"
 
  private:
   CLI::Option* option_;

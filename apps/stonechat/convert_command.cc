@@ -6,6 +6,7 @@
 #include "model_argument.h"
 #include "quant/plans.h"
 #include "rewrite_file.h"
+#include "run_flags.h"
 
 namespace stonechat {
 namespace {
@@ -13,9 +14,9 @@ namespace {
 struct ConvertOptions {
   std::string in;
   std::string out;
-  std::string type = "f32";
+  std::string type;
   bool tie_embeddings = false;
-  uint32_t threads = 0;
+  RunFlags run;  // its threads
 };
 
 gguf::TensorType type_of(const std::string& name) {
@@ -26,7 +27,7 @@ gguf::TensorType type_of(const std::string& name) {
 void convert(const ConvertOptions& options) {
   const auto source = open_model_source(options.in);
   const gguf::ModelSource& file = *source;
-  ThreadPool pool(options.threads != 0 ? options.threads : usable_processors());
+  ThreadPool pool(options.run.thread_count());
   std::string notice;
   const RewritePlan plan = convert_plan(file, type_of(options.type), options.tie_embeddings, pool, notice);
   if (!notice.empty()) fmt::print(stderr, "stonechat: {}\n", notice);
@@ -45,8 +46,7 @@ void add_convert_command(Command& app) {
       ->required();
   command->add_flag("--tie-embeddings", options->tie_embeddings,
                     "Drop output.weight where it is the embedding at another precision");
-  command->add_option("-t,--threads", options->threads, "Threads (default: the processors that we may use)")
-      ->check(Range(1U, 1024U));
+  options->run.add_threads(*command);
   command->callback([options] { convert(*options); });
 }
 

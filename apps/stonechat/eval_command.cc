@@ -13,6 +13,7 @@
 #include "kernels/dispatch.h"
 #include "loaded_model.h"
 #include "memory_report.h"
+#include "model_argument.h"
 #include "progress.h"
 #include "text_input.h"
 
@@ -193,9 +194,7 @@ void eval_kl(const EvalOptions& options) {
 }
 
 void add_common(Command& command, EvalOptions& options) {
-  command
-      .add_option("model", options.model, "A GGUF or packed file, a catalog name, or hf:OWNER/REPO[/FILE]")
-      ->required();
+  command.add_option("model", options.model, kModelHelp)->required();
   command.add_option("--text", options.text, "The text to measure on")->required();
   command.add_option("-c,--context", options.windows.window, "Tokens a window")
       ->check(Range(4U, 1U << 27))

@@ -23,6 +23,7 @@
 #include "loaded_model.h"
 #include "memory_report.h"
 #include "model_argument.h"
+#include "output_file.h"
 #include "progress.h"
 
 namespace stonechat {
@@ -140,8 +141,6 @@ class Results {
   Results(const TaskOptions& options, const std::string& model, uint32_t context,
           std::span<const QuestionSet> sets)
       : store_(options.results) {
-    if (!options.samples.empty() && InputFile(options.results).is_same_file_as(options.samples))
-      fail(ErrorKind::kUsage, "--samples-out: {} is the file of the results", options.samples);
     const RunDescription description{STONECHAT_VERSION, model, sha256_of_file(model), options.run.cache,
                                      context};
     runs_ = store_.open_runs(description, sets);
@@ -181,16 +180,15 @@ class TaskRun {
       : options_(options),
         baseline_(options.memory.wanted() ? MemoryBaseline::now() : MemoryBaseline()),
         sets_(read_sets(options)) {  // first: a model takes long
+    catch_interrupts();
+    const std::string model = resolve_model(options.model);
+    std::vector<std::string> inputs = {model, options.task_file, options.results};
     for (const QuestionSet& set : sets_) {
-      for (const std::string& path : {set.path, set.shots_path}) {
-        if (!options.samples.empty() && !path.empty() && InputFile(path).is_same_file_as(options.samples))
-          fail(ErrorKind::kUsage, "--samples-out: {} is a file of questions", options.samples);
-      }
+      inputs.insert(inputs.end(), {set.path, set.shots_path});
       total_ += asked(options, set);
     }
-    catch_interrupts();
+    check_output(options.samples, inputs);
     if (!options.samples.empty()) samples_.emplace(options.samples);
-    const std::string model = resolve_model(options.model);
     result_.context = context_for(ModelConfig::from(gguf::Reader(model)), options.run.context);
     if (!options.results.empty()) results_.emplace(options, model, result_.context, sets_);
     scorer_.emplace(options, model, result_.context, [this](const ModelConfig& config, const Tuning& tuning) {
@@ -249,7 +247,8 @@ class TaskRun {
 
   [[noreturn]] void explain_interrupt() const {
     fail(ErrorKind::kInterrupted, "interrupted after {} of {} questions; {}", done_, total_,
-         results_ ? fmt::format("the same command goes on from there, with what {} holds", options_.results)
+         results_ ? fmt::format("the same command{} goes on from there, with what {} holds",
+                                options_.fresh ? " without --fresh" : "", options_.results)
                   : "with --results FILE the same command would go on from there");
   }
 
@@ -287,17 +286,16 @@ void add_task(Command& eval, const std::string& name, const std::string& help, c
   options->task = task;
   options->is_ceval = name == "ceval";
   Command* command = eval.add_subcommand(name, help);
-  command
-      ->add_option("model", options->model, "A GGUF or packed file, a catalog name, or hf:OWNER/REPO[/FILE]")
-      ->required();
+  command->add_option("model", options->model, kModelHelp)->required();
   const std::string data_help =
       options->is_ceval ? "The directory with val/SUBJECT_val.csv and dev/SUBJECT_dev.csv"
                         : "The task's questions: JSON lines or .csv, or hf:datasets/OWNER/REPO/FILE";
   command->add_option("--data", options->data, data_help)->required();
   if (options->is_ceval) {
     options->shots.shots = kCevalShots;
-    command->add_option("--subject", options->subjects,
-                        "Only this one; may come several times (default: all)");
+    command
+        ->add_option("--subject", options->subjects, "Only this one; may come several times (default: all)")
+        ->allow_extra_args(false);
   } else {
     command->add_option("--shots-file", options->shots.file,
                         "Take shots from these questions, such as the training split's: the first ones, or "

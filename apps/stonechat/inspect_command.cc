@@ -1,5 +1,4 @@
 // `stonechat inspect`: what is in a GGUF file.
-#include <cstdio>
 #include <map>
 #include <memory>
 #include <optional>
@@ -8,6 +7,7 @@
 #include "base/json.h"
 #include "commands.h"
 #include "kernels/dispatch.h"
+#include "loaded_model.h"
 #include "model/memory_estimate.h"
 #include "model/packed_file.h"
 #include "model/tuning.h"
@@ -17,7 +17,6 @@
 namespace stonechat {
 namespace {
 
-constexpr uint32_t kMostDefaultContext = 4096;
 constexpr size_t kShownElements = 8;     // of an array
 constexpr size_t kShownCharacters = 72;  // of a text
 
@@ -122,7 +121,7 @@ RunEstimate estimate_run(const gguf::Reader& file) {
   try {
     if (is_packed(file.metadata())) check_packed_for(file.metadata(), kernels());
     const ModelConfig config = ModelConfig::from(file);
-    const uint32_t context = std::min(kMostDefaultContext, config.context_length);
+    const uint32_t context = context_for(config, 0);
     RunShape shape{.tokens = context, .pass_tokens = context};
     const MemoryByPart parts = estimate_memory(file, config, kernels(), shape).parts;
     shape.cache = {kCacheQ8, kCacheQ8};
@@ -239,7 +238,6 @@ void print_text(const InspectOptions& options, const gguf::Reader& file) {
 void inspect(const InspectOptions& options) {
   const gguf::Reader file(resolve_model(options.file));
   options.json ? print_json(options, file) : print_text(options, file);
-  if (std::fflush(stdout) != 0) fail(ErrorKind::kIo, "standard output: cannot write");
 }
 
 }  // namespace
@@ -248,8 +246,7 @@ void add_inspect_command(Command& app) {
   Command* command =
       app.add_subcommand("inspect", "Show a model file's metadata, tensors, sizes and memory need");
   auto options = std::make_shared<InspectOptions>();
-  command->add_option("file", options->file, "A GGUF or packed file, a catalog name, or hf:OWNER/REPO[/FILE]")
-      ->required();
+  command->add_option("file", options->file, kModelHelp)->required();
   command->add_flag("--tensors", options->tensors, "List the tensors");
   command->add_flag("--json", options->json, "Print one JSON object");
   command->callback([options] { inspect(*options); });

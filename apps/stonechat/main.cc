@@ -43,7 +43,10 @@ int main(int argc, char** argv) {
                       arguments[0]);
     }
     stonechat::spell_out_flags(arguments);
-    return command_line.run(std::move(arguments)) ? 0 : kExitUsage;
+    const bool has_run = command_line.run(std::move(arguments));
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
+      stonechat::fail(stonechat::ErrorKind::kIo, "standard output: cannot write");
+    return has_run ? 0 : kExitUsage;
   } catch (const stonechat::Error& error) {
     std::fprintf(stderr, "stonechat: %s\n", stonechat::printable(error.what()).c_str());
     return exit_code(error.kind());

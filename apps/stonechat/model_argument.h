@@ -25,6 +25,9 @@ std::unique_ptr<gguf::ModelSource> open_model_source(const std::string& argument
 // Error{kUsage} for Parquet.
 std::string resolve_data(const std::string& argument);
 
+// What --help says of arguments: that run a model, that read its tensors, that may be a publisher's.
+inline constexpr const char* kModelHelp = "A GGUF or packed file, a catalog name, or hf:OWNER/REPO[/FILE]";
+inline constexpr const char* kGgufHelp = "A GGUF file, a catalog name, or hf:OWNER/REPO[/FILE]";
 inline constexpr const char* kModelSourceHelp =
     "A GGUF file, a directory with config.json and safetensors, a catalog name, or hf:OWNER/REPO[/FILE]";
 

@@ -38,7 +38,7 @@ void pack(const PackOptions& options) {
 void add_pack_command(Command& app) {
   Command* command = app.add_subcommand("pack", "Write a model as this processor wants it: loads at once");
   auto options = std::make_shared<PackOptions>();
-  command->add_option("in", options->in, "A GGUF file, a catalog name, or hf:OWNER/REPO[/FILE]")->required();
+  command->add_option("in", options->in, kGgufHelp)->required();
   command->add_option("out", options->out, "The file to write")->required();
   command->add_option("--isa", options->isa,
                       "Kernels to pack for, such as avx2 (default: those that run here)");

@@ -1,11 +1,9 @@
 #include "progress.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <utility>
 
 namespace stonechat {
@@ -28,38 +26,27 @@ std::string duration(double seconds) {
 }  // namespace
 
 Progress::Progress(std::string label, uint64_t total, std::string unit)
-    : label_(std::move(label)), total_(total), unit_(std::move(unit)), shown_(::isatty(STDERR_FILENO) == 1) {}
-
-Progress::~Progress() {
-  finish();
-}
+    : label_(std::move(label)), total_(total), unit_(std::move(unit)) {}
 
 void Progress::update(uint64_t done) {
   const auto now = Clock::now();
-  if (!shown_ || (dirty_ && now - last_ < kInterval && done < total_)) return;
+  if (!line_.is_shown() || (shown_ && now - last_ < kInterval && done < total_)) return;
   last_ = now;
-  dirty_ = true;
+  shown_ = true;
   const std::string unit = unit_ == "bytes" ? "MiB" : unit_;
   if (total_ == 0) {
-    fmt::print(stderr, "\r\x1b[K{}  {} {}", label_, amount(done, unit_), unit);
-  } else {
-    const uint64_t capped = std::min(done, total_);
-    const uint64_t filled = capped * kBarWidth / total_;
-    const double seconds = std::chrono::duration<double>(now - start_).count();
-    const double left =
-        capped == 0 ? 0 : seconds * static_cast<double>(total_ - capped) / static_cast<double>(capped);
-    fmt::print(stderr, "\r\x1b[K{}  [{:<{}}] {} of {} {}{}", label_, std::string(filled, '='), kBarWidth,
-               amount(capped, unit_), amount(total_, unit_), unit,
-               capped == 0 ? "" : ", " + duration(left) + " left");
+    line_.show(fmt::format("{}  {} {}", label_, amount(done, unit_), unit));
+    return;
   }
-  std::fflush(stderr);
-}
-
-void Progress::finish() {
-  if (std::exchange(dirty_, false)) {
-    fmt::print(stderr, "\r\x1b[K");
-    std::fflush(stderr);
-  }
+  const uint64_t capped = std::min(done, total_);
+  const uint64_t filled = capped * kBarWidth / total_;
+  const double seconds = std::chrono::duration<double>(now - start_).count();
+  const double left =
+      capped == 0 ? 0 : seconds * static_cast<double>(total_ - capped) / static_cast<double>(capped);
+  // What changes first: a narrow terminal cuts the label.
+  line_.show(fmt::format("[{:<{}}] {} of {} {}{}  {}", std::string(filled, '='), kBarWidth,
+                         amount(capped, unit_), amount(total_, unit_), unit,
+                         capped == 0 ? "" : ", " + duration(left) + " left", label_));
 }
 
 }  // namespace stonechat

@@ -8,27 +8,25 @@
 #include <cstdint>
 #include <string>
 
+#include "status_line.h"
+
 namespace stonechat {
 
 class Progress {
  public:
   // `unit` is "bytes", which are shown as MiB, or a plural such as "windows". A total of 0 is unknown.
   Progress(std::string label, uint64_t total, std::string unit);
-  // Removes the line unless finish() was called.
-  ~Progress();
-  Progress(const Progress&) = delete;
-  Progress& operator=(const Progress&) = delete;
 
   void update(uint64_t done);
-  // Removes the line: what follows says more than "100 %".
-  void finish();
+  // Removes the line, as the destructor does: what follows says more than "100 %".
+  void finish() { line_.clear(); }
 
  private:
+  StatusLine line_;
   std::string label_;
   uint64_t total_;
   std::string unit_;
-  bool shown_;  // standard error is a terminal
-  bool dirty_ = false;
+  bool shown_ = false;  // once or more
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::chrono::steady_clock::time_point last_;
 };

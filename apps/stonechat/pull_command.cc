@@ -1,5 +1,4 @@
 // `stonechat pull`: fetches a model and prints where it is.
-#include <cstdio>
 #include <filesystem>
 #include <memory>
 
@@ -8,7 +7,9 @@
 #include "base/input_file.h"
 #include "commands.h"
 #include "hub/catalog.h"
+#include "interrupt.h"
 #include "model_argument.h"
+#include "output_file.h"
 
 namespace stonechat {
 namespace {
@@ -36,6 +37,7 @@ void copy_file(const std::string& from, const std::string& to) {
   AtomicFile out(to, in.bytes());
   std::vector<std::byte> piece(kPieceBytes);
   for (uint64_t offset = 0; offset < in.bytes(); offset += kPieceBytes) {
+    if (interrupted()) fail(ErrorKind::kInterrupted, "interrupted");
     const auto bytes = std::span(piece).first(std::min(kPieceBytes, in.bytes() - offset));
     in.read(offset, bytes);
     out.write(bytes);
@@ -45,9 +47,7 @@ void copy_file(const std::string& from, const std::string& to) {
 
 // Copies a file, or the files of a snapshot, into the directory; returns the path of the copy.
 std::string copy_to(const std::string& path, const std::string& directory) {
-  std::error_code error;
-  fs::create_directories(directory, error);
-  if (error) fail(ErrorKind::kIo, "{}: cannot create the directory: {}", directory, error.message());
+  make_directories(directory);
   if (!fs::is_directory(path)) {
     const std::string target = (fs::path(directory) / fs::path(path).filename()).string();
     copy_file(path, target);
@@ -66,7 +66,6 @@ void pull(const PullOptions& options) {
   std::string path = pull_model(options.name, HubContent::kAnyModel);
   if (!options.to.empty()) path = copy_to(path, options.to);
   fmt::print("{}\n", path);
-  if (std::fflush(stdout) != 0) fail(ErrorKind::kIo, "standard output: cannot write");
 }
 
 }  // namespace

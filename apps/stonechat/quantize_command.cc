@@ -12,10 +12,12 @@
 #include "model/tensor_plan.h"
 #include "model/weight_formats.h"
 #include "model_argument.h"
+#include "output_file.h"
 #include "plan_finder.h"
 #include "quant/plans.h"
 #include "quant/schemes.h"
 #include "rewrite_file.h"
+#include "run_flags.h"
 #include "text_input.h"
 
 namespace stonechat {
@@ -31,8 +33,9 @@ struct QuantizeOptions {
   std::string better = "q8_0";
   std::string save_plan;
   PlanWishes wishes;
+  std::vector<const CommandOption*> search_flags;  // that mean something to a search only
   bool dry_run = false;
-  uint32_t threads = 0;
+  RunFlags run;  // its threads
 };
 
 // Rounding what was rounded before costs more than quantizing the original does.
@@ -91,7 +94,10 @@ bool searches(const QuantizeOptions& options) {
 
 void check_search(const QuantizeOptions& options) {
   if (!searches(options)) {
-    if (!options.wishes.text.empty()) fail(ErrorKind::kUsage, "--text: is for --target-kl and --budget-mib");
+    for (const CommandOption* flag : options.search_flags) {
+      if (flag->count() != 0)
+        fail(ErrorKind::kUsage, "{}: is for --target-kl and --budget-mib", flag->name());
+    }
     return;
   }
   if (!options.plan.empty() || !options.rules.empty())
@@ -153,16 +159,26 @@ std::string scheme_table() {
   return text;
 }
 
+// Before any work: what the end of it would fail with.
+void check_outputs(const QuantizeOptions& options, const gguf::ModelSource& file) {
+  for (const std::string& path : {options.out, options.save_plan}) {
+    if (file.reads_from(path))
+      fail(ErrorKind::kUsage, "{}: the output is the input; expected another file", path);
+  }
+  if (options.save_plan == options.out)
+    fail(ErrorKind::kUsage, "--save-plan: {} is the model to be written; expected another file", options.out);
+  check_output(options.save_plan, {options.wishes.text, options.out});
+  if (!options.dry_run) check_output(options.out, {options.wishes.text, options.plan});
+}
+
 void quantize(const QuantizeOptions& options) {
   const double range = range_of(options.range);
   check_search(options);
   TypePlan types = type_plan(options);
   const auto source = open_model_source(options.in);
   const gguf::ModelSource& file = *source;
-  if (file.reads_from(options.out)) {
-    fail(ErrorKind::kUsage, "{}: the output is the input; expected another file", options.out);
-  }
-  ThreadPool pool(options.threads != 0 ? options.threads : usable_processors());
+  check_outputs(options, file);
+  ThreadPool pool(options.run.thread_count());
   if (searches(options)) types = searched_plan(options, file, pool);
   RewritePlan plan = quantize_plan(file, types);
   plan.range = range;
@@ -206,18 +222,20 @@ void add_quantize_command(Command& app) {
       ->check(Range(1e-6, 100.0));
   command->add_option("--budget-mib", wishes.budget_mib, "Give as many as a file of this size holds")
       ->check(Range(1e-3, 1e7));
-  command
-      ->add_option("--better", options->better,
-                   "The type of those that --type loses too much of (default: q8_0)")
-      ->check(check_type);
-  command->add_option("--text", wishes.text, "A text to measure the divergence on");
-  command->add_option("--context", wishes.window, "Tokens of a window of it (default: 512)")
-      ->check(Range(4U, 1U << 16));
-  command->add_option("--windows", wishes.windows, "Windows of it (default: 2)")->check(Range(1U, 1U << 16));
+  options->search_flags = {
+      command
+          ->add_option("--better", options->better,
+                       "The type of those that --type loses too much of (default: q8_0)")
+          ->check(check_type),
+      command->add_option("--text", wishes.text, "A text to measure the divergence on"),
+      command->add_option("--context", wishes.window, "Tokens of a window of it (default: 512)")
+          ->check(Range(4U, 1U << 16)),
+      command->add_option("--windows", wishes.windows, "Windows of it (default: 2)")
+          ->check(Range(1U, 1U << 16)),
+  };
   command->add_option("--save-plan", options->save_plan, "Write the types by tensor to this JSON file");
   command->add_flag("--dry-run", options->dry_run, "Say what would be written, and write nothing");
-  command->add_option("-t,--threads", options->threads, "Threads (default: the processors that we may use)")
-      ->check(Range(1U, 1024U));
+  options->run.add_threads(*command);
   command->footer(scheme_table());
   command->callback([options] { quantize(*options); });
 }

@@ -16,6 +16,7 @@
 #include "interrupt.h"
 #include "kernels/dispatch.h"
 #include "model_argument.h"
+#include "output_file.h"
 #include "report/builtin_text.h"
 #include "report/collect.h"
 #include "report/number_text.h"
@@ -54,12 +55,6 @@ ReportMachine this_machine() {
   machine.compiler = STONECHAT_COMPILER;
   machine.kernels = kernels().name;
   return machine;
-}
-
-void make_directory(const std::string& path) {
-  std::error_code error;
-  fs::create_directories(path, error);
-  if (error) fail(ErrorKind::kIo, "{}: cannot create the directory: {}", path, error.message());
 }
 
 void remove_database(const std::string& path) {
@@ -120,7 +115,7 @@ class ReportRun {
   }
 
   void measure() {
-    make_directory(settings_.samples_directory);
+    make_directories(settings_.samples_directory);
     catch_interrupts();
     catch_terminations();
     const FileLock lock(

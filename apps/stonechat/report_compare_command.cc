@@ -1,5 +1,4 @@
 // `stonechat report compare`: two reports side by side.
-#include <cstdio>
 #include <memory>
 
 #include "base/error.h"
@@ -19,7 +18,6 @@ void compare(const CompareOptions& options) {
   const ReportResults a = read_results(options.a);
   const ReportResults b = read_results(options.b);
   fmt::print("{}", compare_results(a, b, options.a, options.b));
-  if (std::fflush(stdout) != 0) fail(ErrorKind::kIo, "standard output: cannot write");
 }
 
 }  // namespace

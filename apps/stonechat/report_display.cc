@@ -1,7 +1,6 @@
 #include "report_display.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -11,11 +10,7 @@
 
 namespace stonechat {
 
-ReportDisplay::ReportDisplay(size_t steps) : steps_(steps), is_terminal_(::isatty(STDERR_FILENO) == 1) {}
-
-ReportDisplay::~ReportDisplay() {
-  clear();
-}
+ReportDisplay::ReportDisplay(size_t steps) : steps_(steps) {}
 
 void ReportDisplay::begin(const std::string& step, double seconds_left) {
   ++index_;
@@ -26,14 +21,14 @@ void ReportDisplay::begin(const std::string& step, double seconds_left) {
 }
 
 void ReportDisplay::tick() {
-  if (!is_terminal_) return;
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start_;
-  show(fmt::format("[{}/{}] {}, {}; about {} left", index_, steps_, step_, duration_text(seconds.count()),
-                   duration_text(std::max(0.0, seconds_left_ - seconds.count()))));
+  line_.show(fmt::format("[{}/{}] {}, {}; about {} left", index_, steps_, step_,
+                         duration_text(seconds.count()),
+                         duration_text(std::max(0.0, seconds_left_ - seconds.count()))));
 }
 
 void ReportDisplay::end(double seconds, double seconds_left) {
-  if (is_terminal_) return;
+  if (line_.is_shown()) return;
   const std::string left =
       index_ == steps_ ? "" : fmt::format("; about {} left", duration_text(seconds_left));
   fmt::print(stderr, "[{}/{}] {}: {:.1f} s{}\n", index_, steps_, step_, seconds, left);
@@ -41,20 +36,8 @@ void ReportDisplay::end(double seconds, double seconds_left) {
 }
 
 void ReportDisplay::say(const std::string& sentence) {
-  clear();
+  line_.clear();
   fmt::print(stderr, "stonechat: {}\n", printable(sentence));
-}
-
-void ReportDisplay::clear() {
-  if (!dirty_) return;
-  show("");
-  dirty_ = false;
-}
-
-void ReportDisplay::show(const std::string& line) {
-  fmt::print(stderr, "\r\x1b[K{}", line);
-  std::fflush(stderr);
-  dirty_ = true;
 }
 
 }  // namespace stonechat

@@ -5,15 +5,13 @@
 #include <chrono>
 #include <string>
 
+#include "status_line.h"
+
 namespace stonechat {
 
 class ReportDisplay {
  public:
   explicit ReportDisplay(size_t steps);
-  // Removes the line.
-  ~ReportDisplay();
-  ReportDisplay(const ReportDisplay&) = delete;
-  ReportDisplay& operator=(const ReportDisplay&) = delete;
 
   // `seconds_left` is predicted, with those of this step.
   void begin(const std::string& step, double seconds_left);
@@ -25,13 +23,9 @@ class ReportDisplay {
   void say(const std::string& sentence);
 
  private:
-  void clear();
-  void show(const std::string& line);
-
   size_t steps_;
   size_t index_ = 0;  // of the step that runs, from 1
-  bool is_terminal_;
-  bool dirty_ = false;
+  StatusLine line_;
   std::string step_;
   double seconds_left_ = 0;
   std::chrono::steady_clock::time_point start_;

@@ -13,6 +13,7 @@
 #include "hub/environment.h"
 #include "loaded_model.h"
 #include "model_argument.h"
+#include "output_file.h"
 #include "quant/plans.h"
 #include "quant/type_plan.h"
 #include "report_hash.h"
@@ -140,9 +141,7 @@ std::vector<ReportStep> ReportModels::missing(const std::vector<std::string>& ty
 
 void ReportModels::prepare(const std::vector<ReportStep>& steps) const {
   if (steps.empty()) return;
-  std::error_code error;
-  fs::create_directories(folder_, error);
-  if (error) fail(ErrorKind::kIo, "{}: cannot create the directory: {}", folder_, error.message());
+  make_directories(folder_);
   uint64_t needed = 0;
   for (const ReportStep& step : steps) {
     if (step.part == ReportPart::kModels) needed += file_bytes_of(step.inputs);

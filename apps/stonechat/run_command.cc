@@ -11,6 +11,7 @@
 #include "kernels/dispatch.h"
 #include "loaded_model.h"
 #include "memory_report.h"
+#include "model_argument.h"
 #include "sampling_flags.h"
 #include "text_input.h"
 
@@ -124,9 +125,6 @@ void run(const RunOptions& options, bool prompt_given) {
         generate.sampler.seed);
   }
   if (figures) print_memory(*figures);
-  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
-    fail(ErrorKind::kIo, "standard output: cannot write");
-  }
   if (stats.reason == EndReason::kInterrupted) fail(ErrorKind::kInterrupted, "interrupted");
 }
 
@@ -135,9 +133,7 @@ void run(const RunOptions& options, bool prompt_given) {
 void add_run_command(Command& app) {
   Command* command = app.add_subcommand("run", "Complete a text");
   auto options = std::make_shared<RunOptions>();
-  command
-      ->add_option("model", options->model, "A GGUF or packed file, a catalog name, or hf:OWNER/REPO[/FILE]")
-      ->required();
+  command->add_option("model", options->model, kModelHelp)->required();
   CommandOption* prompt =
       command->add_option("prompt", options->prompt, "The text to go on with; - or none: standard input");
   command->add_option("-f,--file", options->file, "Read the prompt from this file");

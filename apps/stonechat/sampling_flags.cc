@@ -29,7 +29,8 @@ void SamplingFlags::add(Command& command) {
       ->check(Range(0U, 1U << 20))
       ->capture_default_str();
   command.add_option("-s,--seed", seed, "Seed of the generator (default: a new one each time)");
-  command.add_option("--stop", options.stops, "Stop before this text; may be given several times");
+  command.add_option("--stop", options.stops, "Stop before this text; may be given several times")
+      ->allow_extra_args(false);
 }
 
 GenerateOptions SamplingFlags::resolve() const {

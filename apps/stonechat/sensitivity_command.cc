@@ -1,11 +1,9 @@
 // `stonechat sensitivity`: what quantizing each tensor alone, each kind and each layer costs.
 #include <algorithm>
-#include <cstdio>
 #include <memory>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
-#include "base/input_file.h"
 #include "base/json.h"
 #include "commands.h"
 #include "eval/sensitivity.h"
@@ -14,6 +12,7 @@
 #include "loaded_model.h"
 #include "model/packed_file.h"
 #include "model_argument.h"
+#include "output_file.h"
 #include "progress.h"
 #include "report/html_page.h"
 #include "report/svg_chart.h"
@@ -137,15 +136,6 @@ void write_html(const SensitivityOptions& options, const SensitivityReport& repo
   write_text_file(options.html, page);
 }
 
-void check_out(const SensitivityOptions& options, const std::string& model_path) {
-  if (options.html.empty()) return;
-  for (const std::string& input : {model_path, options.text}) {
-    if (InputFile(input).is_same_file_as(options.html))
-      fail(ErrorKind::kUsage, "{}: the output is an input; expected another file", options.html);
-  }
-  const AtomicFile probe(options.html);
-}
-
 // Products of other formats round activations too: what isn't quantized here would not be exact.
 void check_types(const gguf::Reader& file) {
   using gguf::TensorType;
@@ -170,7 +160,7 @@ void check_types(const gguf::Reader& file) {
 void sensitivity(const SensitivityOptions& options) {
   const std::string text = read_text_file(options.text);  // first: a model takes long to load
   const std::string path = resolve_model(options.model);
-  check_out(options, path);
+  check_output(options.html, {path, options.text});
   check_types(gguf::Reader(path));
   ThreadPool pool(options.run.thread_count());
   LoadedModel model(path, pool, options.run);
@@ -202,7 +192,6 @@ void sensitivity(const SensitivityOptions& options) {
   } else {
     print_text(options, report);
   }
-  if (std::fflush(stdout) != 0) fail(ErrorKind::kIo, "standard output: cannot write");
   if (report.windows < report.wanted)
     fail(ErrorKind::kInterrupted, "interrupted: these are the first {} of {} chunks", report.windows,
          report.wanted);
@@ -213,8 +202,7 @@ void sensitivity(const SensitivityOptions& options) {
 void add_sensitivity_command(Command& app) {
   Command* command = app.add_subcommand("sensitivity", "Measure what quantizing each tensor alone costs");
   auto options = std::make_shared<SensitivityOptions>();
-  command->add_option("model", options->model, "A GGUF file, a catalog name, or hf:OWNER/REPO[/FILE]")
-      ->required();
+  command->add_option("model", options->model, kGgufHelp)->required();
   command->add_option("--scheme", options->scheme, fmt::format("{}", fmt::join(scheme_names(), ", ")))
       ->check(OneOf{scheme_names()})
       ->required();
@@ -227,6 +215,7 @@ void add_sensitivity_command(Command& app) {
       ->add_option("--by", options->by,
                    "kind, layer, tensor: what is quantized alone (default: each of them)")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->check(OneOf{{"kind", "layer", "tensor"}});
   command->add_option("--html", options->html, "Write a page with bar plots to this file");
   options->run.add_threads(*command);

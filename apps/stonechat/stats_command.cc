@@ -1,11 +1,10 @@
 // `stonechat stats`: what `stonechat calibrate` measured, as tables, JSON or a page.
-#include <cstdio>
 #include <memory>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
-#include "base/input_file.h"
 #include "commands.h"
+#include "output_file.h"
 #include "stats_report.h"
 
 namespace stonechat {
@@ -20,14 +19,12 @@ struct StatsOptions {
 void show(const StatsOptions& options) {
   const CalibrationStats stats = read_calibration(options.file);
   if (!options.html.empty()) {
-    if (InputFile(options.file).is_same_file_as(options.html))
-      fail(ErrorKind::kUsage, "{}: the output is the input; expected another file", options.html);
+    check_output(options.html, {options.file});
     write_text_file(options.html, stats_html(stats));
     fmt::print("wrote {}\n", options.html);
     return;
   }
   fmt::print("{}", options.json ? stats_json(stats) : stats_text(stats));
-  if (std::fflush(stdout) != 0) fail(ErrorKind::kIo, "standard output: cannot write");
 }
 
 }  // namespace

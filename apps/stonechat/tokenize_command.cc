@@ -82,7 +82,6 @@ void tokenize(const TokenizeOptions& options, bool text_given) {
         options.special ? Tokenizer::SpecialTokens::kParse : Tokenizer::SpecialTokens::kPlainText;
     print_tokens(options, tokenizer, tokenizer.encode(text, special));
   }
-  if (std::fflush(stdout) != 0) fail(ErrorKind::kIo, "standard output: cannot write");
 }
 
 }  // namespace
@@ -90,9 +89,7 @@ void tokenize(const TokenizeOptions& options, bool text_given) {
 void add_tokenize_command(Command& app) {
   Command* command = app.add_subcommand("tokenize", "Show a text's tokens, or the text of token ids");
   auto options = std::make_shared<TokenizeOptions>();
-  command
-      ->add_option("model", options->model, "A GGUF or packed file, a catalog name, or hf:OWNER/REPO[/FILE]")
-      ->required();
+  command->add_option("model", options->model, kModelHelp)->required();
   CommandOption* text =
       command->add_option("text", options->text, "The text, or ids; - or none: standard input");
   command->add_option("-f,--file", options->file, "Read the text from this file");

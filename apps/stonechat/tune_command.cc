@@ -15,6 +15,7 @@
 #include "interrupt.h"
 #include "kernels/dispatch.h"
 #include "loaded_model.h"
+#include "output_file.h"
 #include "progress.h"
 #include "tuning_choice.h"
 
@@ -46,9 +47,7 @@ std::string cached_reference() {
 // A file beside the others of the cache; refused now rather than after the measurement.
 std::unique_ptr<AtomicFile> open_output(const std::string& path) {
   const std::string directory = std::filesystem::path(path).parent_path().string();
-  std::error_code error;
-  std::filesystem::create_directories(directory, error);
-  if (error) fail(ErrorKind::kIo, "{}: cannot create the directory: {}", directory, error.message());
+  make_directories(directory);
   return std::make_unique<AtomicFile>(path);
 }
 
@@ -127,8 +126,6 @@ void tune(const TuneOptions& options) {
   } else {
     print_table(result, path);
   }
-  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
-    fail(ErrorKind::kIo, "standard output: cannot write");
 }
 
 }  // namespace

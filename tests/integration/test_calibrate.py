@@ -271,7 +271,7 @@ def test_progress_and_interrupt(command, stonechat, tmp_path):
     try:
         while piece := os.read(outer, 4096):
             shown += piece
-            if re.search(rb"calibrate  \[.*\] [1-9]\d* of \d+ chunks, .* left", shown) and process.poll() is None:
+            if re.search(rb"\[.*\] [1-9]\d* of \d+ chunks, .* left  calibrate", shown) and process.poll() is None:
                 process.send_signal(signal.SIGINT)
                 break
         while piece := os.read(outer, 4096):

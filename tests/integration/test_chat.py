@@ -20,6 +20,11 @@ def test_json(stonechat, tiny_model):
     assert out["generated_tokens"] <= 5 and "answer" in out
 
 
+def test_a_loaded_conversation_has_its_own_system_prompt(stonechat, tiny_model):
+    result = stonechat("chat", tiny_model, "--system", "x", "--load", "y.json", input="the", check=False)
+    assert result.returncode == 2 and "--system" in result.stderr and "--load" in result.stderr
+
+
 def test_empty_standard_input(stonechat, tiny_model):
     result = stonechat("chat", tiny_model, input="\n", check=False)
     assert result.returncode == 2 and "empty" in result.stderr

@@ -1,6 +1,7 @@
 """`stonechat convert` and `stonechat quantize` against the gguf package."""
 import contextlib
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -239,6 +240,33 @@ def test_output_equal_to_the_input(stonechat, tiny_model, tmp_path):
         assert "the output is the input" in refused(stonechat, "quantize", tiny_model, out, "--type", "q8_0")
         assert "the output is the input" in refused(stonechat, "convert", tiny_model, out, "--to", "f32")
     assert tiny_model.read_bytes() == before
+
+
+def test_plan_that_would_replace_another_file(stonechat, tiny_model, tmp_path):
+    model, out, plan = tmp_path / "model.gguf", tmp_path / "out.gguf", tmp_path / "plan.json"
+    shutil.copy(tiny_model, model)
+    words = ["quantize", model, out, "--type", "q8_0", "--save-plan"]
+    assert "the output is the input" in refused(stonechat, *words, model)
+    assert "--save-plan" in refused(stonechat, *words, out)
+    assert model.read_bytes() == tiny_model.read_bytes() and not out.exists()
+    stonechat(*words, plan)
+    rules = ["quantize", model, plan, "--plan", plan]
+    assert "the output is an input" in refused(stonechat, *rules)
+
+
+def test_search_looks_at_its_outputs_first(stonechat, tiny_model, tmp_path):
+    (tmp_path / "text").write_text("the model " * 40)
+    search = ["--type", "q8_t", "--target-kl", "0.01", "--text", tmp_path / "text"]
+    for more in ([tmp_path / "no/out.gguf"], [tmp_path / "out.gguf", "--save-plan", tmp_path / "no/plan.json"]):
+        result = stonechat("quantize", tiny_model, *more, *search, check=False)
+        assert result.returncode == 1 and "no/" in result.stderr and "sensitivity" not in result.stdout
+
+
+@pytest.mark.parametrize("flag", ["--better", "--text", "--context", "--windows"])
+def test_flags_of_the_search_are_refused_without_it(stonechat, tiny_model, tmp_path, flag):
+    value = {"--better": "f16", "--text": tiny_model}.get(flag, 4)
+    message = refused(stonechat, "quantize", tiny_model, tmp_path / "out.gguf", "--type", "q8_0", flag, value)
+    assert f"{flag}: is for --target-kl and --budget-mib" in message
 
 
 def test_values_that_are_not_finite(stonechat, tmp_path):

@@ -132,7 +132,7 @@ def test_what_is_no_results_file_is_refused(run, tmp_path):
         database.execute("UPDATE task_answers SET log_likelihoods = '[0]' WHERE question = 1")
     assert "task_answers: run 1, question 1: log_likelihoods: expected 2 numbers" in run(code=1)
     assert run("--fresh") == 0
-    assert "--samples-out" in run("--samples-out", results, code=2)
+    assert f"{results}: the output is an input" in run("--samples-out", results, code=2)
     assert run() == 6
 
 

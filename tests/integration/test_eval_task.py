@@ -137,11 +137,11 @@ def test_wrong_use(stonechat, tiny_model, tmp_path):
         result = stonechat("eval", "arc_c", tiny_model, "--data", data, *flags, check=False)
         assert result.returncode == 2 and expected in result.stderr, result.stderr
     train = write(tmp_path / "train.jsonl", QUESTIONS)
-    kept = data.read_bytes()
-    for out in (data, train):
+    for out in (data, train, tiny_model):
+        kept = out.read_bytes()
         flags = ["--shots-file", train, "--shots", "1", "--samples-out", out]
         result = stonechat("eval", "arc_c", tiny_model, "--data", data, *flags, check=False)
-        assert result.returncode == 2 and "is a file of questions" in result.stderr
+        assert result.returncode == 2 and f"{out}: the output is an input" in result.stderr
         assert out.read_bytes() == kept
 
 

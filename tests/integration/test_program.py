@@ -1,9 +1,12 @@
 """The program as a whole: help, version, wrong use, exit codes."""
 import contextlib
+import fcntl
 import os
 import pty
 import re
+import struct
 import subprocess
+import termios
 
 import pytest
 
@@ -42,9 +45,10 @@ def test_progress_is_for_terminals_only(stonechat, command, tiny_model, tmp_path
     result = stonechat(*words)
     for text in (result.stdout, result.stderr):
         assert "\r" not in text and "\x1b" not in text and " left" not in text
-    # On a terminal there is progress, and no colour whether NO_COLOR is set or not.
+    # On a terminal there is progress, cut to its width, and no colour whether NO_COLOR is set or not.
     for environment in ({}, {"NO_COLOR": "1"}):
         master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
         process = subprocess.Popen(
             [*command, *map(str, words)], stdin=slave, stdout=subprocess.DEVNULL, stderr=slave,
             env={**os.environ, "TERM": "xterm", **environment},
@@ -56,7 +60,8 @@ def test_progress_is_for_terminals_only(stonechat, command, tiny_model, tmp_path
                 seen += data
         assert process.wait(timeout=60) == 0
         os.close(master)
-        assert b"quantize  [" in seen and re.search(rb"\x1b\[[0-9;]*m", seen) is None
+        lines = seen.split(b"\r\x1b[K")[1:]
+        assert re.match(rb"\[=* *\] .* MiB, .* left  q", lines[0]) and max(map(len, lines[:-1])) == 59 and re.search(rb"\x1b\[[0-9;]*m", seen) is None
 
 
 def test_forced_kernels(stonechat, tiny_model):
@@ -85,9 +90,33 @@ def test_directory_instead_of_a_file(stonechat, tmp_path):
     assert result.returncode == 1 and "not a regular file" in result.stderr
 
 
-def test_output_that_cannot_be_written(command, tiny_model):
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["pull", "--list"],
+        ["tokenize", "MODEL", "the"],
+        ["run", "MODEL", "the", "-n", "2"],
+        ["bench", "-m", "MODEL", "-p", "4", "-n", "0", "-r", "1"],
+        ["eval", "ppl", "MODEL", "--text", "TEXT", "-c", "16", "--json"],
+        ["quantize", "MODEL", "OUT", "--type", "q8_0"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_output_that_cannot_be_written(command, tiny_model, tmp_path, words):
+    (tmp_path / "text").write_text("the model " * 40)
+    paths = {"MODEL": tiny_model, "TEXT": tmp_path / "text", "OUT": tmp_path / "out.gguf"}
     with open("/dev/full", "w") as full:
-        result = subprocess.run(
-            [*command, "tokenize", str(tiny_model), "the"], stdout=full, stderr=subprocess.PIPE, text=True
-        )
-    assert result.returncode == 1 and "cannot write" in result.stderr
+        words = [*command, *(str(paths.get(word, word)) for word in words)]
+        result = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+    assert result.returncode == 1 and "standard output: cannot write" in result.stderr
+
+
+def test_flags_of_lists_leave_the_arguments_that_follow(stonechat, tiny_model, tmp_path):
+    """They may come again, or hold several texts between commas, but take one word each."""
+    assert stonechat("run", "--stop", "END", "--stop", "STOP", tiny_model, "the", "-n", "2").stdout
+    (tmp_path / "text").write_text("the model " * 40)
+    words = ["--scheme", "q8_t", "--text", tmp_path / "text", "-c", "16", "--chunks", "1"]
+    assert "layer" in stonechat("sensitivity", "--by", "kind,layer", tiny_model, *words).stdout
+    result = stonechat("eval", "ceval", "--subject", "law", tiny_model, "--data", tmp_path, check=False)
+    assert "--data" in result.stderr  # which is looked at once the model is known
