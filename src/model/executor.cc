@@ -302,17 +302,24 @@ void Executor::attend(uint32_t layer, std::span<const Run> runs) {
       }
     }
   }
-  for_items(static_cast<uint32_t>(items.size()), [&](uint32_t worker, uint32_t index) {
-    const Item& item = items[index];
+  // Heads that share a key/value head read it together. They part only where threads would have no work
+  // otherwise: in decoding, with more threads than key/value heads.
+  const auto all = static_cast<uint32_t>(items.size());
+  const auto parts_wanted = std::min<uint64_t>(group_heads, ceil_div(pool_.threads(), all));
+  const auto part_heads = static_cast<uint32_t>(ceil_div(group_heads, parts_wanted));
+  const auto parts = static_cast<uint32_t>(ceil_div(group_heads, part_heads));
+  for_items(all * parts, [&](uint32_t worker, uint32_t index) {
+    const Item& item = items[index / parts];
+    const uint32_t first_head = index % parts * part_heads;  // of the group
+    const size_t first_col = size_t{item.kv_head * group_heads + first_head} * config.head_dim;
     const Run& run = *item.run;
     const CachedHead keys = run.cache->keys(layer, item.kv_head);
     const bool transformed = keys.format == kCacheQ8;
     const float larger = transformed ? static_cast<float>(hadamard_run(config.head_dim)) : 1.0F;
     const AttentionJob job = {
-        .queries = qkv_or_down_.as<float>() + size_t{run.first_token} * qkv_width +
-                   size_t{item.kv_head} * group_heads * config.head_dim,
+        .queries = qkv_or_down_.as<float>() + size_t{run.first_token} * qkv_width + first_col,
         .query_stride = qkv_width,
-        .group_heads = group_heads,
+        .group_heads = std::min(part_heads, group_heads - first_head),
         .head_dim = config.head_dim,
         .first_token = item.begin,
         .end_token = item.end,
@@ -321,8 +328,7 @@ void Executor::attend(uint32_t layer, std::span<const Run> runs) {
         .values = run.cache->values(layer, item.kv_head),
         .shifts = key_shifts_.shifts(layer, item.kv_head, transformed),
         .scale = 1.0F / std::sqrt(static_cast<float>(config.head_dim)) / larger,
-        .out = normed_.as<float>() + size_t{run.first_token} * config.query_width() +
-               size_t{item.kv_head} * group_heads * config.head_dim,
+        .out = normed_.as<float>() + size_t{run.first_token} * config.query_width() + first_col,
         .out_stride = config.query_width(),
         .scratch = reinterpret_cast<float*>(scratch_.data() + worker * scratch_bytes()),
     };

@@ -29,9 +29,11 @@ Bits as_bits(std::span<const float> values) {
   return bits;
 }
 
-// Sizes that no tile divides, and enough tiles for five threads.
+// Sizes that no tile divides, and enough tiles for five threads. Of the three heads that share a key/value
+// head each may be computed by another thread, or two by one.
 TestModel odd_model() {
   TestModel model;
+  model.heads = 6;
   model.mlp_width = 224;
   model.vocabulary = 333;
   model.make(31);
