@@ -1,5 +1,6 @@
 #include "kernels/dispatch.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 
@@ -23,7 +24,7 @@ constexpr std::array kTables = {
 
 void lay_over(KernelTable& table, const KernelTable& upper) {
   table.name = upper.name;
-  table.needs |= upper.needs;
+  table.needs = upper.needs;
   for (int format = 0; format < kWeightFormats; ++format) {
     if (upper.linear[format] != nullptr) table.linear[format] = upper.linear[format];
   }
@@ -61,17 +62,18 @@ bool is_supported(const KernelTable& table) {
 }
 
 KernelTable kernels_up_to(const std::string& name, const char* asked_by) {
-  KernelTable result = *kTables[0];
-  for (const KernelTable* table : kTables) {
-    if (table != kTables[0]) lay_over(result, *table);
-    if (table->name != name) continue;
-    if (!is_supported(*table)) {
-      fail(ErrorKind::kUsage, "{}: this processor ({}) can't run the kernels '{}'", asked_by, cpu_name(),
-           name);
-    }
-    return result;
+  const auto named = std::ranges::find(kTables, name, &KernelTable::name);
+  if (named == kTables.end())
+    fail(ErrorKind::kUsage, "{}: unknown kernels '{}', expected one of {}", asked_by, name, table_names());
+  const KernelTable& top = **named;
+  if (!is_supported(top))
+    fail(ErrorKind::kUsage, "{}: this processor ({}) can't run the kernels '{}'", asked_by, cpu_name(), name);
+  KernelTable result = {};
+  // A table that needs what `top` doesn't is for other processors, though this one may have it too.
+  for (const KernelTable* table : std::span(kTables.begin(), named + 1)) {
+    if ((table->needs & top.needs) == table->needs) lay_over(result, *table);
   }
-  fail(ErrorKind::kUsage, "{}: unknown kernels '{}', expected one of {}", asked_by, name, table_names());
+  return result;
 }
 
 const KernelTable& kernels() {

@@ -57,6 +57,14 @@ TEST(Dispatch, NameThatTheMachineLacksIsAnError) {
   }
 }
 
+TEST(Dispatch, LowerTablesAddNothingToWhatOneNeeds) {
+  for (const KernelTable* table : compiled_kernel_tables()) {
+    if (is_supported(*table)) {
+      EXPECT_EQ(kernels_up_to(table->name).needs, table->needs) << table->name;
+    }
+  }
+}
+
 TEST(Dispatch, HigherTablesReplaceWhatTheyClaim) {
   for (const KernelTable* table : compiled_kernel_tables()) {
     if (!is_supported(*table)) continue;

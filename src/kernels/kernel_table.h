@@ -2,7 +2,8 @@
 //
 // What must change together (the layout of packed weights, of prepared activations, and the loop over both)
 // is one group. A table may leave a group empty; dispatch.cc then keeps that of the next lower instruction
-// set. This header includes C headers only, because files compiled for newer processors include it.
+// set that needs nothing else. This header includes C headers only, because files compiled for newer
+// processors include it.
 //
 // Every function states its arithmetic exactly: which operations, in which order, each rounded to FP32 on its
 // own, fma() with one rounding. So all tables give equal bits, whatever their vectors' width, and so do all
@@ -255,7 +256,7 @@ inline constexpr float kExpCoefficients[8] = {0x1.a01a02p-13F, 0x1.6c16c2p-10F, 
 inline constexpr float kExp2Coefficients[6] = {0x1.5bba14p-10F, 0x1.3cea88p-7F, 0x1.c6b752p-5F,
                                                0x1.ebf9bcp-3F,  0x1.62e42ap-1F, 0x1p+0F};
 
-// A null group is that of the next lower table.
+// A null group is that of the next lower table that needs nothing else.
 struct KernelTable {
   const char* name;                             // "avx2"
   uint32_t needs;                               // CpuFeature bits (base/cpu_feature_bits.h), all of them
