@@ -118,7 +118,7 @@ struct AttentionJob {
   const float* queries;
   size_t query_stride;
   uint32_t group_heads;
-  uint32_t head_dim;     // multiple of 16, at most 256
+  uint32_t head_dim;     // multiple of 32, at most 256
   uint32_t first_token;  // tokens [first_token, end_token) of the batch
   uint32_t end_token;
   uint32_t first_position;  // token t sees the keys 0 .. first_position + t

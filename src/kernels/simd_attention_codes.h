@@ -186,12 +186,12 @@ class SimdAttentionCodes {
   }
 
   // GCC keeps sums in memory unless it unrolls all loops over them early, and in functions of their own.
-  template <uint32_t kRows, uint32_t kOutputs>
-  [[gnu::always_inline]] static void clear(Sum (&sum)[kRows][kOutputs]) noexcept {
+  template <uint32_t kRows>
+  [[gnu::always_inline]] static void clear(Sum (&sum)[kRows][kVectors]) noexcept {
 #pragma GCC unroll 16
     for (uint32_t r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
-      for (uint32_t v = 0; v < kOutputs; ++v) sum[r][v] = Dots::zero();
+      for (uint32_t v = 0; v < kVectors; ++v) sum[r][v] = Dots::zero();
     }
   }
 
@@ -235,26 +235,26 @@ class SimdAttentionCodes {
     score_rows<kRows>(rows, keys, scales, head_dim, queries, scores);
   }
 
-  template <uint32_t kRows, uint32_t kOutputs>
+  template <uint32_t kRows>
   [[gnu::noinline]] static void add_some(const Code* values, uint32_t head_dim, const uint8_t* weights,
                                          const float* units, const float* factors, float* sums) noexcept {
-    Sum sum[kRows][kOutputs];
+    Sum sum[kRows][kVectors];
     clear(sum);
     for (uint32_t j = 0; j < kKeyTile; j += Dots::kStep) {
-      typename Dots::Values operand[kOutputs];
-      for (uint32_t v = 0; v < kOutputs; ++v)
+      typename Dots::Values operand[kVectors];
+      for (uint32_t v = 0; v < kVectors; ++v)
         operand[v] = Dots::load_values(values + size_t{j} * head_dim + size_t{Dots::kStep} * v * kLanes);
 #pragma GCC unroll 16
       for (uint32_t r = 0; r < kRows; ++r) {
         const auto codes = Dots::weight(weights + r * kWeightBytes, kKeyTile, j);
 #pragma GCC unroll 2
-        for (uint32_t v = 0; v < kOutputs; ++v) Dots::add(sum[r][v], operand[v], codes);
+        for (uint32_t v = 0; v < kVectors; ++v) Dots::add(sum[r][v], operand[v], codes);
       }
     }
 #pragma GCC unroll 16
     for (uint32_t r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
-      for (uint32_t v = 0; v < kOutputs; ++v) {
+      for (uint32_t v = 0; v < kVectors; ++v) {
         add_scaled(sum[r][v], units[r], factors[r], sums + size_t{r} * head_dim + v * kLanes);
       }
     }
@@ -266,12 +266,8 @@ class SimdAttentionCodes {
     if constexpr (kRows > 1) {
       if (count < kRows) return add_up_to<kRows - 1>(count, values, head_dim, weights, units, factors, sums);
     }
-    uint32_t d = 0;
-    for (; d + kVectors * kLanes <= head_dim; d += kVectors * kLanes)
-      add_some<kRows, kVectors>(values + size_t{Dots::kStep} * d, head_dim, weights, units, factors,
-                                sums + d);
-    for (; d < head_dim; d += kLanes)
-      add_some<kRows, 1>(values + size_t{Dots::kStep} * d, head_dim, weights, units, factors, sums + d);
+    for (uint32_t d = 0; d < head_dim; d += kVectors * kLanes)
+      add_some<kRows>(values + size_t{Dots::kStep} * d, head_dim, weights, units, factors, sums + d);
   }
 };
 
