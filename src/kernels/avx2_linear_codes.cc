@@ -44,7 +44,6 @@ struct DotEight : CodeDot {
   }
   static __m256 to_float(__m256i sum, const void*) { return _mm256_cvtepi32_ps(sum); }
 
-  static float largest(const float* values) { return largest_magnitude(values); }
   static int32_t quantize(const float* values, float inverse, int16_t* codes) {
     const __m256i low = sixteen_codes(values, inverse);
     const __m256i high = sixteen_codes(values + 16, inverse);

@@ -10,15 +10,6 @@
 namespace stonechat::avx2 {
 namespace {
 
-// Of the magnitudes of a block's values.
-inline float largest_magnitude(const float* values) {
-  const __m256 sign = _mm256_set1_ps(-0.0F);
-  __m256 largest = _mm256_setzero_ps();
-  for (uint32_t i = 0; i < kBlock; i += Simd::kLanes)
-    largest = _mm256_max_ps(largest, _mm256_andnot_ps(sign, _mm256_loadu_ps(values + i)));
-  return Simd::largest(largest);
-}
-
 // 16 values times `inverse`, rounded to nearest even, in 16 bits each.
 inline __m256i sixteen_codes(const float* values, float inverse) {
   const __m256 factor = _mm256_set1_ps(inverse);
@@ -67,7 +58,6 @@ struct UnsignedCodes : CodeDot {
     return _mm256_set1_epi32(value);
   }
 
-  static float largest(const float* values) { return largest_magnitude(values); }
   static int32_t quantize(const float* values, float inverse, int8_t* codes) {
     const __m256i low = sixteen_codes(values, inverse);
     const __m256i high = sixteen_codes(values + 16, inverse);

@@ -40,10 +40,6 @@ struct VnniDot : CodeDot {
   static __m512i add(__m512i sum, __m512i weights, __m512i x) { return _mm512_dpbusd_epi32(sum, weights, x); }
   static __m512 to_float(__m512i sum, const void*) { return _mm512_cvtepi32_ps(sum); }
 
-  static float largest(const float* values) {
-    const __m512 low = _mm512_abs_ps(_mm512_loadu_ps(values));
-    return _mm512_reduce_max_ps(_mm512_max_ps(low, _mm512_abs_ps(_mm512_loadu_ps(values + 16))));
-  }
   static int32_t quantize(const float* values, float inverse, int8_t* codes) {
     const __m512 factor = _mm512_set1_ps(inverse);
     const __m512i low = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(values), factor));

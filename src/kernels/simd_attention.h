@@ -16,6 +16,7 @@
 #include "kernels/kernel_table.h"
 #include "kernels/simd_attention_codes.h"
 #include "kernels/simd_attention_float.h"
+#include "kernels/simd_reduce.h"
 
 namespace stonechat {
 
@@ -252,19 +253,11 @@ class SimdAttention {
   }
 
   static float shift_of(const AttentionJob* job, const float* query, uint32_t first_key) noexcept {
-    constexpr uint32_t kSums = 16;
-    constexpr uint32_t kVectors = kSums / kLanes;
     const float* shift = job->shifts + size_t{first_key} / kKeyShift * job->head_dim;
-    Vector sum[kVectors];
-    for (uint32_t v = 0; v < kVectors; ++v) sum[v] = Simd::broadcast(0);
-    for (uint32_t d = 0; d < job->head_dim; d += kSums) {
-      for (uint32_t v = 0; v < kVectors; ++v) {
-        const uint32_t i = d + v * kLanes;
-        sum[v] = Simd::fma(Simd::load(query + i), Simd::load(shift + i), sum[v]);
-      }
-    }
-    if constexpr (kVectors == 2) sum[0] = Simd::add(sum[0], sum[1]);
-    return Simd::tree_sum(sum[0]) * scale_of(job);
+    const float sum = tree_of_16_sums<Simd>(job->head_dim, [&](uint32_t d, Vector before) {
+      return Simd::fma(Simd::load(query + d), Simd::load(shift + d), before);
+    });
+    return sum * scale_of(job);
   }
 
   static void attend_group(const AttentionJob* job, Row* rows, uint32_t count) noexcept {

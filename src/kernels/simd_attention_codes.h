@@ -19,6 +19,7 @@
 
 #include "kernels/kernel_table.h"
 #include "kernels/simd_norm_codes.h"
+#include "kernels/simd_reduce.h"
 
 namespace stonechat {
 
@@ -116,10 +117,7 @@ class SimdAttentionCodes {
   // Codes of up to kFineCodes.
   static float put_fine_codes(const float* query, uint32_t head_dim, float scale, uint8_t* codes,
                               int32_t* sum) noexcept {
-    Vector most = Simd::broadcast(0);
-    for (uint32_t d = 0; d < head_dim; d += kLanes)
-      most = Simd::larger(most, Simd::magnitude(Simd::load(query + d)));
-    const float largest = Simd::largest(most);
+    const float largest = largest_magnitude<Simd>(query, head_dim);
     const bool is_zero = largest <= 1e-30F;
     const Vector inverse = Simd::broadcast(is_zero ? 0.0F : kFineCodes / largest);
     for (uint32_t d = 0; d < head_dim; d += kLanes)

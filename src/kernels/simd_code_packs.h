@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "kernels/code_formats.h"
+#include "kernels/simd_reduce.h"
 
 namespace stonechat {
 
@@ -159,7 +160,7 @@ class SimdCodePacks {
   }
 
   static void prepare_block(const float* x, uint32_t token, uint32_t tokens, uint8_t* block) noexcept {
-    const float largest = Dot::largest(x);
+    const float largest = largest_magnitude<Simd>(x, kBlock);
     const bool is_zero = largest <= 1e-30F;
     const float scale = is_zero ? 0.0F : largest / 127.0F;
     const float inverse = is_zero ? 0.0F : 127.0F / largest;

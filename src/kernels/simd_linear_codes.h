@@ -19,7 +19,6 @@
 //                                     of a tile's block, out): exact sums out[token][row], which Dot's
 //                                     load_float(out) reads
 //   quantize(32 values, inverse scale, codes): returns the sum of the codes
-//   largest(32 values): of their magnitudes
 #pragma once
 
 #include <stddef.h>

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "kernels/kernel_table.h"
+#include "kernels/simd_reduce.h"
 
 namespace stonechat {
 
@@ -91,21 +92,11 @@ class SimdVector {
   // Of x, or of x * kNormShrink.
   template <bool kShrinks>
   static float sum_of_squares(const float* x, uint32_t cols) noexcept {
-    // The 16 partial sums of the definition.
-    constexpr uint32_t kPartials = 16 / kLanes;
-    Vector partial[kPartials];
-    for (uint32_t p = 0; p < kPartials; ++p) partial[p] = Simd::broadcast(0);
-    for (uint32_t i = 0; i < cols; i += 16) {
-      for (uint32_t p = 0; p < kPartials; ++p) {
-        Vector values = Simd::load(x + i + p * kLanes);
-        if constexpr (kShrinks) values = Simd::multiply(values, Simd::broadcast(kNormShrink));
-        partial[p] = Simd::fma(values, values, partial[p]);
-      }
-    }
-    for (uint32_t half = kPartials / 2; half > 0; half /= 2) {
-      for (uint32_t p = 0; p < half; ++p) partial[p] = Simd::add(partial[p], partial[p + half]);
-    }
-    return Simd::tree_sum(partial[0]);
+    return tree_of_16_sums<Simd>(cols, [&](uint32_t i, Vector sum) {
+      Vector values = Simd::load(x + i);
+      if constexpr (kShrinks) values = Simd::multiply(values, Simd::broadcast(kNormShrink));
+      return Simd::fma(values, values, sum);
+    });
   }
 };
 
