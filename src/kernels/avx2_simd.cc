@@ -3,7 +3,6 @@
 #include "kernels/avx2_word_dots.h"
 #include "kernels/simd_attention.h"
 #include "kernels/simd_linear_float.h"
-#include "kernels/simd_norm_codes.h"
 #include "kernels/simd_vector.h"
 
 namespace stonechat::avx2 {
@@ -67,8 +66,6 @@ constinit const LinearKernels kF32Linear = SimdLinearFloat<Simd, FormatF32<Simd>
 constinit const LinearKernels kF16Linear = SimdLinearFloat<Simd, FormatF16<Simd>>::kernels();
 constinit const LinearKernels kBf16Linear = SimdLinearFloat<Simd, FormatBf16<Simd>>::kernels();
 constinit const AttentionKernels kAttention = SimdAttention<Dots>::kernels();
-constinit const VectorKernels kVector = {SimdVector<Simd>::rms_norm, SimdVector<Simd>::rope,
-                                         SimdVector<Simd>::hadamard, SimdVector<Simd>::silu_multiply,
-                                         SimdVector<Simd>::to_half,  put_norm_codes<Simd>};
+constinit const VectorKernels kVector = SimdVector<Simd>::kernels();
 
 }  // namespace stonechat::avx2

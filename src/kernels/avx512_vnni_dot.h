@@ -27,16 +27,13 @@ struct VnniDot : CodeDot {
   }
   static __m512i load_wide(const uint8_t* widened) { return load(widened); }
   static void store_wide(uint8_t* widened, __m512i weights) { _mm512_store_si512(widened, weights); }
-  static __m512i broadcast(const int8_t* codes) {
-    int32_t four;
-    memcpy(&four, codes, 4);
-    return _mm512_set1_epi32(four);
-  }
-  static __m512i begin(const void* start) {
+  // Four codes, or one sum.
+  static __m512i broadcast(const void* stored) {
     int32_t value;
-    memcpy(&value, start, 4);
+    memcpy(&value, stored, 4);
     return _mm512_set1_epi32(value);
   }
+  static __m512i begin(const void* start) { return broadcast(start); }
   static __m512i add(__m512i sum, __m512i weights, __m512i x) { return _mm512_dpbusd_epi32(sum, weights, x); }
   static __m512 to_float(__m512i sum, const void*) { return _mm512_cvtepi32_ps(sum); }
 

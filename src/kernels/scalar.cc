@@ -42,19 +42,22 @@ struct Bf16 {
   }
 };
 struct Q8_0 {
-  static constexpr size_t row_bytes(uint32_t cols) { return size_t{cols} / kBlock * sizeof(BlockQ8_0); }
+  using Block = BlockQ8_0;
+  static constexpr size_t row_bytes(uint32_t cols) { return size_t{cols} / kBlock * sizeof(Block); }
+  static int32_t code(const Block& block, uint32_t i) noexcept { return block.codes[i]; }
   static float weight(const void* row, uint32_t col) noexcept {
-    const BlockQ8_0& block = static_cast<const BlockQ8_0*>(row)[col / kBlock];
-    return half_to_float(block.d) * static_cast<float>(block.codes[col % kBlock]);
+    const Block& block = static_cast<const Block*>(row)[col / kBlock];
+    return half_to_float(block.d) * static_cast<float>(code(block, col % kBlock));
   }
 };
 struct Q4_0 {
-  static constexpr size_t row_bytes(uint32_t cols) { return size_t{cols} / kBlock * sizeof(BlockQ4_0); }
-  static int32_t code(const BlockQ4_0& block, uint32_t i) noexcept {
+  using Block = BlockQ4_0;
+  static constexpr size_t row_bytes(uint32_t cols) { return size_t{cols} / kBlock * sizeof(Block); }
+  static int32_t code(const Block& block, uint32_t i) noexcept {
     return (i < kBlock / 2 ? block.nibbles[i] & 15 : block.nibbles[i - kBlock / 2] >> 4) - 8;
   }
   static float weight(const void* row, uint32_t col) noexcept {
-    const BlockQ4_0& block = static_cast<const BlockQ4_0*>(row)[col / kBlock];
+    const Block& block = static_cast<const Block*>(row)[col / kBlock];
     return half_to_float(block.d) * static_cast<float>(code(block, col % kBlock));
   }
 };
@@ -68,13 +71,6 @@ struct Q8Row {
     return header->mean + header->scale * static_cast<float>(codes(row)[col]);
   }
 };
-// Codes of a block, for the products with one scale a block.
-int32_t code_of(const BlockQ8_0& block, uint32_t i) noexcept {
-  return block.codes[i];
-}
-int32_t code_of(const BlockQ4_0& block, uint32_t i) noexcept {
-  return Q4_0::code(block, i);
-}
 
 template <typename Format>
 size_t tile_bytes(uint32_t cols) noexcept {
@@ -150,17 +146,19 @@ void multiply_float(const LinearJob* job) noexcept {
   }
 }
 
-template <typename Format, typename Block>
+// Of formats with one scale a block.
+template <typename Format>
 void multiply_blocks(const LinearJob* job) noexcept {
   const uint32_t blocks = job->cols / kBlock;
   for (uint32_t row = job->first_row; row < job->end_row; ++row) {
-    const auto* weights = static_cast<const Block*>(row_of<Format>(job->weights, row, job->cols));
+    const auto* weights =
+        static_cast<const typename Format::Block*>(row_of<Format>(job->weights, row, job->cols));
     for (uint32_t token = job->first_token; token < job->end_token; ++token) {
       const auto* x = static_cast<const ActivationBlock*>(job->activations) + size_t{token} * blocks;
       float sum = 0;
       for (uint32_t block = 0; block < blocks; ++block) {
         int32_t dot = 0;
-        for (uint32_t i = 0; i < kBlock; ++i) dot += code_of(weights[block], i) * x[block].codes[i];
+        for (uint32_t i = 0; i < kBlock; ++i) dot += Format::code(weights[block], i) * x[block].codes[i];
         sum = fmaf(static_cast<float>(dot), half_to_float(weights[block].d) * x[block].scale, sum);
       }
       store(job, token, row, sum);
@@ -495,9 +493,9 @@ constexpr LinearKernels code_kernels(void (*multiply)(const LinearJob*) noexcept
 constexpr LinearKernels kF32Linear = float_kernels<F32>();
 constexpr LinearKernels kF16Linear = float_kernels<F16>();
 constexpr LinearKernels kBf16Linear = float_kernels<Bf16>();
-constexpr LinearKernels kQ8_0Linear = code_kernels<Q8_0>(multiply_blocks<Q8_0, BlockQ8_0>);
+constexpr LinearKernels kQ8_0Linear = code_kernels<Q8_0>(multiply_blocks<Q8_0>);
 constexpr LinearKernels kQ8RowLinear = code_kernels<Q8Row>(multiply_rows);
-constexpr LinearKernels kQ4_0Linear = code_kernels<Q4_0>(multiply_blocks<Q4_0, BlockQ4_0>);
+constexpr LinearKernels kQ4_0Linear = code_kernels<Q4_0>(multiply_blocks<Q4_0>);
 constexpr AttentionKernels kAttention = {attention_scratch_bytes, attend};
 constexpr VectorKernels kVector = {rms_norm, rope, hadamard, silu_multiply, to_half, to_norm_codes};
 constexpr TensorScaleKernels kTensorScale = {gemv_f32_f32_q8t};

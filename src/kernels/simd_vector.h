@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "kernels/kernel_table.h"
+#include "kernels/simd_norm_codes.h"
 #include "kernels/simd_reduce.h"
 
 namespace stonechat {
@@ -13,6 +14,14 @@ namespace stonechat {
 template <typename Simd>
 class SimdVector {
  public:
+  static constexpr VectorKernels kernels() {
+    return {rms_norm, rope, hadamard, silu_multiply, to_half, put_norm_codes<Simd>};
+  }
+
+ private:
+  using Vector = typename Simd::Vector;
+  static constexpr uint32_t kLanes = Simd::kLanes;
+
   static void rms_norm(const float* x, const float* weight, float epsilon, uint32_t cols,
                        float* out) noexcept {
     const float sum = sum_of_squares<false>(x, cols);
@@ -71,10 +80,6 @@ class SimdVector {
   static void to_half(const float* x, uint32_t count, uint16_t* out) noexcept {
     for (uint32_t i = 0; i < count; i += kLanes) Simd::store_half(out + i, Simd::load(x + i));
   }
-
- private:
-  using Vector = typename Simd::Vector;
-  static constexpr uint32_t kLanes = Simd::kLanes;
 
   // exp() as VectorKernels states it.
   static Vector exp_shared(Vector x) noexcept {
