@@ -1,8 +1,8 @@
 // Products with F32, F16 and BF16 weights.
 //
-// A tile is 16 rows, stored column by column: 16 weights a column. Prepared activations are the floats
-// themselves, token after token. F16 and BF16 weights are widened to FP32 a piece of the tile at a time, once
-// for many tokens.
+// A tile is 16 rows (float_packs.h). F16 and BF16 weights are widened to FP32 a piece of the tile at a time,
+// once for many tokens.
+#include "kernels/float_packs.h"
 #include "kernels/neon_product.h"
 #include "kernels/weight_streams.h"
 
@@ -50,49 +50,7 @@ struct Bf16 {
 };
 
 template <typename Format>
-size_t tile_bytes(uint32_t cols) noexcept {
-  return size_t{cols} * kTileRows * sizeof(typename Format::Stored);
-}
-
-template <typename Format>
-const typename Format::Stored* tile_of(const void* pack, uint32_t row, uint32_t cols) noexcept {
-  return static_cast<const typename Format::Stored*>(pack) + size_t{row} / kTileRows * kTileRows * cols;
-}
-
-template <typename Format>
-void pack_tile(const void* source, uint32_t rows, uint32_t cols, void* tile) noexcept {
-  using Stored = typename Format::Stored;
-  if (rows < kTileRows) memset(tile, 0, tile_bytes<Format>(cols));
-  // Square pieces, so that neither side jumps over more lines than the cache holds.
-  constexpr uint32_t kPiece = 16;
-  for (uint32_t first = 0; first < cols; first += kPiece) {
-    for (uint32_t row = 0; row < rows; ++row) {
-      Stored piece[kPiece];
-      memcpy(piece, static_cast<const Stored*>(source) + size_t{row} * cols + first, sizeof piece);
-      Stored* out = static_cast<Stored*>(tile) + size_t{first} * kTileRows + row;
-      for (uint32_t i = 0; i < kPiece; ++i) out[i * kTileRows] = piece[i];
-    }
-  }
-}
-
-template <typename Format>
-void unpack_row(const void* pack, uint32_t row, uint32_t cols, float* out) noexcept {
-  const auto* tile = tile_of<Format>(pack, row, cols);
-  for (uint32_t col = 0; col < cols; ++col)
-    out[col] = Format::widen(tile[size_t{col} * kTileRows + row % kTileRows]);
-}
-
-size_t prepared_bytes(uint32_t tokens, uint32_t cols) noexcept {
-  return round_up_64(size_t{tokens} * cols * sizeof(float));
-}
-
-void prepare(const PrepareJob* job) noexcept {
-  for (uint32_t token = job->first_token; token < job->end_token; ++token) {
-    memcpy(static_cast<float*>(job->prepared) + size_t{token} * job->cols + job->first_col,
-           job->x + (token - job->first_token) * job->x_stride,
-           (job->end_col - job->first_col) * sizeof(float));
-  }
-}
+using Tiles = FloatTiles<Format, kTileRows>;
 
 // One token with kStreams tiles, `apart` tiles from each other. Memory is all that binds, so lines are asked
 // for ahead of need.
@@ -100,7 +58,7 @@ template <typename Format, uint32_t kStreams>
 void multiply_one_token(const LinearJob* job, uint32_t tile, uint32_t apart) noexcept {
   constexpr uint32_t kColumnBytes = kTileRows * sizeof(typename Format::Stored);
   const float* x = static_cast<const float*>(job->activations) + size_t{job->first_token} * job->cols;
-  const auto* column = tile_of<Format>(job->weights, tile * kTileRows, job->cols);
+  const auto* column = Tiles<Format>::tile_of(job->weights, tile * kTileRows, job->cols);
   const size_t weights_apart = size_t{apart} * kTileRows * job->cols;
   float32x4_t sum[kStreams][4];
 #pragma GCC unroll 2
@@ -155,7 +113,7 @@ void multiply_tile(const LinearJob* job, uint32_t row, uint32_t first, uint32_t 
   alignas(64) float sums[kTokensAtOnce * kTileRows];
   alignas(64) float buffer[kColsAtOnce * kTileRows];
   memset(sums, 0, size_t{end - first} * kTileRows * sizeof(float));
-  const auto* tile = tile_of<Format>(job->weights, row, job->cols);
+  const auto* tile = Tiles<Format>::tile_of(job->weights, row, job->cols);
   const float* x = static_cast<const float*>(job->activations) + size_t{first} * job->cols;
   for (uint32_t col = 0; col < job->cols; col += kColsAtOnce) {
     const uint32_t count = job->cols - col < kColsAtOnce ? job->cols - col : kColsAtOnce;
@@ -188,8 +146,14 @@ void multiply(const LinearJob* job) noexcept {
 
 template <typename Format>
 constexpr LinearKernels kernels_of() {
-  return {kTileRows,      1,       tile_bytes<Format>, pack_tile<Format>, unpack_row<Format>,
-          prepared_bytes, prepare, multiply<Format>};
+  return {kTileRows,
+          1,
+          Tiles<Format>::tile_bytes,
+          Tiles<Format>::pack_tile,
+          Tiles<Format>::unpack_row,
+          FloatActivations::prepared_bytes,
+          FloatActivations::prepare,
+          multiply<Format>};
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/half.h"
+#include "kernels/float_packs.h"
 #include "kernels/scalar_limits.h"
 #include "kernels/tables.h"
 #include "quant/block_formats.h"
@@ -93,18 +94,6 @@ template <typename Format>
 void unpack_row(const void* pack, uint32_t row, uint32_t cols, float* out) noexcept {
   const void* weights = row_of<Format>(pack, row, cols);
   for (uint32_t col = 0; col < cols; ++col) out[col] = Format::weight(weights, col);
-}
-
-size_t prepared_bytes_float(uint32_t tokens, uint32_t cols) noexcept {
-  return round_up_64(size_t{tokens} * cols * sizeof(float));
-}
-
-void prepare_float(const PrepareJob* job) noexcept {
-  for (uint32_t token = job->first_token; token < job->end_token; ++token) {
-    memcpy(static_cast<float*>(job->prepared) + size_t{token} * job->cols + job->first_col,
-           job->x + (token - job->first_token) * job->x_stride,
-           (job->end_col - job->first_col) * sizeof(float));
-  }
 }
 
 size_t prepared_bytes_codes(uint32_t tokens, uint32_t cols) noexcept {
@@ -473,8 +462,8 @@ constexpr LinearKernels float_kernels() {
           tile_bytes<Format>,
           pack_tile<Format>,
           unpack_row<Format>,
-          prepared_bytes_float,
-          prepare_float,
+          FloatActivations::prepared_bytes,
+          FloatActivations::prepare,
           multiply_float<Format>};
 }
 

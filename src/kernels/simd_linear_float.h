@@ -1,14 +1,14 @@
 // Products with F32, F16 and BF16 weights, which are widened to FP32 as they are read, or once for several
 // groups of tokens, for any width of vectors.
 //
-// A tile is two vectors of rows, stored column by column. Prepared activations are the floats themselves,
-// token after token. `Simd` as in simd_attention.h.
+// A tile is two vectors of rows (float_packs.h). `Simd` as in simd_attention.h.
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
+#include "kernels/float_packs.h"
 #include "kernels/kernel_table.h"
 #include "kernels/weight_streams.h"
 
@@ -44,7 +44,14 @@ template <typename Simd, typename Format>
 class SimdLinearFloat {
  public:
   static constexpr LinearKernels kernels() {
-    return {kTileRows, 1, tile_bytes, pack_tile, unpack_row, prepared_bytes, prepare, multiply};
+    return {kTileRows,
+            1,
+            Tiles::tile_bytes,
+            Tiles::pack_tile,
+            Tiles::unpack_row,
+            FloatActivations::prepared_bytes,
+            FloatActivations::prepare,
+            multiply};
   }
 
  private:
@@ -52,6 +59,7 @@ class SimdLinearFloat {
   using Vector = typename Simd::Vector;
   static constexpr uint32_t kLanes = Simd::kLanes;
   static constexpr uint32_t kTileRows = 2 * kLanes;
+  using Tiles = FloatTiles<Format, kTileRows>;
   static constexpr uint32_t kMostTokens = Simd::kFloatTokens;  // that share a tile's registers
   static constexpr uint32_t kTokensAtOnce =
       8 * kMostTokens;                          // whose activations stay in the second-level cache
@@ -60,46 +68,6 @@ class SimdLinearFloat {
   // (docs/performance.md).
   static constexpr bool kWidens = sizeof(Stored) < sizeof(float) && kLanes == 16;
   static constexpr uint32_t kWidenGroups = 5;
-
-  static size_t tile_bytes(uint32_t cols) noexcept { return size_t{cols} * kTileRows * sizeof(Stored); }
-
-  static void pack_tile(const void* source, uint32_t rows, uint32_t cols, void* tile) noexcept {
-    if (rows < kTileRows) memset(tile, 0, tile_bytes(cols));
-    // Square pieces, so that neither side jumps over more lines than the cache holds.
-    constexpr uint32_t kPiece = 16;
-    for (uint32_t first = 0; first < cols; first += kPiece) {
-      for (uint32_t row = 0; row < rows; ++row) {
-        const auto* in = static_cast<const uint8_t*>(source) + (size_t{row} * cols + first) * sizeof(Stored);
-        Stored piece[kPiece];
-        memcpy(piece, in, sizeof piece);
-        Stored* out = static_cast<Stored*>(tile) + size_t{first} * kTileRows + row;
-        for (uint32_t i = 0; i < kPiece; ++i) out[i * kTileRows] = piece[i];
-      }
-    }
-  }
-
-  static const Stored* tile_of(const void* pack, uint32_t row, uint32_t cols) noexcept {
-    return reinterpret_cast<const Stored*>(static_cast<const uint8_t*>(pack) +
-                                           row / kTileRows * tile_bytes(cols));
-  }
-
-  static void unpack_row(const void* pack, uint32_t row, uint32_t cols, float* out) noexcept {
-    const Stored* tile = tile_of(pack, row, cols);
-    for (uint32_t col = 0; col < cols; ++col)
-      out[col] = Format::widen(tile[size_t{col} * kTileRows + row % kTileRows]);
-  }
-
-  static size_t prepared_bytes(uint32_t tokens, uint32_t cols) noexcept {
-    return (size_t{tokens} * cols * sizeof(float) + 63) / 64 * 64;
-  }
-
-  static void prepare(const PrepareJob* job) noexcept {
-    for (uint32_t token = job->first_token; token < job->end_token; ++token) {
-      memcpy(static_cast<float*>(job->prepared) + size_t{token} * job->cols + job->first_col,
-             job->x + (token - job->first_token) * job->x_stride,
-             (job->end_col - job->first_col) * sizeof(float));
-    }
-  }
 
   // Weights in no cache yet that are asked for beside the product with each column: so many bytes of them.
   struct Ahead {
@@ -171,8 +139,8 @@ class SimdLinearFloat {
   static void multiply_one_token(const LinearJob* job, uint32_t tile, uint32_t apart) noexcept {
     constexpr uint32_t kColumnBytes = kTileRows * sizeof(Stored);
     const float* x = static_cast<const float*>(job->activations) + size_t{job->first_token} * job->cols;
-    const Stored* column = tile_of(job->weights, tile * kTileRows, job->cols);
-    const size_t weights_apart = apart * tile_bytes(job->cols) / sizeof(Stored);
+    const Stored* column = Tiles::tile_of(job->weights, tile * kTileRows, job->cols);
+    const size_t weights_apart = apart * Tiles::tile_bytes(job->cols) / sizeof(Stored);
     Vector sum[kStreams][2];
 #pragma GCC unroll 4
     for (uint32_t i = 0; i < kStreams; ++i) sum[i][0] = sum[i][1] = Simd::broadcast(0);
@@ -198,7 +166,7 @@ class SimdLinearFloat {
   static void multiply_tile(const LinearJob* job, uint32_t row, uint32_t first, uint32_t end) noexcept {
     alignas(64) float sums[kTokensAtOnce * kTileRows];
     memset(sums, 0, size_t{end - first} * kTileRows * sizeof(float));
-    const Stored* tile = tile_of(job->weights, row, job->cols);
+    const Stored* tile = Tiles::tile_of(job->weights, row, job->cols);
     const uint32_t groups = (end - first + kMostTokens - 1) / kMostTokens;
     for (uint32_t col = 0; col < job->cols; col += kColsAtOnce) {
       const uint32_t count = job->cols - col < kColsAtOnce ? job->cols - col : kColsAtOnce;
