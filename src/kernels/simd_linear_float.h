@@ -68,12 +68,21 @@ class SimdLinearFloat {
   // (docs/performance.md).
   static constexpr bool kWidens = sizeof(Stored) < sizeof(float) && kLanes == 16;
   static constexpr uint32_t kWidenGroups = 5;
+  static constexpr uint32_t kColumnBytes = kTileRows * sizeof(Stored);
+  // So many tokens ask for weights as little ahead as one does, where it has been measured
+  // (docs/performance.md).
+  static constexpr uint32_t kFewTokens = kColumnBytes > 64 ? 5 : 0;
 
-  // Weights in no cache yet that are asked for beside the product with each column: so many bytes of them.
+  // Weights in no cache yet that are asked for beside the product with each column: so many bytes of them, a
+  // column's at most.
   struct Ahead {
     const char* from;
     size_t step;
   };
+  static void prefetch_column(const char* column) noexcept {
+    for (uint32_t line = 0; line < kColumnBytes; line += 64)
+      __builtin_prefetch(column + line, 0, kSecondLevel);
+  }
 
   // Adds `count` columns of a tile, in the format Form, times kTokens tokens to sums[token * kTileRows +
   // row]; x[token * cols + col].
@@ -95,7 +104,7 @@ class SimdLinearFloat {
 #pragma GCC unroll 4
     for (uint32_t i = 0; i < kBases; ++i) base[i] = x + kReached * i * row;
     for (uint32_t col = 0; col < count; ++col, weights += kTileRows, ahead.from += ahead.step) {
-      __builtin_prefetch(ahead.from, 0, kSecondLevel);
+      prefetch_column(ahead.from);
       const Vector low_weights = Form::load(weights);
       const Vector high_weights = Form::load(weights + kLanes);
 #pragma GCC unroll 16
@@ -137,7 +146,6 @@ class SimdLinearFloat {
   // so lines are asked for ahead of need.
   template <uint32_t kStreams>
   static void multiply_one_token(const LinearJob* job, uint32_t tile, uint32_t apart) noexcept {
-    constexpr uint32_t kColumnBytes = kTileRows * sizeof(Stored);
     const float* x = static_cast<const float*>(job->activations) + size_t{job->first_token} * job->cols;
     const Stored* column = Tiles::tile_of(job->weights, tile * kTileRows, job->cols);
     const size_t weights_apart = apart * Tiles::tile_bytes(job->cols) / sizeof(Stored);
@@ -149,8 +157,7 @@ class SimdLinearFloat {
 #pragma GCC unroll 4
       for (uint32_t i = 0; i < kStreams; ++i) {
         const Stored* weights = column + i * weights_apart;
-        for (uint32_t line = 0; line < kColumnBytes; line += 64)
-          __builtin_prefetch(reinterpret_cast<const char*>(weights) + line + kStreamAhead, 0, kSecondLevel);
+        prefetch_column(reinterpret_cast<const char*>(weights) + kStreamAhead);
         sum[i][0] = Simd::fma(Format::load(weights), value, sum[i][0]);
         sum[i][1] = Simd::fma(Format::load(weights + kLanes), value, sum[i][1]);
       }
@@ -172,8 +179,9 @@ class SimdLinearFloat {
       const uint32_t count = job->cols - col < kColsAtOnce ? job->cols - col : kColsAtOnce;
       const Stored* weights = tile + size_t{col} * kTileRows;
       // Each group asks for its share of the columns that follow in the pack: memory has the time of all.
-      const size_t step = kTileRows * sizeof(Stored) / groups;
-      Ahead ahead = {reinterpret_cast<const char*>(weights + size_t{count} * kTileRows), step};
+      const size_t step = kColumnBytes / groups;
+      const size_t distance = end - first <= kFewTokens ? kStreamAhead : size_t{count} * kColumnBytes;
+      Ahead ahead = {reinterpret_cast<const char*>(weights) + distance, step};
       const auto add_all = [&]<typename Form>(Form, const typename Form::Stored* form) {
         for (uint32_t t = 0; t < end - first; t += kMostTokens, ahead.from += step * count) {
           const float* x = static_cast<const float*>(job->activations) + size_t{first + t} * job->cols + col;
