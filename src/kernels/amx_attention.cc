@@ -1,5 +1,5 @@
 // Attention with an 8-bit cache by AMX: many rows at once are multiplied with a tile of keys, or of values,
-// by TDPBSSD. Few rows, and caches of floats, go through as with avx512_vnni.
+// by TDPBSSD. Few rows, and caches of floats and of 16-bit codes, go through as with avx512_vnni.
 #include "kernels/amx_tiles.h"
 #include "kernels/avx512_wide_dots.h"
 #include "kernels/simd_attention.h"

@@ -5,8 +5,7 @@
 // gives:
 //   kCodeBits        of a code as the packs hold it: it is -2^(kCodeBits - 1) .. 2^(kCodeBits - 1) - 1
 //   kHasRowScales    a row begins with its scale and its mean as floats; else each block begins with its
-//   scale
-//                    as binary16
+//                    scale as binary16
 //   kHeaderBytes, kBlockBytes   of a row; of a block of kBlock weights
 //   read_codes(block, out)      the codes of a block, which is given from its first byte on
 #pragma once

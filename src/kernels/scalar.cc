@@ -14,7 +14,7 @@
 namespace stonechat {
 namespace {
 
-constexpr uint32_t kLanes = 16;  // partial sums of rms_norm
+constexpr uint32_t kLanes = 16;  // partial sums of rows, which tree() adds
 
 struct ActivationBlock {
   float scale;

@@ -47,7 +47,7 @@ class SimdAttentionFloat {
     return {static_cast<const uint16_t*>(head.data) + first};
   }
 
-  // scores[row][key] = fma(query x key, scale, shift) for rows [0, rows) and all 32 keys.
+  // scores[row][key] = fma(query x key, scale, shift) for rows [0, count) and all 32 keys.
   template <typename Row, typename Source>
   static void score(const Row* rows, uint32_t count, Source keys, uint32_t head_dim, float scale,
                     float* scores) noexcept {
