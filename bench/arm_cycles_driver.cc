@@ -8,7 +8,6 @@
 // number changes nothing.
 #include <algorithm>
 #include <cstdio>
-#include <cstring>
 #include <functional>
 #include <random>
 #include <string>
@@ -16,6 +15,7 @@
 
 #include "base/aligned_buffer.h"
 #include "base/error.h"
+#include "bench/inputs.h"
 #include "kernels/dispatch.h"
 
 namespace stonechat {
@@ -52,44 +52,11 @@ void section(const std::string& group, const std::string& shape, uint32_t tokens
   mark();
 }
 
-std::vector<float> random_floats(size_t count) {
-  static std::minstd_rand random(1);
-  std::vector<float> values(count);
-  for (float& value : values) value = static_cast<float>(random() % 2001) / 1000.0F - 1.0F;
-  return values;
-}
-
-// One tile of rows again and again, which is all that a kernel can tell apart here.
-AlignedBuffer pack_rows(const LinearKernels& linear, WeightFormat format, uint32_t rows, uint32_t cols) {
-  constexpr size_t kBlockBytes[kWeightFormats] = {128, 64, 64, 34, 32, 18};
-  const size_t header_bytes = format == kWeightQ8Row ? 8 : 0;
-  const size_t row_bytes = header_bytes + kBlockBytes[format] * (cols / kBlock);
-  std::vector<uint8_t> stored(row_bytes * linear.tile_rows);
-  std::minstd_rand random(2);
-  if (format < kWeightQ8_0) {
-    const std::vector<float> values = random_floats(stored.size() / sizeof(float));
-    std::memcpy(stored.data(), values.data(), stored.size());
-  } else {
-    for (uint8_t& byte : stored) byte = static_cast<uint8_t>(random() >> 8);
-    constexpr uint8_t kScale[2] = {0x00, 0x20};  // 2^-7
-    constexpr float kHeader[2] = {0x1p-7F, 0x1p-5F};
-    const bool is_row = format == kWeightQ8Row;
-    for (size_t at = 0; at < stored.size(); at += is_row ? row_bytes : kBlockBytes[format])
-      std::memcpy(&stored[at], is_row ? static_cast<const void*>(kHeader) : kScale, is_row ? 8 : 2);
-  }
-  const size_t tile_bytes = linear.tile_bytes(cols);
-  AlignedBuffer pack((rows + linear.tile_rows - 1) / linear.tile_rows * tile_bytes);
-  linear.pack_tile(stored.data(), linear.tile_rows, cols, pack.data());
-  for (size_t at = tile_bytes; at < pack.bytes(); at += tile_bytes)
-    std::memcpy(pack.data() + at, pack.data(), tile_bytes);
-  return pack;
-}
-
 void products(const LinearKernels& linear, WeightFormat format, const char* name) {
   for (const Shape& shape : kShapes) {
-    const AlignedBuffer pack = pack_rows(linear, format, shape.run_rows, shape.cols);
+    const AlignedBuffer pack = some_pack(linear, format, shape.run_rows, shape.cols);
     for (const uint32_t tokens : {kPromptTokens, 1U}) {
-      const std::vector<float> x = random_floats(size_t{tokens} * shape.cols);
+      const std::vector<float> x = some_floats(size_t{tokens} * shape.cols);
       std::vector<float> out(size_t{tokens} * shape.run_rows);
       AlignedBuffer prepared(linear.prepared_bytes(tokens, shape.cols));
       const PrepareJob preparation = {x.data(),   shape.cols, shape.cols, 0,
@@ -105,7 +72,7 @@ void products(const LinearKernels& linear, WeightFormat format, const char* name
 
 void quantize(const LinearKernels& linear) {
   for (const uint32_t cols : {kWidth, kMlpWidth}) {
-    const std::vector<float> x = random_floats(size_t{kPromptTokens} * cols);
+    const std::vector<float> x = some_floats(size_t{kPromptTokens} * cols);
     AlignedBuffer prepared(linear.prepared_bytes(kPromptTokens, cols));
     const PrepareJob job = {x.data(), cols, cols, 0, cols, 0, kPromptTokens, prepared.data()};
     section("quantize", std::to_string(cols), kPromptTokens, "values",
@@ -117,14 +84,11 @@ void attention(const KernelTable& whole, CacheFormat format) {
   constexpr uint32_t kGroup = kQueryHeads / kKeyHeads;
   for (const auto& [tokens, depth] : {std::pair{kPromptTokens, 0U}, {kPromptTokens, 1024U}, {1U, 1024U}}) {
     const size_t keys = (size_t{depth} + tokens + kKeyTile - 1) / kKeyTile * kKeyTile;
-    // Binary16, or codes: any bytes are some.
-    AlignedBuffer cache(keys * kHeadDim * sizeof(uint16_t));
-    const std::vector<float> numbers = random_floats(keys * kHeadDim);
-    whole.vector->to_half(numbers.data(), static_cast<uint32_t>(numbers.size()), cache.as<uint16_t>());
+    const std::vector<uint8_t> cache = some_cached(format, keys * kHeadDim);
     const std::vector<float> scales(keys, 0.01F);
     const CachedHead head = {format, cache.data(), scales.data()};
     const size_t stride = size_t{kGroup} * kHeadDim;
-    const std::vector<float> queries = random_floats(tokens * stride);
+    const std::vector<float> queries = some_floats(tokens * stride);
     std::vector<float> out(tokens * stride);
     AlignedBuffer scratch(whole.attention->scratch_bytes(kHeadDim));
     const AttentionJob job = {.queries = queries.data(),
@@ -152,8 +116,8 @@ void attention(const KernelTable& whole, CacheFormat format) {
 }
 
 void rows_and_elements(const VectorKernels& vector) {
-  std::vector<float> x = random_floats(2 * kMlpWidth);
-  const std::vector<float> weight = random_floats(kMlpWidth);
+  std::vector<float> x = some_floats(2 * kMlpWidth);
+  const std::vector<float> weight = some_floats(kMlpWidth);
   std::vector<float> out(kMlpWidth);
   std::vector<uint16_t> halves(kMlpWidth);
   section("norm", std::to_string(kWidth), 1, "values", kWidth,
@@ -171,7 +135,7 @@ void tensor_scale(const TensorScaleKernels& kernels) {
     std::vector<int8_t> codes(size_t{shape.run_rows} * shape.cols);
     std::minstd_rand random(3);
     for (int8_t& code : codes) code = static_cast<int8_t>(static_cast<int>(random() % 255) - 127);
-    const std::vector<float> x = random_floats(shape.cols);
+    const std::vector<float> x = some_floats(shape.cols);
     std::vector<float> y(shape.run_rows);
     const TensorScaleJob job = {codes.data(), 0.01F, x.data(), y.data(), shape.cols, 0, shape.run_rows};
     section("Algorithm 1", std::to_string(shape.cols) + " to " + std::to_string(shape.rows), 1,

@@ -2,6 +2,7 @@
 // and one token, at several depths. A cache of all layers is walked through, as in a model.
 #include "base/aligned_buffer.h"
 #include "base/checked.h"
+#include "bench/inputs.h"
 #include "bench/support.h"
 
 namespace stonechat {
@@ -11,26 +12,21 @@ constexpr uint32_t kHeadDim = 64;
 constexpr uint32_t kGroupHeads = 7;
 constexpr uint32_t kCaches = 48;  // 24 layers of 2 key/value heads
 
-// Keys and values are binary16, or codes (any, with one scale).
 void attention(benchmark::State& state, const KernelTable& table, CacheFormat format, uint32_t tokens,
                uint32_t depth) {
   const size_t keys = round_up(depth + tokens, kKeyTile);
-  const size_t head_values = keys * kHeadDim;
   const std::vector<float> scales(keys, 0.01F);
-  AlignedBuffer cache(kCaches * 2 * head_values * sizeof(uint16_t));
-  const std::vector<float> values = some_floats(head_values);
-  for (uint32_t i = 0; i < 2 * kCaches; ++i) {
-    table.vector->to_half(values.data(), static_cast<uint32_t>(head_values),
-                          cache.as<uint16_t>() + i * head_values);
-  }
+  const std::vector<uint8_t> values = some_cached(format, keys * kHeadDim);
+  AlignedBuffer cache(kCaches * 2 * values.size());
+  for (uint32_t i = 0; i < 2 * kCaches; ++i)
+    std::memcpy(cache.data() + i * values.size(), values.data(), values.size());
   const size_t stride = kGroupHeads * kHeadDim;
   const std::vector<float> queries = some_floats(tokens * stride);
   std::vector<float> out(tokens * stride);
   AlignedBuffer scratch(table.attention->scratch_bytes(kHeadDim));
   uint32_t next = 0;
   for (auto _ : state) {
-    const size_t head_bytes = head_values * (format == kCacheQ8 ? 1 : sizeof(uint16_t));
-    const std::byte* head = cache.data() + next * 2 * head_bytes;
+    const std::byte* head = cache.data() + next * 2 * values.size();
     next = (next + 1) % kCaches;
     const AttentionJob job = {.queries = queries.data(),
                               .query_stride = stride,
@@ -40,7 +36,7 @@ void attention(benchmark::State& state, const KernelTable& table, CacheFormat fo
                               .end_token = tokens,
                               .first_position = depth,
                               .keys = {format, head, scales.data()},
-                              .values = {format, head + head_bytes, scales.data()},
+                              .values = {format, head + values.size(), scales.data()},
                               .shifts = nullptr,
                               .scale = 0.125F,
                               .out = out.data(),

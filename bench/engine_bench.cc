@@ -1,4 +1,5 @@
 // The sampler, over the 151,936 logits of Qwen2.5.
+#include "bench/inputs.h"
 #include "bench/support.h"
 #include "engine/sampler.h"
 

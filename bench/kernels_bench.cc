@@ -5,44 +5,13 @@
 #include <string>
 
 #include "base/aligned_buffer.h"
+#include "bench/inputs.h"
 #include "bench/support.h"
 
 namespace stonechat {
 namespace {
 
 constexpr const char* kFormatNames[kWeightFormats] = {"F32", "F16", "BF16", "Q8_0", "Q8Row", "Q4_0"};
-constexpr size_t kBytesOfBlock[kWeightFormats] = {128, 64, 64, 34, 32, 18};  // of 32 weights as stored
-constexpr size_t kBytesOfHeader[kWeightFormats] = {0, 0, 0, 0, 8, 0};        // of a row
-
-// A packed matrix of small weights; only scales need to be numbers of a sane size. Rows of Q8Row have means.
-AlignedBuffer pack_random(const LinearKernels& linear, WeightFormat format, uint32_t rows, uint32_t cols) {
-  std::mt19937 random(1);
-  const size_t row_bytes = kBytesOfHeader[format] + kBytesOfBlock[format] * cols / 32;
-  const size_t tile_bytes = linear.tile_bytes(cols);
-  AlignedBuffer pack((rows + linear.tile_rows - 1) / linear.tile_rows * tile_bytes);
-  std::vector<uint8_t> stored(row_bytes * linear.tile_rows);
-  for (uint32_t row = 0; row < rows; row += linear.tile_rows) {
-    for (size_t i = 0; i + 4 <= stored.size(); i += 4) {
-      const float value = static_cast<float>(random() % 2001) / 1000.0F - 1.0F;
-      std::memcpy(&stored[i], &value, 4);
-    }
-    if (format == kWeightQ8_0 || format == kWeightQ4_0) {
-      for (size_t block = 0; block < stored.size(); block += kBytesOfBlock[format]) {
-        const uint16_t scale = 0x2000;  // 2^-7
-        std::memcpy(&stored[block], &scale, 2);
-      }
-    }
-    if (format == kWeightQ8Row) {
-      for (size_t at = 0; at < stored.size(); at += row_bytes) {
-        constexpr float kScaleAndMean[2] = {0x1p-7F, 0x1p-5F};
-        std::memcpy(&stored[at], kScaleAndMean, sizeof kScaleAndMean);
-      }
-    }
-    linear.pack_tile(stored.data(), std::min(linear.tile_rows, rows - row), cols,
-                     pack.data() + row / linear.tile_rows * tile_bytes);
-  }
-  return pack;
-}
 
 // Weights come from memory, as in a model: each iteration takes another one of enough copies to fill no
 // cache.
@@ -61,7 +30,7 @@ const Copies& copies_of(const KernelTable& table, WeightFormat format, uint32_t 
       std::string(table.name) + kFormatNames[format] + std::to_string(rows) + "x" + std::to_string(cols);
   if (copies.name == name) return copies;
   copies = {};
-  const AlignedBuffer pack = pack_random(*table.linear[format], format, rows, cols);
+  const AlignedBuffer pack = some_pack(*table.linear[format], format, rows, cols);
   copies.name = name;
   copies.pack_bytes = pack.bytes();
   copies.count = std::max<size_t>(1, kBytes / pack.bytes());

@@ -1,5 +1,3 @@
-#include <random>
-
 #include "base/thread_pool.h"
 #include "bench/support.h"
 #include "eval/machine_limits.h"
@@ -29,13 +27,6 @@ void register_for_tables(const std::string& name, const BenchmarkBody& body, boo
       body(state, kernels_up_to(table_name));
     })->UseRealTime();
   }
-}
-
-std::vector<float> some_floats(size_t count) {
-  std::mt19937 random(1);
-  std::vector<float> values(count);
-  for (float& value : values) value = static_cast<float>(random() % 2000) / 1000.0F - 1.0F;
-  return values;
 }
 
 void report(benchmark::State& state, const KernelTable& table, const Cost& cost) {

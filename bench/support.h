@@ -12,7 +12,6 @@
 #include <cstdint>
 #include <functional>
 #include <string>
-#include <vector>
 
 #include "kernels/dispatch.h"
 #include "model/cost.h"
@@ -24,9 +23,6 @@ void register_benchmarks();
 using BenchmarkBody = std::function<void(benchmark::State&, const KernelTable&)>;
 // For each table that this machine runs, "TABLE/name".
 void register_for_tables(const std::string& name, const BenchmarkBody& body, bool with_scalar = true);
-
-// The same values each time, in [-1, 1).
-std::vector<float> some_floats(size_t count);
 
 // Counters GMAC/s, GB/s and share of a benchmark whose iteration had this to do.
 void report(benchmark::State& state, const KernelTable& table, const Cost& cost);

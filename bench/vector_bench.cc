@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/aligned_buffer.h"
+#include "bench/inputs.h"
 #include "bench/support.h"
 
 namespace stonechat {
