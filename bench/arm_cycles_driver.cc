@@ -3,14 +3,15 @@
 //
 //   arm_cycles_driver TABLE [GROUP]
 //
-// Prints a line a section, in order: "GROUP|SHAPE|TOKENS|UNIT|AMOUNT"; of one GROUP, or of all. Only what the
-// table itself has is run, not what it takes from lower ones. Where a matrix is cut, rows are left out, whose
-// number changes nothing.
+// Prints a line a section, in order: "NAME|SHAPE|TOKENS|UNIT|AMOUNT"; of one GROUP, or of all. NAME is the
+// group's, or that of a step in the group "rows". Only what the table itself has is run, not what it takes
+// from lower ones. Where a matrix is cut, rows are left out, whose number changes nothing.
 #include <algorithm>
 #include <cstdio>
 #include <functional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/aligned_buffer.h"
@@ -52,7 +53,9 @@ void section(const std::string& group, const std::string& shape, uint32_t tokens
   mark();
 }
 
-void products(const LinearKernels& linear, WeightFormat format, const char* name) {
+void products(const KernelTable& own, WeightFormat format, const char* name) {
+  if (own.linear[format] == nullptr) return;
+  const LinearKernels& linear = *own.linear[format];
   for (const Shape& shape : kShapes) {
     const AlignedBuffer pack = some_pack(linear, format, shape.run_rows, shape.cols);
     for (const uint32_t tokens : {kPromptTokens, 1U}) {
@@ -70,13 +73,14 @@ void products(const LinearKernels& linear, WeightFormat format, const char* name
   }
 }
 
-void quantize(const LinearKernels& linear) {
+void quantize(const LinearKernels* linear) {
+  if (linear == nullptr) return;
   for (const uint32_t cols : {kWidth, kMlpWidth}) {
     const std::vector<float> x = some_floats(size_t{kPromptTokens} * cols);
-    AlignedBuffer prepared(linear.prepared_bytes(kPromptTokens, cols));
+    AlignedBuffer prepared(linear->prepared_bytes(kPromptTokens, cols));
     const PrepareJob job = {x.data(), cols, cols, 0, cols, 0, kPromptTokens, prepared.data()};
     section("quantize", std::to_string(cols), kPromptTokens, "values",
-            static_cast<double>(cols) * kPromptTokens, [&] { linear.prepare(&job); });
+            static_cast<double>(cols) * kPromptTokens, [&] { linear->prepare(&job); });
   }
 }
 
@@ -115,22 +119,24 @@ void attention(const KernelTable& whole, CacheFormat format) {
   }
 }
 
-void rows_and_elements(const VectorKernels& vector) {
+void rows_and_elements(const VectorKernels* vector) {
+  if (vector == nullptr) return;
   std::vector<float> x = some_floats(2 * kMlpWidth);
   const std::vector<float> weight = some_floats(kMlpWidth);
   std::vector<float> out(kMlpWidth);
   std::vector<uint16_t> halves(kMlpWidth);
   section("norm", std::to_string(kWidth), 1, "values", kWidth,
-          [&] { vector.rms_norm(x.data(), weight.data(), 1e-6F, kWidth, out.data()); });
+          [&] { vector->rms_norm(x.data(), weight.data(), 1e-6F, kWidth, out.data()); });
   section("silu x up", std::to_string(kMlpWidth), 1, "values", kMlpWidth,
-          [&] { vector.silu_multiply(x.data(), kMlpWidth, out.data()); });
+          [&] { vector->silu_multiply(x.data(), kMlpWidth, out.data()); });
   section("rotate", "14 heads of 64", 1, "values", kWidth,
-          [&] { vector.rope(x.data(), kQueryHeads, kHeadDim, weight.data(), weight.data() + kHeadDim); });
+          [&] { vector->rope(x.data(), kQueryHeads, kHeadDim, weight.data(), weight.data() + kHeadDim); });
   section("to binary16", std::to_string(kMlpWidth), 1, "values", kMlpWidth,
-          [&] { vector.to_half(x.data(), kMlpWidth, halves.data()); });
+          [&] { vector->to_half(x.data(), kMlpWidth, halves.data()); });
 }
 
-void tensor_scale(const TensorScaleKernels& kernels) {
+void tensor_scale(const TensorScaleKernels* kernels) {
+  if (kernels == nullptr) return;
   for (const Shape& shape : kShapes) {
     std::vector<int8_t> codes(size_t{shape.run_rows} * shape.cols);
     std::minstd_rand random(3);
@@ -140,30 +146,34 @@ void tensor_scale(const TensorScaleKernels& kernels) {
     const TensorScaleJob job = {codes.data(), 0.01F, x.data(), y.data(), shape.cols, 0, shape.run_rows};
     section("Algorithm 1", std::to_string(shape.cols) + " to " + std::to_string(shape.rows), 1,
             "multiply-adds", static_cast<double>(shape.run_rows) * shape.cols,
-            [&] { kernels.gemv_f32_f32_q8t(&job); });
+            [&] { kernels->gemv_f32_f32_q8t(&job); });
   }
 }
 
-void run(const std::string& name, const std::string& group) {
-  const KernelTable whole = kernels_up_to(name);
-  const auto wanted = [&](const char* one) { return group.empty() || group == one; };
-  for (const KernelTable* table : compiled_kernel_tables()) {
-    if (table->name != name) continue;
-    const LinearKernels* q8_0 = table->linear[kWeightQ8_0];
-    const LinearKernels* q8_row = table->linear[kWeightQ8Row];
-    const LinearKernels* q4_0 = table->linear[kWeightQ4_0];
-    const LinearKernels* f32 = table->linear[kWeightF32];
-    if (q8_0 != nullptr && wanted("Q8_0")) products(*q8_0, kWeightQ8_0, "Q8_0");
-    if (q8_row != nullptr && wanted("Q8Row")) products(*q8_row, kWeightQ8Row, "Q8Row");
-    if (q4_0 != nullptr && wanted("Q4_0")) products(*q4_0, kWeightQ4_0, "Q4_0");
-    if (q8_0 != nullptr && wanted("quantize")) quantize(*q8_0);
-    if (f32 != nullptr && wanted("F32")) products(*f32, kWeightF32, "F32");
-    if (table->tensor_scale != nullptr && wanted("Algorithm 1")) tensor_scale(*table->tensor_scale);
-    if (table->attention != nullptr && wanted("attention")) {
-      for (const CacheFormat format : {kCacheF16, kCacheQ16, kCacheQ8}) attention(whole, format);
-    }
-    if (table->vector != nullptr && wanted("rows")) rows_and_elements(*table->vector);
+void run(const std::string& table, const std::string& group) {
+  const KernelTable whole = kernels_up_to(table, "TABLE");
+  const KernelTable& own = **std::ranges::find(compiled_kernel_tables(), table, &KernelTable::name);
+  const std::pair<const char*, std::function<void()>> groups[] = {
+      {"Q8_0", [&] { products(own, kWeightQ8_0, "Q8_0"); }},
+      {"Q8Row", [&] { products(own, kWeightQ8Row, "Q8Row"); }},
+      {"Q4_0", [&] { products(own, kWeightQ4_0, "Q4_0"); }},
+      {"quantize", [&] { quantize(own.linear[kWeightQ8_0]); }},
+      {"F32", [&] { products(own, kWeightF32, "F32"); }},
+      {"Algorithm 1", [&] { tensor_scale(own.tensor_scale); }},
+      {"attention",
+       [&] {
+         if (own.attention == nullptr) return;
+         for (const CacheFormat format : {kCacheF16, kCacheQ16, kCacheQ8}) attention(whole, format);
+       }},
+      {"rows", [&] { rows_and_elements(own.vector); }},
+  };
+  bool is_known = group.empty();
+  for (const auto& [name, run_group] : groups) {
+    if (!group.empty() && group != name) continue;
+    is_known = true;
+    run_group();
   }
+  if (!is_known) fail(ErrorKind::kUsage, "GROUP: unknown kernels '{}'", group);
 }
 
 }  // namespace
