@@ -1,20 +1,21 @@
 // Each table's products, for shapes of Qwen2.5-0.5B: of one token, as in decoding, up to a batch of a prompt.
-#include <algorithm>
 #include <cstring>
 #include <random>
 #include <string>
 
 #include "base/aligned_buffer.h"
+#include "base/checked.h"
 #include "bench/inputs.h"
 #include "bench/support.h"
+#include "eval/machine_limits.h"
 
 namespace stonechat {
 namespace {
 
 constexpr const char* kFormatNames[kWeightFormats] = {"F32", "F16", "BF16", "Q8_0", "Q8Row", "Q4_0"};
 
-// Weights come from memory, as in a model: each iteration takes another one of enough copies to fill no
-// cache.
+// Weights come from memory, as in a model: each iteration takes another one of so many copies that no cache
+// keeps them.
 struct Copies {
   std::string name;
   size_t pack_bytes = 0;
@@ -24,7 +25,6 @@ struct Copies {
 
 // Those of the last call are kept, as a benchmark is run several times until it takes long enough.
 const Copies& copies_of(const KernelTable& table, WeightFormat format, uint32_t rows, uint32_t cols) {
-  constexpr size_t kBytes = size_t{256} << 20;
   static Copies copies;
   const std::string name =
       std::string(table.name) + kFormatNames[format] + std::to_string(rows) + "x" + std::to_string(cols);
@@ -33,7 +33,7 @@ const Copies& copies_of(const KernelTable& table, WeightFormat format, uint32_t 
   const AlignedBuffer pack = some_pack(*table.linear[format], format, rows, cols);
   copies.name = name;
   copies.pack_bytes = pack.bytes();
-  copies.count = std::max<size_t>(1, kBytes / pack.bytes());
+  copies.count = ceil_div(size_beyond_caches(), pack.bytes());
   copies.data = AlignedBuffer(copies.count * pack.bytes());
   for (size_t i = 0; i < copies.count; ++i)
     std::memcpy(copies.data.data() + i * pack.bytes(), pack.data(), pack.bytes());

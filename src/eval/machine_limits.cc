@@ -21,8 +21,10 @@ constexpr size_t kReadAheads[] = {0, 1024, 3072};
 constexpr uint32_t kReadRounds = 2;  // of each
 constexpr uint64_t kPasses = 2000;   // a piece of arithmetic: some ten microseconds
 
-// More than a cache can keep of a long walk: with 480 MB of it, reading is as slow from 512 MB as from 4 GB.
-size_t memory_size() {
+}  // namespace
+
+size_t size_beyond_caches() {
+  // With 480 MB of cache, reading is as slow from 512 MB as from 4 GB.
   size_t bytes = size_t{512} << 20;
 #ifdef _SC_LEVEL3_CACHE_SIZE
   if (const long cache = ::sysconf(_SC_LEVEL3_CACHE_SIZE); cache > 0)
@@ -30,8 +32,6 @@ size_t memory_size() {
 #endif
   return bytes;
 }
-
-}  // namespace
 
 MachineLimits median(std::span<const MachineLimits> limits) {
   const auto of = [&](double MachineLimits::*member) {
@@ -61,7 +61,7 @@ Bound bound(const Cost& cost, const MachineLimits& limits) {
 LimitMeter::LimitMeter(const KernelTable& kernels, ThreadPool& pool)
     : kernels_(kernels),
       pool_(pool),
-      part_bytes_(std::max<size_t>(1, memory_size() / pool.threads() / kPieceBytes) * kPieceBytes),
+      part_bytes_(std::max<size_t>(1, size_beyond_caches() / pool.threads() / kPieceBytes) * kPieceBytes),
       position_(pool.threads()) {
   memory_ = AlignedBuffer(part_bytes_ * pool.threads());
   // Written, because reading pages that nobody wrote reads one and the same page.

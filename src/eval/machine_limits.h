@@ -1,6 +1,7 @@
 // What this machine can do at most, measured now, with the threads that a program computes with.
 #pragma once
 
+#include <cstddef>
 #include <span>
 #include <vector>
 
@@ -30,6 +31,9 @@ struct Bound {
 // Products with weights against what the arithmetic units do, bytes against memory; the longer of both, since
 // they go on at once. The attention's own multiply-adds are not counted.
 Bound bound(const Cost& cost, const MachineLimits& limits);
+
+// Bytes of which no cache keeps what a long walk through them will read next.
+size_t size_beyond_caches();
 
 class LimitMeter {
  public:
