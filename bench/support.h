@@ -3,8 +3,8 @@
 //   cmake --preset release -DSTONECHAT_BENCH=ON && cmake --build --preset release
 //   build/release/bin/kernels_bench --benchmark_filter=avx512_vnni/Q8_0 --benchmark_min_time=0.3
 //
-// All run on one thread. "share" is that of what this machine's limits allow, measured right after each
-// benchmark (eval/machine_limits.h).
+// All but pool_bench run on one thread. "share" is that of what this machine's limits allow, measured right
+// after each benchmark (eval/machine_limits.h).
 #pragma once
 
 #include <benchmark/benchmark.h>
