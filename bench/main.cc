@@ -32,6 +32,7 @@ void register_for_tables(const std::string& name, const BenchmarkBody& body, boo
 void report(benchmark::State& state, const KernelTable& table, const Cost& cost) {
   state.counters["GMAC/s"] = Rate(1e-9 * cost.all_macs(), Rate::kIsIterationInvariantRate);
   state.counters["GB/s"] = Rate(1e-9 * cost.bytes, Rate::kIsIterationInvariantRate);
+  if (cost.attention_macs > 0) return;  // no limit is that of them
   // What an iteration takes at the limits, times iterations a second.
   const double seconds = bound(cost, limits_now(table)).seconds;
   state.counters["share"] = Rate(seconds, Rate::kIsIterationInvariantRate);

@@ -24,7 +24,8 @@ using BenchmarkBody = std::function<void(benchmark::State&, const KernelTable&)>
 // For each table that this machine runs, "TABLE/name".
 void register_for_tables(const std::string& name, const BenchmarkBody& body, bool with_scalar = true);
 
-// Counters GMAC/s, GB/s and share of a benchmark whose iteration had this to do.
+// Counters GMAC/s, GB/s and, unless there are attention_macs, share of a benchmark whose iteration had this
+// to do.
 void report(benchmark::State& state, const KernelTable& table, const Cost& cost);
 
 // Counters of a benchmark without multiplications: GB/s of FP32 values read and written.
