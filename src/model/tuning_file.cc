@@ -7,8 +7,8 @@
 #include "base/cpu_features.h"
 #include "base/error.h"
 #include "base/input_file.h"
-#include "base/json.h"
 #include "base/sha256.h"
+#include "base/strict_json.h"
 #include "base/thread_pool.h"
 #include "model/planned_stacks.h"
 
@@ -100,8 +100,9 @@ std::string to_json(const Tuning& tuning, const TuningKey& key) {
 }
 
 Tuning parse_tuning(std::string_view json, const TuningKey& key, const std::string& path) {
-  const OrderedJson file = OrderedJson::parse(json, nullptr, /*allow_exceptions=*/false);
-  if (!file.is_object()) fail(ErrorKind::kBadFile, "{}: expected a JSON object, found something else", path);
+  const OrderedJson file = parse_strict_json(json, path);
+  if (!file.is_object())
+    fail(ErrorKind::kBadFile, "{}: expected a JSON object, found {}", path, shown_json(file));
   const OrderedJson& stored_key = object_in(file, "key", path);
   for (const KeyField& field : kKeyFields) {
     const OrderedJson stored = stored_key.value(field.name, OrderedJson());

@@ -91,9 +91,9 @@ TEST(TuningFile, GivesBackWhatWasStored) {
 }
 
 TEST(TuningFile, NamesTheFieldThatIsWrong) {
-  EXPECT_THAT(parse_error(""), HasSubstr("t.json: expected a JSON object"));
-  EXPECT_THAT(parse_error("[1]"), HasSubstr("t.json: expected a JSON object"));
-  EXPECT_THAT(parse_error(to_json(kOdd, kKey).substr(0, 100)), HasSubstr("expected a JSON object"));
+  EXPECT_THAT(parse_error(""), HasSubstr("t.json: expected JSON"));
+  EXPECT_THAT(parse_error("[1]"), HasSubstr("t.json: expected a JSON object, found [1]"));
+  EXPECT_THAT(parse_error(to_json(kOdd, kKey).substr(0, 100)), HasSubstr("expected JSON"));
   EXPECT_THAT(parse_error("{}"), HasSubstr("key: expected an object, found nothing"));
   EXPECT_THAT(parse_error("{\"key\": 7}"), HasSubstr("key: expected an object, found 7"));
   EXPECT_THAT(parse_error(changed("\"tuning\"", "\"turning\"")),

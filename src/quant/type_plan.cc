@@ -4,7 +4,7 @@
 #include <cctype>
 
 #include "base/error.h"
-#include "base/json.h"
+#include "base/strict_json.h"
 #include "quant/schemes.h"
 
 namespace stonechat {
@@ -51,8 +51,9 @@ TypeRule rule_in(const OrderedJson& value, const std::string& field, const std::
 TypePlan TypePlan::parse(std::string_view json, const std::string& file) {
   if (json.size() > kMostBytes)
     fail(ErrorKind::kBadFile, "{}: expected at most {} bytes, found {}", file, kMostBytes, json.size());
-  const OrderedJson root = OrderedJson::parse(json, nullptr, /*allow_exceptions=*/false);
-  if (!root.is_object()) fail(ErrorKind::kBadFile, "{}: expected a JSON object, found something else", file);
+  const OrderedJson root = parse_strict_json(json, file);
+  if (!root.is_object())
+    fail(ErrorKind::kBadFile, "{}: expected a JSON object, found {}", file, shown_json(root));
   TypePlan plan;
   for (const auto& [key, value] : root.items()) {
     if (key == "type") {

@@ -28,7 +28,7 @@ struct TypePlan {
   std::vector<TypeRule> rules;
 
   // Error{kBadFile} naming `file`, field, expected, found: for what isn't JSON of this form, unknown fields
-  // and types, more than kMostBytes of text.
+  // and types, fields that come twice, more than kMostBytes of text.
   static TypePlan parse(std::string_view json, const std::string& file);
   std::string to_json() const;
   static constexpr size_t kMostBytes = 1 << 20;

@@ -68,9 +68,10 @@ TEST(TypePlan, NamesOfTypesComeBack) {
 
 TEST(TypePlan, HostileFilesAreRefused) {
   const std::pair<std::string, const char*> files[] = {
-      {"", "expected a JSON object"},
-      {"[]", "expected a JSON object"},
-      {"{\"type\": \"q8_0\"", "expected a JSON object"},
+      {"", "expected JSON"},
+      {"[]", "expected a JSON object, found []"},
+      {"{\"type\": \"q8_0\"", "expected JSON"},
+      {R"({"type": "q8_0", "type": "q4_0"})", "expected each key once in an object, found 'type' again"},
       {R"({"type": 8})", "type: expected one of q8_0, q8_t"},
       {R"({"type": "q9_0"})", "found \"q9_0\""},
       {R"({"type": null})", "type: expected one of"},
@@ -84,9 +85,9 @@ TEST(TypePlan, HostileFilesAreRefused) {
       {R"({"rules": [{"tensors": "*", "type": "q8_0", "range": 3}]})", "found a field \"range\""},
       {R"({"types": {}})", "found a field \"types\""},
       {"{\"\\u001b[2J\": 1}", "found a field \"\\u001b[2J\""},
-      {"{\"type\": \"\xff\"}", "expected a JSON object"},
+      {"{\"type\": \"\xff\"}", "expected JSON"},
       {R"({"type": ")" + std::string(300, 'q') + R"("})", "qqq..."},
-      {std::string(100'000, '['), "expected a JSON object"},
+      {R"({"type": )" + std::string(500'000, '[') + std::string(500'000, ']') + "}", "at most 32 levels"},
       {std::string(TypePlan::kMostBytes + 1, ' '), "expected at most 1048576 bytes"},
   };
   for (const auto& [text, message] : files) {

@@ -330,7 +330,7 @@ def test_wrong_use(stonechat, tiny_model, tmp_path, flags, message):
 
 @pytest.mark.parametrize(
     "text, message",
-    [("{", "expected a JSON object"), ('{"rules": [{"tensors": "*", "type": "q5"}]}', "rules[0].type: expected one of")],
+    [("{", "expected JSON"), ('{"rules": [{"tensors": "*", "type": "q5"}]}', "rules[0].type: expected one of")],
 )
 def test_broken_plan(stonechat, tiny_model, tmp_path, text, message):
     plan = tmp_path / "plan.json"
