@@ -10,10 +10,10 @@
 namespace stonechat {
 namespace {
 
-PerplexityResult summarize(std::span<const double> negative_log_probabilities, uint64_t windows) {
-  const Estimate mean = estimate(negative_log_probabilities);
+PerplexityResult summarize(std::span<const double> negative_log_probabilities, const Windows& windows) {
+  const Estimate mean = grouped_estimate(negative_log_probabilities, windows.scored());
   const double result = std::exp(mean.mean);
-  return {result, result * mean.standard_error, windows, negative_log_probabilities.size()};
+  return {result, result * mean.standard_error, windows.count(), negative_log_probabilities.size()};
 }
 
 void after_window(const WindowCallback& on_window, uint64_t done, uint64_t total) {
@@ -35,7 +35,7 @@ PerplexityResult perplexity(Executor& executor, const Tokenizer& tokenizer, std:
     });
     after_window(on_window, index + 1, windows.count());
   }
-  return summarize(losses, windows.count());
+  return summarize(losses, windows);
 }
 
 KlResult kl_divergence(Executor& executor, Executor& reference, const Tokenizer& tokenizer,
@@ -97,8 +97,8 @@ KlResult kl_divergence(Executor& executor, Executor& reference, const Tokenizer&
       .probability_difference = grouped_estimate(difference, windows.scored()),
       .probability_difference_rms = std::sqrt(estimate(squares).mean),
       .log_perplexity_ratio = grouped_estimate(losses_more, windows.scored()),
-      .model = summarize(losses, windows.count()),
-      .reference = summarize(reference_losses, windows.count()),
+      .model = summarize(losses, windows),
+      .reference = summarize(reference_losses, windows),
   };
 }
 

@@ -19,7 +19,7 @@ namespace stonechat {
 
 struct PerplexityResult {
   double perplexity = 0;
-  double perplexity_error = 0;  // standard error, first order
+  double perplexity_error = 0;  // standard error from the means of windows, first order
   uint64_t windows = 0;
   uint64_t scored_tokens = 0;
 };
@@ -29,9 +29,9 @@ PerplexityResult perplexity(Executor& executor, const Tokenizer& tokenizer, std:
                             const WindowOptions& options, const WindowCallback& on_window);
 
 struct KlResult {
+  // Standard errors come from the means of windows.
   Estimate kl;  // nats a token
   double kl_median = 0, kl_p90 = 0, kl_p95 = 0, kl_p99 = 0, kl_p999 = 0, kl_maximum = 0;
-  // Standard errors of these come from the means of windows.
   Estimate same_top;      // share of positions whose most probable token is the same
   Estimate top5_overlap;  // share of the reference's 5 most probable tokens that are among the model's
   Estimate probability_difference;        // of the right token, the model's less the reference's

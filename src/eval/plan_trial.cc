@@ -42,7 +42,7 @@ Estimate PlanTrial::kl(const TypeByTensor& types) {
     const auto reference = std::span(reference_).subspan(row * logits.size(), logits.size());
     values[row] = diverge(logits, reference, 0).kl;
   });
-  return estimate(values);
+  return grouped_estimate(values, windows_.scored());
 }
 
 }  // namespace stonechat

@@ -21,7 +21,8 @@ class PlanTrial {
   PlanTrial(const gguf::Reader& file, Weights& weights, const KernelTable& kernels, ThreadPool& pool,
             const Windows& windows, std::function<bool()> should_stop);
 
-  // Mean KL divergence in nats a token of the model with these tensors in these types.
+  // Mean KL divergence in nats a token of the model with these tensors in these types; its error is from the
+  // means of windows.
   Estimate kl(const TypeByTensor& types);
 
   // The stacks of the model: tensors that are multiplied with as one.

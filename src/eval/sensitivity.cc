@@ -112,8 +112,8 @@ SensitivityReport measure_sensitivity(const SensitivityJob& job, std::vector<Sen
   for (size_t i = 0; i < items.size(); ++i) {
     kl[i].resize(report.scored_tokens);
     same_top[i].resize(report.scored_tokens);
-    items[i].kl = estimate(kl[i]);
-    items[i].same_top = estimate(same_top[i]);
+    items[i].kl = grouped_estimate(kl[i], windows.scored());
+    items[i].same_top = grouped_estimate(same_top[i], windows.scored());
   }
   report.items = std::move(items);
   return report;

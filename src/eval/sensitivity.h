@@ -28,8 +28,9 @@ struct SensitivityItem {
   std::vector<std::string> tensors;  // not empty
   uint64_t weights = 0;              // elements of these
   double relative_error = -1;        // of a tensor alone: its relative rms error; else -1
-  Estimate kl = {};                  // nats a token
-  Estimate same_top = {};            // share of positions whose most probable token is the same
+  // Their errors are from the means of windows.
+  Estimate kl = {};        // nats a token
+  Estimate same_top = {};  // share of positions whose most probable token is the same
 };
 
 struct SensitivityReport {

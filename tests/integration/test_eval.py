@@ -53,6 +53,16 @@ def test_ratio_of_perplexities_has_the_error_of_its_windows(stonechat, tiny_mode
     assert result["log_ppl_ratio_error"] == pytest.approx(statistics.stdev(windows) / 2, rel=1e-6)
 
 
+def test_perplexity_has_the_error_of_its_windows(stonechat, tiny_model, text_file):
+    sums, windows = [0.0], []
+    for count in range(1, 5):
+        words = ["eval", "ppl", tiny_model, "--text", text_file, "-c", "64", "--windows", count, "--json"]
+        result = json.loads(stonechat(*words).stdout)
+        sums.append(count * math.log(result["ppl"]))
+        windows.append(sums[-1] - sums[-2])
+    assert result["ppl_error"] == pytest.approx(result["ppl"] * statistics.stdev(windows) / 2, rel=1e-6)
+
+
 def test_text_shorter_than_a_window_names_both_counts(stonechat, tiny_model, tmp_path):
     path = tmp_path / "short.txt"
     path.write_text("the sea")

@@ -353,15 +353,19 @@ def test_search_for_a_target(stonechat, written, tmp_path):
 
     def measured(path):
         kl = ["eval", "kl", path, "--against", written[0], "--text", text, "-c", "64", "--windows", "4", "--json"]
-        return json.loads(stonechat(*kl).stdout)["mean_kl"]
+        result = json.loads(stonechat(*kl).stdout)
+        return result["mean_kl"], result["mean_kl_error"]
 
     stonechat("quantize", written[0], out, "--type", "q4_0")
-    plain = measured(out)
+    plain, _ = measured(out)
     target = plain / 4
     found = stonechat("quantize", written[0], out, "--type", "q4_0", "--target-kl", target, "--save-plan", plan, *flags)
-    assert measured(out) <= target
-    lines = re.findall(r"(\d+) of (\d+) stacks q8_0, the rest q4_0: predicted KL ([\d.]+), measured ([\d.]+)", found.stdout)
-    assert float(lines[-1][3]) == pytest.approx(measured(out), abs=2e-6)
+    kl, error = measured(out)
+    assert kl <= target
+    line = r"(\d+) of (\d+) stacks q8_0, the rest q4_0: predicted KL ([\d.]+), measured ([\d.]+) \+- ([\d.]+)"
+    lines = re.findall(line, found.stdout)
+    assert float(lines[-1][3]) == pytest.approx(kl, abs=2e-6)
+    assert float(lines[-1][4]) == pytest.approx(error, abs=2e-6)
     assert 0 < int(lines[-1][0]) < int(lines[-1][1]) == 9
     # Stacks stay together, so nothing is held in another format than it is stored in.
     assert "one matrix" not in found.stderr
