@@ -15,8 +15,8 @@ constexpr const char* kNoise = "noise";
 constexpr const char* kHowToRead =
     "\u00b1 is the standard deviation of a round for speeds and a standard error for the others. A change is "
     "beyond noise where its interval of 95 % leaves out no change: for speeds by Welch's test on logarithms, "
-    "for the others from the two standard errors as if text and questions were drawn anew, which hides small "
-    "changes. Memory is measured once and has no interval.";
+    "for texts by Welch's test on windows, for tasks by 1.96 standard errors, the last two as if text and "
+    "questions were drawn anew, which hides small changes. Memory is measured once and has no interval.";
 
 std::string verdict(const Interval& interval, double nothing) {
   return interval.holds(nothing) ? kNoise : kMarked;
@@ -61,21 +61,13 @@ class VariantComparison {
     add(figure, megabytes_text(one), megabytes_text(other), relative(one, other), a == b ? "equal" : mark);
   }
 
+  // `change` is b - a; nothing where these can't be compared.
   void add_estimate(const std::string& figure, const Estimate& a, const Estimate& b, double unit,
-                    bool is_comparable) {
+                    const std::optional<Interval>& change) {
     const auto text = [unit](const Estimate& of) {
       return with_deviation(unit * of.mean, unit * of.standard_error);
     };
-    add(figure, text(a), text(b), relative(a.mean, b.mean),
-        is_comparable ? verdict(difference(b, a), 0) : "not comparable");
-  }
-  void add_estimate(const std::string& figure, const std::optional<Estimate>& a,
-                    const std::optional<Estimate>& b, double unit, bool is_comparable) {
-    if (a && b)
-      add_estimate(figure, *a, *b, unit, is_comparable);
-    else if (a || b)
-      add_one(figure, with_deviation(unit * (a ? a : b)->mean, unit * (a ? a : b)->standard_error),
-              a.has_value());
+    add(figure, text(a), text(b), relative(a.mean, b.mean), change ? verdict(*change, 0) : "not comparable");
   }
 
   void speeds() {
@@ -123,10 +115,20 @@ class VariantComparison {
       table_.note = fmt::format("Texts differ: {}, {} windows of {} tokens; {}, {} windows of {} tokens.",
                                 a.text, a.windows, a.window, b.text, b.windows, b.window);
     }
-    add_estimate("perplexity", a.perplexity, b.perplexity, 1, is_same_text);
-    add_estimate("mean KL divergence, nats", a.kl, b.kl, 1, is_same_text);
-    add_estimate("same top token, %", a.same_top, b.same_top, 100, is_same_text);
-    add_estimate("shared top 5, %", a.top5_overlap, b.top5_overlap, 100, is_same_text);
+    const auto compare = [&](const char* figure, const std::optional<Estimate>& one,
+                             const std::optional<Estimate>& other, double unit) {
+      if (one && other) {
+        const Interval change = welch_difference(*other, values_of_errors(b), *one, values_of_errors(a));
+        add_estimate(figure, *one, *other, unit, is_same_text ? std::optional(change) : std::nullopt);
+      } else if (one || other) {
+        const Estimate& only = one ? *one : *other;
+        add_one(figure, with_deviation(unit * only.mean, unit * only.standard_error), one.has_value());
+      }
+    };
+    compare("perplexity", a.perplexity, b.perplexity, 1);
+    compare("mean KL divergence, nats", a.kl, b.kl, 1);
+    compare("same top token, %", a.same_top, b.same_top, 100);
+    compare("shared top 5, %", a.top5_overlap, b.top5_overlap, 100);
   }
 
   void tasks() {
@@ -136,8 +138,9 @@ class VariantComparison {
         add_one(title_of(a) + ", acc, %", with_deviation(100 * a.acc.mean, 100 * a.acc.standard_error), true);
         continue;
       }
-      add_estimate(title_of(a) + ", acc, %", a.acc, b->acc, 100, true);
-      add_estimate(title_of(a) + ", acc_norm, %", a.acc_norm, b->acc_norm, 100, true);
+      add_estimate(title_of(a) + ", acc, %", a.acc, b->acc, 100, difference(b->acc, a.acc));
+      add_estimate(title_of(a) + ", acc_norm, %", a.acc_norm, b->acc_norm, 100,
+                   difference(b->acc_norm, a.acc_norm));
     }
     for (const ReportTask& b : b_.tasks) {
       if (find_task(a_, b.task, b.shots) == nullptr)

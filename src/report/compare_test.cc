@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "tests/support/sample_results.h"
 
 namespace stonechat {
@@ -63,6 +65,16 @@ TEST(Compare, FiguresOfOneSide) {
   EXPECT_THAT(text, HasSubstr("| q4_0 | B |"));
   const std::string other = compare_results(b, sample_results());
   EXPECT_THAT(other, HasSubstr("only in the second"));
+}
+
+TEST(Compare, FewWindowsHideMore) {
+  ReportResults a = sample_results();
+  ReportResults b = sample_results();
+  // 2.5 standard errors.
+  b.variants[1].text->kl = Estimate{a.variants[1].text->kl->mean + 0.0001 * std::sqrt(2), 0.00004};
+  EXPECT_THAT(compare_results(a, b), HasSubstr("| +19.4 % | beyond noise |"));
+  a.variants[1].text->windows = b.variants[1].text->windows = 3;
+  EXPECT_THAT(compare_results(a, b), HasSubstr("| +19.4 % | noise |"));
 }
 
 TEST(Compare, OtherTextsAreNotCompared) {

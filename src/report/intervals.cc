@@ -14,8 +14,8 @@ std::vector<double> logarithms(std::span<const double> values) {
   return result;
 }
 
-Interval ratio_from(double log_ratio, double half_width) {
-  return {std::exp(log_ratio), std::exp(log_ratio - half_width), std::exp(log_ratio + half_width)};
+Interval around(double value, double half_width) {
+  return {value, value - half_width, value + half_width};
 }
 
 }  // namespace
@@ -34,8 +34,15 @@ double student_quantile(double degrees) {
 }
 
 Interval interval_of(const Estimate& estimate) {
-  const double half_width = kNormalQuantile * estimate.standard_error;
-  return {estimate.mean, estimate.mean - half_width, estimate.mean + half_width};
+  return around(estimate.mean, kNormalQuantile * estimate.standard_error);
+}
+
+Interval interval_of(const Estimate& estimate, uint64_t values) {
+  return around(estimate.mean, student_quantile(static_cast<double>(values) - 1) * estimate.standard_error);
+}
+
+Interval exponential(const Interval& logarithm) {
+  return {std::exp(logarithm.value), std::exp(logarithm.low), std::exp(logarithm.high)};
 }
 
 std::optional<Interval> paired_ratio(std::span<const double> values, std::span<const double> over) {
@@ -43,29 +50,30 @@ std::optional<Interval> paired_ratio(std::span<const double> values, std::span<c
   if (values.size() < 2) return std::nullopt;
   std::vector<double> differences;
   for (size_t i = 0; i < values.size(); ++i) differences.push_back(std::log(values[i]) - std::log(over[i]));
-  const Estimate mean = estimate(differences);
-  const auto degrees = static_cast<double>(values.size() - 1);
-  return ratio_from(mean.mean, student_quantile(degrees) * mean.standard_error);
+  return exponential(interval_of(estimate(differences), differences.size()));
 }
 
 std::optional<Interval> welch_ratio(std::span<const double> values, std::span<const double> over) {
   if (values.size() < 2 || over.size() < 2) return std::nullopt;
-  const Estimate one = estimate(logarithms(values));
-  const Estimate other = estimate(logarithms(over));
-  const double one_square = one.standard_error * one.standard_error;
-  const double other_square = other.standard_error * other.standard_error;
-  const double square = one_square + other_square;
-  const double log_ratio = one.mean - other.mean;
-  if (square == 0) return ratio_from(log_ratio, 0);
-  // Welch and Satterthwaite's degrees of freedom.
-  const double degrees = square * square /
-                         (one_square * one_square / static_cast<double>(values.size() - 1) +
-                          other_square * other_square / static_cast<double>(over.size() - 1));
-  return ratio_from(log_ratio, student_quantile(degrees) * std::sqrt(square));
+  return exponential(
+      welch_difference(estimate(logarithms(values)), values.size(), estimate(logarithms(over)), over.size()));
 }
 
 Interval difference(const Estimate& value, const Estimate& from) {
   return interval_of({value.mean - from.mean, std::hypot(value.standard_error, from.standard_error)});
+}
+
+Interval welch_difference(const Estimate& value, uint64_t values, const Estimate& from,
+                          uint64_t from_values) {
+  const double mean = value.mean - from.mean;
+  const double error = std::hypot(value.standard_error, from.standard_error);
+  if (error == 0) return around(mean, 0);
+  // Welch and Satterthwaite's degrees of freedom, from each side's share of the squared error.
+  const double share = std::pow(value.standard_error / error, 2);
+  const double from_share = std::pow(from.standard_error / error, 2);
+  const double degrees = 1 / (share * share / (static_cast<double>(values) - 1) +
+                              from_share * from_share / (static_cast<double>(from_values) - 1));
+  return around(mean, student_quantile(degrees) * error);
 }
 
 }  // namespace stonechat

@@ -1,6 +1,7 @@
 // Intervals of 95 % of measured figures: what is a difference and what is noise.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <span>
 
@@ -21,6 +22,9 @@ struct Interval {
 double student_quantile(double degrees);
 
 Interval interval_of(const Estimate& estimate);
+// Of an error that comes from so few values, two at least, that it is itself uncertain (Student).
+Interval interval_of(const Estimate& estimate, uint64_t values);
+Interval exponential(const Interval& logarithm);
 
 // How many times `over` the `values` are, both above 0, from their logarithms. Where both have as many, they
 // are taken as pairs: rounds in which both took turns. Nothing for fewer than two values of either.
@@ -30,5 +34,7 @@ std::optional<Interval> welch_ratio(std::span<const double> values, std::span<co
 
 // values - from, with errors that have nothing to do with each other.
 Interval difference(const Estimate& value, const Estimate& from);
+// The same for errors from few values each, two at least (Welch).
+Interval welch_difference(const Estimate& value, uint64_t values, const Estimate& from, uint64_t from_values);
 
 }  // namespace stonechat

@@ -34,6 +34,15 @@ TEST(Intervals, OfAnEstimate) {
   EXPECT_FALSE(interval.holds(8));
 }
 
+TEST(Intervals, OfFewValuesAreWider) {
+  EXPECT_NEAR(interval_of(Estimate{10, 1}, 4).low, 10 - 3.182446, 1e-6);
+  EXPECT_NEAR(interval_of(Estimate{10, 1}, 1'000'000).low, 8.04, 1e-4);
+  // Equal errors from 3 and 5 values: 1 / (1/4 / 2 + 1/4 / 4) = 5.33 degrees, taken as 5.
+  EXPECT_NEAR(welch_difference(Estimate{10, 1}, 3, Estimate{7, 1}, 5).high, 3 + 2.570582 * std::sqrt(2),
+              1e-5);
+  EXPECT_EQ(welch_difference(Estimate{10, 0}, 2, Estimate{7, 0}, 2).low, 3);
+}
+
 TEST(Intervals, PairsCancelWhatRoundsHaveInCommon) {
   // Rounds differ by a factor of 3, each pair by exactly 2.
   const std::vector<double> slow = {10, 30, 20};

@@ -81,10 +81,10 @@ DocumentSection method_section(const ReportResults& results) {
   section.paragraphs = {
       text,
       "Intervals are of 95 %: of speeds by Student's distribution from the logarithms of each round's "
-      "ratio; of perplexity, divergence and accuracy by 1.96 standard errors; of kept accuracy the score "
-      "interval for paired proportions (Bonett and Price, 2006). Divergence and kept accuracy are from the "
-      "same tokens and the same questions on both sides, so that what text and questions have in common "
-      "cancels out."};
+      "ratio; of perplexity by Student's distribution from the windows; of accuracy by 1.96 standard errors; "
+      "of kept accuracy the score interval for paired proportions (Bonett and Price, 2006). Divergence and "
+      "kept accuracy are from the same tokens and the same questions on both sides, so that what text and "
+      "questions have in common cancels out."};
   return section;
 }
 

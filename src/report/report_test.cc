@@ -142,7 +142,7 @@ TEST(Report, FindingsTellNoiseFromDifferences) {
   EXPECT_THAT(q8, HasSubstr("answers are written 3.60 to 3.62 times as fast (50, 100, 200 tokens)"));
   EXPECT_THAT(q8, HasSubstr("Lost: nothing beyond noise."));
   EXPECT_THAT(
-      q8, HasSubstr("Within noise: perplexity 21.480 instead of 21.484 (-0.02 %, 95 %: -0.10 % to +0.06 %); "
+      q8, HasSubstr("Within noise: perplexity 21.480 instead of 21.484 (-0.02 %, 95 %: -0.10 % to +0.07 %); "
                     "arc_c, 0 shots, 99.75 % of the accuracy (95 %: 98.5 % to 101.0 %)"));
   EXPECT_THAT(q8, HasSubstr("0.000730 \u00b1 0.000040 nats a token from those of f32"));
   const std::string cache = findings_text(sample_results(), 1);
@@ -240,7 +240,20 @@ TEST(Report, PerplexitiesWithoutAPairedRatioHaveTheirOwnErrors) {
   const Interval own = perplexity_ratio(text, *results.variants[0].text);
   EXPECT_NEAR(own.value, 21.4795 / 21.4837, 1e-9);
   EXPECT_GT(own.high - own.low, 10 * (paired.high - paired.low));
-  EXPECT_NEAR(own.high - own.low, 2 * 1.96 * std::hypot(0.512, 0.511) / 21.48, 1e-3);
+  EXPECT_NEAR(own.high - own.low, 2 * student_quantile(77) * std::hypot(0.512, 0.511) / 21.48, 1e-3);
+}
+
+TEST(Report, FewWindowsWidenTheIntervalOfPerplexities) {
+  const ReportResults results = sample_results();
+  const auto width = [&](uint64_t windows) {
+    ReportText text = *results.variants[1].text;
+    text.windows = windows;
+    const Interval ratio = perplexity_ratio(text, *results.variants[0].text);
+    return std::log(ratio.high) - std::log(ratio.low);
+  };
+  EXPECT_NEAR(width(3), 2 * 4.302653 * 0.00042, 1e-8);
+  // Of one the error is that of its tokens, which are many.
+  EXPECT_NEAR(width(1), 2 * 1.960 * 0.00042, 1e-6);
 }
 
 // Whatever a file holds is refused or shown: digits of the sample are changed, which moves figures by orders.

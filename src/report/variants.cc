@@ -94,17 +94,18 @@ SpeedRatio speed_ratio(const ReportSpeed& speed, const ReportSpeed& over) {
   return {interval ? interval->value : mean_speed(speed) / mean_speed(over), interval};
 }
 
+uint64_t values_of_errors(const ReportText& text) {
+  return text.windows > 1 ? text.windows : std::max<uint64_t>(2, text.tokens);
+}
+
 Interval perplexity_ratio(const ReportText& text, const ReportText& over) {
-  Interval log_ratio;
-  if (text.log_perplexity_ratio) {
-    log_ratio = interval_of(*text.log_perplexity_ratio);
-  } else {
-    const auto logarithm = [](const Estimate& of) {
-      return Estimate{std::log(of.mean), of.standard_error / of.mean};
-    };
-    log_ratio = difference(logarithm(text.perplexity), logarithm(over.perplexity));
-  }
-  return {std::exp(log_ratio.value), std::exp(log_ratio.low), std::exp(log_ratio.high)};
+  if (text.log_perplexity_ratio)
+    return exponential(interval_of(*text.log_perplexity_ratio, values_of_errors(text)));
+  const auto logarithm = [](const Estimate& of) {
+    return Estimate{std::log(of.mean), of.standard_error / of.mean};
+  };
+  return exponential(welch_difference(logarithm(text.perplexity), values_of_errors(text),
+                                      logarithm(over.perplexity), values_of_errors(over)));
 }
 
 }  // namespace stonechat

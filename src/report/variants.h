@@ -40,6 +40,9 @@ struct SpeedRatio {
 };
 SpeedRatio speed_ratio(const ReportSpeed& speed, const ReportSpeed& over);
 
+// How many values the standard errors of a text's figures come from: its windows, or the tokens of a single
+// one. At least 2.
+uint64_t values_of_errors(const ReportText& text);
 // perplexity / reference's; from their own errors where the paired ratio is absent, which is wider.
 Interval perplexity_ratio(const ReportText& text, const ReportText& over);
 
