@@ -49,15 +49,15 @@ struct BenchTests {
 
 // One test in one round.
 struct SpeedSample {
-  uint32_t prompt, generate;
+  uint32_t round, prompt, generate;
   double tokens_per_second, share;
   std::string limit;
 };
 
-std::vector<SpeedSample> speeds_of(const std::string& output, const std::string& where) {
+std::vector<SpeedSample> speeds_of(const std::string& output, const std::string& where, uint32_t round) {
   std::vector<SpeedSample> samples;
   for (const JsonFields& test : BenchTests(output, where).tests) {
-    samples.push_back({static_cast<uint32_t>(test.get_uint("n_prompt", 0, UINT32_MAX)),
+    samples.push_back({round, static_cast<uint32_t>(test.get_uint("n_prompt", 0, UINT32_MAX)),
                        static_cast<uint32_t>(test.get_uint("n_gen", 0, UINT32_MAX)),
                        test.get_number("avg_ts", 0, kHuge), test.get_number("share", 0, kHuge),
                        test.get_string("limit")});
@@ -214,7 +214,7 @@ class Collector {
         break;
       case ReportPart::kSpeed:
         add_limits(limits_of(record.output, where_of(step)));
-        for (const SpeedSample& sample : speeds_of(record.output, where_of(step)))
+        for (const SpeedSample& sample : speeds_of(record.output, where_of(step), step.round))
           samples_[{step.variant, sample.prompt, sample.generate}].push_back(sample);
         break;
       case ReportPart::kMemory:
@@ -273,6 +273,7 @@ class Collector {
       std::vector<std::string> limits;
       for (const SpeedSample& sample : found->second) {
         speed.samples.push_back(sample.tokens_per_second);
+        speed.rounds.push_back(sample.round);
         shares.push_back(sample.share);
         limits.push_back(sample.limit);
       }
@@ -314,7 +315,7 @@ void check_output(const ReportStep& step, const std::string& output) {
       limits_of(output, where_of(step));
       break;
     case ReportPart::kSpeed:
-      speeds_of(output, where_of(step));
+      speeds_of(output, where_of(step), step.round);
       break;
     case ReportPart::kMemory:
       memory_of(output, where_of(step));

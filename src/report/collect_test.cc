@@ -89,6 +89,14 @@ TEST_F(CollectTest, RoundsBecomeSamples) {
   EXPECT_EQ(results.part_seconds.at("speed"), 6);
 }
 
+TEST_F(CollectTest, SamplesKnowTheirRound) {
+  for (const char* key : {"speed/f32/1", "speed/f32/2", "speed/q8_0/1", "speed/q8_0/3"})
+    set(key, {speed_test(256, 0, 100, 0.5, "read")});
+  const ReportResults results = collected();
+  EXPECT_THAT(results.variants[0].speeds.at(0).rounds, ElementsAre(1, 2));
+  EXPECT_THAT(results.variants[1].speeds.at(0).rounds, ElementsAre(1, 3));
+}
+
 TEST_F(CollectTest, LimitsMemoryAndText) {
   set("limits", {{{"limit_integer_gmacs", 500.0}, {"limit_float_gmacs", 90.5}, {"limit_read_gbs", 40}}});
   const Json series = {{"minimum", 1}, {"median", 2}, {"p95", 3}, {"peak", 4}};

@@ -58,6 +58,7 @@ TEST(Compare, FiguresOfOneSide) {
   b.variants[0].memory.reset();
   b.variants[2].name = "q4_0";
   b.variants[2].speeds[0].samples.resize(1);
+  b.variants[2].speeds[0].rounds.resize(1);
   const std::string text = compare_results(sample_results(), b);
   EXPECT_THAT(text, HasSubstr("| prompt of 256, tokens/s | 1,188.2 \u00b1 7.9 |  |  | only in the first |"));
   EXPECT_THAT(text, HasSubstr("| hellaswag, 0 shots, acc, % | 39.8 \u00b1 1.1 |  |  | only in the first |"));
@@ -81,6 +82,7 @@ TEST(Compare, OtherTextsAreNotCompared) {
   ReportResults b = sample_results();
   b.variants[1].text->windows = 41;
   b.variants[1].speeds[0].samples.resize(1);
+  b.variants[1].speeds[0].rounds.resize(1);
   const std::string text = compare_results(sample_results(), b);
   EXPECT_THAT(text, HasSubstr("not comparable |"));
   EXPECT_THAT(

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <cmath>
 #include <vector>
 
@@ -46,7 +47,7 @@ Interval exponential(const Interval& logarithm) {
 }
 
 std::optional<Interval> paired_ratio(std::span<const double> values, std::span<const double> over) {
-  if (values.size() != over.size()) return welch_ratio(values, over);
+  assert(values.size() == over.size());
   if (values.size() < 2) return std::nullopt;
   std::vector<double> differences;
   for (size_t i = 0; i < values.size(); ++i) differences.push_back(std::log(values[i]) - std::log(over[i]));

@@ -26,8 +26,8 @@ Interval interval_of(const Estimate& estimate);
 Interval interval_of(const Estimate& estimate, uint64_t values);
 Interval exponential(const Interval& logarithm);
 
-// How many times `over` the `values` are, both above 0, from their logarithms. Where both have as many, they
-// are taken as pairs: rounds in which both took turns. Nothing for fewer than two values of either.
+// How many times `over` the `values` are, both above 0, from the logarithms of pairs: rounds in which both
+// took turns. Of equal length. Nothing for fewer than two.
 std::optional<Interval> paired_ratio(std::span<const double> values, std::span<const double> over);
 // The same for samples that have nothing to do with each other (Welch).
 std::optional<Interval> welch_ratio(std::span<const double> values, std::span<const double> over);

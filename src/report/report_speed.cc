@@ -82,21 +82,22 @@ DocumentSection speed_section(const ReportResults& results) {
         return speed == nullptr ? "" : with_deviation(mean_speed(*speed), standard_deviation(speed->samples));
       });
   if (results.variants.size() > 1) {
-    add_table(section, results,
-              {.title = fmt::format("Times as fast as {}", reference.name),
-               .head = {"test"},
-               .note = "With its interval of 95 %, from the ratios of the rounds, in which all took turns. "
-                       "Noise where it holds 1."},
-              titles, [&](const ReportVariant& variant, size_t row) -> std::string {
-                const ReportSpeed* speed = find_speed(variant, names[row]);
-                const ReportSpeed* over = find_speed(reference, names[row]);
-                if (speed == nullptr || over == nullptr || &variant == &reference) return "";
-                const SpeedRatio ratio = speed_ratio(*speed, *over);
-                if (!ratio.interval) return fixed_text(ratio.value, 3);
-                return fmt::format("{} ({} to {}){}", fixed_text(ratio.value, 3),
-                                   fixed_text(ratio.interval->low, 3), fixed_text(ratio.interval->high, 3),
-                                   ratio.interval->holds(1) ? " noise" : "");
-              });
+    add_table(
+        section, results,
+        {.title = fmt::format("Times as fast as {}", reference.name),
+         .head = {"test"},
+         .note = "With its interval of 95 %, from the ratios of the rounds that both have; from all "
+                 "rounds of each (Welch's test) where these are fewer than two. Noise where it holds 1."},
+        titles, [&](const ReportVariant& variant, size_t row) -> std::string {
+          const ReportSpeed* speed = find_speed(variant, names[row]);
+          const ReportSpeed* over = find_speed(reference, names[row]);
+          if (speed == nullptr || over == nullptr || &variant == &reference) return "";
+          const SpeedRatio ratio = speed_ratio(*speed, *over);
+          if (!ratio.interval) return fixed_text(ratio.value, 3);
+          return fmt::format("{} ({} to {}){}", fixed_text(ratio.value, 3),
+                             fixed_text(ratio.interval->low, 3), fixed_text(ratio.interval->high, 3),
+                             ratio.interval->holds(1) ? " noise" : "");
+        });
   }
   add_table(section, results,
             {.title = "Share of the machine's limits",

@@ -175,7 +175,10 @@ TEST(Report, QualityThatWasNotMeasuredIsNotKnown) {
 TEST(Report, OneRoundSaysNothingOfNoise) {
   ReportResults results = sample_results();
   for (ReportVariant& variant : results.variants) {
-    for (ReportSpeed& speed : variant.speeds) speed.samples.resize(1);
+    for (ReportSpeed& speed : variant.speeds) {
+      speed.samples.resize(1);
+      speed.rounds.resize(1);
+    }
   }
   EXPECT_THAT(findings_text(results, 0),
               HasSubstr("Measured once, so what is noise is not known: prompts are read 1.99 to 2.06"));
@@ -190,7 +193,10 @@ TEST(Report, TooSmallADifferenceIsNoise) {
   results.variants[1].speeds[0].samples[0] += 3;
   EXPECT_THAT(findings_text(results, 0),
               HasSubstr("Within noise: prompts are read 1.00 times as fast (256 tokens);"));
-  for (ReportSpeed& speed : results.variants[1].speeds) speed.samples = {1, 5000};
+  for (ReportSpeed& speed : results.variants[1].speeds) {
+    speed.samples = {1, 5000};
+    speed.rounds = {1, 2};
+  }
   EXPECT_THAT(findings_text(results, 0),
               HasSubstr("reads prompts 0.12 times as fast (which may be noise) and writes"));
   results.variants[1].speeds = sample_results().variants[1].speeds;
@@ -241,6 +247,25 @@ TEST(Report, PerplexitiesWithoutAPairedRatioHaveTheirOwnErrors) {
   EXPECT_NEAR(own.value, 21.4795 / 21.4837, 1e-9);
   EXPECT_GT(own.high - own.low, 10 * (paired.high - paired.low));
   EXPECT_NEAR(own.high - own.low, 2 * student_quantile(77) * std::hypot(0.512, 0.511) / 21.48, 1e-3);
+}
+
+TEST(Report, SpeedsArePairedByRound) {
+  // Rounds differ by a factor of 3, the two by exactly 2 in each.
+  ReportSpeed slow = sample_speed(256, 0, {10, 30, 20}, 0.5, "read");
+  ReportSpeed fast = sample_speed(256, 0, {20, 40}, 0.5, "read");
+  fast.rounds = {1, 3};
+  const SpeedRatio pairs = speed_ratio(fast, slow);
+  EXPECT_NEAR(pairs.value, 2, 1e-12);
+  EXPECT_NEAR(pairs.interval->high, 2, 1e-12);
+  // As many of each, but no pairs: two rounds by themselves.
+  slow.samples.pop_back();
+  slow.rounds = {2, 4};
+  const SpeedRatio apart = speed_ratio(fast, slow);
+  EXPECT_TRUE(apart.interval->holds(1));
+  EXPECT_NEAR(apart.value, std::sqrt(800.0 / 300), 1e-12);
+  slow.samples.pop_back();
+  slow.rounds.pop_back();
+  EXPECT_FALSE(speed_ratio(fast, slow).interval);
 }
 
 TEST(Report, FewWindowsWidenTheIntervalOfPerplexities) {

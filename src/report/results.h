@@ -36,12 +36,13 @@ struct ReportModel {
   std::string sha256;  // of the file that `argument` names
 };
 
-// Tokens a second of one test; samples are rounds in which all variants took turns.
+// Tokens a second of one test. In each round all variants took turns.
 struct ReportSpeed {
   std::string test;  // "pp512", "tg50"
   uint32_t prompt = 0;
   uint32_t generate = 0;
   std::vector<double> samples;        // tokens/s, one a round, not empty
+  std::vector<uint32_t> rounds;       // that the samples are of: from 1, ascending; a round may have failed
   std::optional<double> limit_share;  // 0 to 1, median over the rounds
   std::string limit;                  // "integer", "float", "read"; empty without a share
 };

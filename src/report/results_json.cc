@@ -57,7 +57,8 @@ OrderedJson json_of(const ReportSpeed& speed) {
   OrderedJson json = {{"test", speed.test},
                       {"prompt", speed.prompt},
                       {"generate", speed.generate},
-                      {"samples", speed.samples}};
+                      {"samples", speed.samples},
+                      {"rounds", speed.rounds}};
   put(json, "limit_share", speed.limit_share);
   if (!speed.limit.empty()) json["limit"] = speed.limit;
   return json;

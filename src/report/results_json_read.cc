@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <filesystem>
+#include <numeric>
 #include <set>
 
 #include "base/error.h"
@@ -92,6 +93,24 @@ ReportModel model_of(const JsonFields& json) {
   return model;
 }
 
+std::vector<uint32_t> rounds_of(const JsonFields& json, size_t samples) {
+  std::vector<uint32_t> rounds;
+  const Json* numbers = json.find_array("rounds");
+  if (numbers == nullptr) {
+    rounds.resize(samples);
+    std::iota(rounds.begin(), rounds.end(), 1U);
+    return rounds;
+  }
+  if (numbers->size() != samples) json.refuse("rounds", "one for each sample");
+  for (const Json& number : *numbers) {
+    const uint64_t round = number.is_number_unsigned() ? number.get<uint64_t>() : 0;
+    if (round <= (rounds.empty() ? 0 : rounds.back()) || round > kMostSamples)
+      json.refuse("rounds", fmt::format("ascending integers from 1 to {}", kMostSamples));
+    rounds.push_back(static_cast<uint32_t>(round));
+  }
+  return rounds;
+}
+
 ReportSpeed speed_of(const JsonFields& json) {
   ReportSpeed speed;
   speed.test = json.get_string("test");
@@ -107,6 +126,7 @@ ReportSpeed speed_of(const JsonFields& json) {
     if (!(value >= 1 / kMost && value <= kMost)) json.refuse("samples", "numbers above 0");
     speed.samples.push_back(value);
   }
+  speed.rounds = rounds_of(json, samples.size());
   speed.limit_share = json.find_number("limit_share", 0, kMost);
   speed.limit = json.find_string("limit").value_or("");
   return speed;

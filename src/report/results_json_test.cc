@@ -50,6 +50,7 @@ TEST(ResultsJson, WhatIsWrittenIsReadBack) {
   EXPECT_FALSE(q8.is_reference);
   EXPECT_TRUE(read.variants[0].is_reference);
   EXPECT_EQ(q8.speeds[0].samples, (std::vector<double>{1180.2, 1195.9, 1188.6}));
+  EXPECT_EQ(q8.speeds[0].rounds, (std::vector<uint32_t>{1, 2, 3}));
   EXPECT_EQ(q8.speeds[0].limit, "integer");
   EXPECT_EQ(q8.memory->parts.at("kv_cache"), 25'165'824U);
   EXPECT_EQ(q8.memory->series.at("rss").peak, 594'283'648U);
@@ -111,6 +112,7 @@ TEST(ResultsJson, WhatWasNotMeasuredIsAbsent) {
 TEST(ResultsJson, LaterFieldsAreIgnored) {
   EXPECT_EQ(error_of(changed("/variants/0/colour", "red")), "no error");
   EXPECT_EQ(error_of(changed("/machine/new", {{"a", 1}})), "no error");
+  EXPECT_EQ(error_of(without("/variants/0/speeds/0", "rounds")), "no error");
 }
 
 TEST(ResultsJson, ErrorsNameTheField) {
@@ -129,6 +131,11 @@ TEST(ResultsJson, ErrorsNameTheField) {
     EXPECT_THAT(error_of(changed("/variants/0/speeds/0/samples/1", sample)),
                 HasSubstr("variants[0].speeds[0].samples: expected numbers above 0"));
   }
+  EXPECT_THAT(error_of(changed("/variants/0/speeds/0/rounds", {1, 2})),
+              HasSubstr("speeds[0].rounds: expected one for each sample"));
+  for (const Json& rounds : {Json{0, 1, 2}, Json{1, 3, 3}, Json{1, 2, 1e9}, Json{1, 2, "3"}})
+    EXPECT_THAT(error_of(changed("/variants/0/speeds/0/rounds", rounds)),
+                HasSubstr("rounds: expected ascending"));
   EXPECT_THAT(error_of(changed("/variants/0/weights_bytes", -1)), HasSubstr("variants[0].weights_bytes"));
   EXPECT_THAT(error_of(changed("/variants/0/memory/parts/weights", 1.5)),
               HasSubstr("variants[0].memory.parts.weights: expected an integer"));

@@ -113,6 +113,7 @@ class Planner {
   void add_speed(size_t index, uint32_t round) {
     ReportStep& step = add_step(ReportPart::kSpeed, index, "speed", std::to_string(round + 1));
     const PlannedVariant& variant = variant_of(step);
+    step.round = round + 1;
     step.label = fmt::format("speed of {}, round {}", variant.name, round + 1);
     step.inputs =
         fmt::format("--roofline -p {} -n {}", joined(settings_.prompts), joined(settings_.generates));

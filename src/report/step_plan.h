@@ -68,6 +68,7 @@ struct ReportStep {
   std::string label;  // "speed of q8_0, round 2"
   size_t variant = 0;
   std::string task;                    // of the part "tasks"
+  uint32_t round = 0;                  // of the part "speed", from 1
   std::vector<std::string> arguments;  // of this program
   // What was measured, besides the model: a result with other inputs is another step's.
   std::string inputs;

@@ -90,7 +90,16 @@ double mean_speed(const ReportSpeed& speed) {
 }
 
 SpeedRatio speed_ratio(const ReportSpeed& speed, const ReportSpeed& over) {
-  const std::optional<Interval> interval = paired_ratio(speed.samples, over.samples);
+  std::vector<double> values;
+  std::vector<double> of_over;
+  for (size_t i = 0; i < speed.rounds.size(); ++i) {
+    const auto same = std::find(over.rounds.begin(), over.rounds.end(), speed.rounds[i]);
+    if (same == over.rounds.end()) continue;
+    values.push_back(speed.samples[i]);
+    of_over.push_back(over.samples[static_cast<size_t>(same - over.rounds.begin())]);
+  }
+  std::optional<Interval> interval = paired_ratio(values, of_over);
+  if (!interval) interval = welch_ratio(speed.samples, over.samples);
   return {interval ? interval->value : mean_speed(speed) / mean_speed(over), interval};
 }
 

@@ -33,7 +33,8 @@ std::string title_of(const ReportTask& task);
 std::string limit_title(const std::string& limit);
 
 double mean_speed(const ReportSpeed& speed);
-// How many times as fast, with its interval where both have several rounds.
+// How many times as fast, with its interval: of the rounds that both have, where these are fewer than two of
+// all rounds of each (Welch); none where one has fewer than two.
 struct SpeedRatio {
   double value;
   std::optional<Interval> interval;

@@ -1,6 +1,7 @@
 // A report's results for tests: plausible, but made up. No figure here was measured.
 #pragma once
 
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -10,10 +11,13 @@ namespace stonechat {
 
 inline ReportSpeed sample_speed(uint32_t prompt, uint32_t generate, std::vector<double> samples, double share,
                                 std::string limit) {
+  std::vector<uint32_t> rounds(samples.size());
+  std::iota(rounds.begin(), rounds.end(), 1U);
   return {generate == 0 ? "pp" + std::to_string(prompt) : "tg" + std::to_string(generate),
           prompt,
           generate,
           std::move(samples),
+          std::move(rounds),
           share,
           std::move(limit)};
 }
