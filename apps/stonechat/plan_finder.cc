@@ -46,8 +46,7 @@ std::vector<StackCost> measure_stacks(const gguf::Reader& file, const PlanWishes
   std::vector<StackCost> costs;
   Progress progress("sensitivity", trial.stacks().size(), "stacks");
   for (const StackPlan& stack : trial.stacks()) {
-    const Estimate kl = trial.kl(types_of(stack, wishes.plain));
-    costs.push_back({name_of(stack), std::max(0.0, kl.mean),
+    costs.push_back({name_of(stack), trial.kl(types_of(stack, wishes.plain)).mean,
                      bytes_of(file, stack, wishes.better) - bytes_of(file, stack, wishes.plain)});
     progress.update(costs.size());
   }

@@ -124,8 +124,7 @@ void write_html(const SensitivityOptions& options, const SensitivityReport& repo
     }
     std::vector<Bar> bars;
     for (const SensitivityItem& item : items) {
-      // Means of what is nearly 0 can come out below.
-      bars.push_back({item.name, std::max(0.0, item.kl.mean),
+      bars.push_back({item.name, item.kl.mean,
                       fmt::format("{}: {:.7f} +- {:.7f} nats, same top token {:.2f} %, {:.2f} M weights",
                                   item.name, item.kl.mean, item.kl.standard_error, 100 * item.same_top.mean,
                                   millions(item.weights))});

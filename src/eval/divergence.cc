@@ -61,8 +61,11 @@ Divergence diverge(std::span<const float> logits, std::span<const float> referen
   const auto index = static_cast<size_t>(right);
   const double right_log = double{logits[index]} - largest - std::log(sum);
   const double right_log_reference = double{reference[index]} - largest_reference - std::log(sum_reference);
+  // Exponentials are of floats: of distributions that are nearly the same, rounding can bring it below 0.
+  // What isn't a number stays so.
+  const double kl = std::max(weighted / sum_reference - std::log(sum_reference) + std::log(sum), 0.0);
   return {
-      .kl = weighted / sum_reference - std::log(sum_reference) + std::log(sum),
+      .kl = kl,
       .same_top = top[0] == top_reference[0],
       .top5_overlap = overlap(top, top_reference, logits.size()),
       .probability_difference = std::exp(right_log) - std::exp(right_log_reference),

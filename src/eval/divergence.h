@@ -10,7 +10,7 @@ namespace stonechat {
 double log_probability(std::span<const float> logits, int32_t token);
 
 struct Divergence {
-  double kl = 0;  // sum of p_reference x ln(p_reference / p), in nats
+  double kl = 0;  // sum of p_reference x ln(p_reference / p), in nats; never below 0
   bool same_top = false;
   double top5_overlap = 0;  // share of the reference's 5 likeliest tokens that are among the model's
   double probability_difference = 0;  // of the right token: the model's less the reference's

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <random>
 
 #include "eval/divergence.h"
 
@@ -34,6 +35,19 @@ TEST(Divergence, OfTwoKnownDistributions) {
   EXPECT_NEAR(result.log_probability_reference, std::log(0.25), 1e-6);
   EXPECT_NEAR(log_probability(q, 1), std::log(0.5), 1e-6);
   EXPECT_NEAR(diverge(p, p, 0).kl, 0, 1e-9);
+}
+
+TEST(Divergence, IsNotBelow0) {
+  std::mt19937 engine(7);
+  std::normal_distribution<float> normal;
+  for (int i = 0; i < 50; ++i) {
+    std::vector<float> p(1000);
+    for (float& logit : p) logit = 4 * normal(engine);
+    std::vector<float> q = p;
+    for (float& logit : q) logit += 1e-6F * normal(engine);
+    EXPECT_GE(diverge(q, p, 0).kl, 0);
+  }
+  EXPECT_TRUE(std::isnan(diverge(std::vector<float>{1, NAN}, std::vector<float>{1, 2}, 0).kl));
 }
 
 TEST(GroupedEstimate, ErrorIsThatOfGroupMeans) {
