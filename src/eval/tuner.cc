@@ -247,9 +247,11 @@ class Tuner {
       std::array<double, kWorks> gains = gains_;
       gains[work] *= gain.ratio;
       bool good = true;
-      // Pieces and threads chosen for prompts serve the other work too; the other fields serve one.
+      // Of the fields, some chosen for prompts serve other work too. What runs the same isn't measured again:
+      // noise would count against the candidate.
       for (const Work other : {kDecode, kFew}) {
         if (work != kPrompt || !good) break;
+        if (!(other == kDecode ? changes_decode(best_, candidate) : changes_few(best_, candidate))) continue;
         const Gain side_effect = check(other, candidate);
         gains[other] *= side_effect.ratio;
         good = !side_effect.is_loss();
@@ -325,6 +327,16 @@ Gain gain_of(std::span<const double> before, std::span<const double> after) {
   std::vector<double> ratios;
   for (size_t i = 0; i < before.size(); ++i) ratios.push_back(before[i] / after[i]);
   return {.ratio = median(ratios), .noise = estimate(ratios).standard_error};
+}
+
+bool changes_decode(const Tuning& from, const Tuning& to) {
+  return from.token_block != to.token_block || from.mlp_piece != to.mlp_piece ||
+         from.decode_threads != to.decode_threads;
+}
+
+bool changes_few(const Tuning& from, const Tuning& to) {
+  return from.token_block != to.token_block || from.mlp_piece != to.mlp_piece ||
+         from.few_tokens != to.few_tokens || from.prompt_threads != to.prompt_threads;
 }
 
 std::vector<uint32_t> thread_candidates(uint32_t processors) {

@@ -30,7 +30,11 @@ struct Gain {
 // Times in seconds, taken alternately: before[i] beside after[i]. Not empty, of equal length.
 Gain gain_of(std::span<const double> before, std::span<const double> after);
 
-// What a thread count is tried for on so many processors: from all down to a quarter, and one.
+// Whether these two run one token of each sequence otherwise, and passes of a few tokens, fewer than a batch.
+bool changes_decode(const Tuning& from, const Tuning& to);
+bool changes_few(const Tuning& from, const Tuning& to);
+
+// What a thread count is tried for on so many processors: all, all but one, three quarters, half, a quarter.
 std::vector<uint32_t> thread_candidates(uint32_t processors);
 
 struct TunerOptions {

@@ -37,6 +37,27 @@ TEST(Gain, IsNotClearWithinTheNoise) {
   EXPECT_TRUE(gain_of(std::vector<double>{1.04, 1.06, 1.05, 1.05}, after).is_clear());
 }
 
+TEST(Changes, AreOfTheFieldsThatTheWorkSees) {
+  const Tuning usual{.prompt_threads = 4, .decode_threads = 4};
+  const auto with = [&](uint32_t Tuning::*field) {
+    Tuning tuning = usual;
+    tuning.*field += 12;
+    return tuning;
+  };
+  EXPECT_FALSE(changes_decode(usual, usual) || changes_few(usual, usual));
+  for (const auto field : {&Tuning::token_block, &Tuning::mlp_piece}) {
+    EXPECT_TRUE(changes_decode(usual, with(field)));
+    EXPECT_TRUE(changes_few(usual, with(field)));
+  }
+  EXPECT_FALSE(changes_decode(usual, with(&Tuning::batch)) || changes_few(usual, with(&Tuning::batch)));
+  for (const auto field : {&Tuning::few_tokens, &Tuning::prompt_threads}) {
+    EXPECT_FALSE(changes_decode(usual, with(field)));
+    EXPECT_TRUE(changes_few(usual, with(field)));
+  }
+  EXPECT_TRUE(changes_decode(usual, with(&Tuning::decode_threads)));
+  EXPECT_FALSE(changes_few(usual, with(&Tuning::decode_threads)));
+}
+
 TEST(ThreadCandidates, GoFromAllToOneQuarter) {
   EXPECT_THAT(thread_candidates(1), ElementsAre(1));
   EXPECT_THAT(thread_candidates(2), ElementsAre(2, 1));
@@ -74,12 +95,12 @@ TEST_F(TunerTest, TriesEachFieldAndTellsWhatItChose) {
   EXPECT_NO_THROW(check(result.tuning));
   EXPECT_GT(result.tuning.prompt_threads, 0U);
   EXPECT_EQ(last_done, last_total);
+  const Tuning usual{.prompt_threads = 2, .decode_threads = 2};
   ASSERT_EQ(result.fields.size(), tuning_fields().size());
   for (size_t i = 0; i < result.fields.size(); ++i) {
     const TunedField& field = result.fields[i];
     EXPECT_EQ(field.field, &tuning_fields()[i]);
     EXPECT_EQ(field.chosen, result.tuning.*field.field->value) << field.field->name;
-    const Tuning usual{.prompt_threads = 2, .decode_threads = 2};
     EXPECT_EQ(field.usual, usual.*field.field->value) << field.field->name;
     if (field.chosen == field.usual) {
       EXPECT_EQ(field.speed_up, 1);
@@ -96,6 +117,12 @@ TEST_F(TunerTest, TriesEachFieldAndTellsWhatItChose) {
   for (const TunedWork& work : result.work) {
     EXPECT_GT(work.usual_speed, 0) << work.name;
     EXPECT_NEAR(work.tuned_speed, work.usual_speed * work.speed_up, 1e-6 * work.tuned_speed);
+    const bool is_changed = work.name == "decode" ? changes_decode(usual, result.tuning)
+                            : work.name == "few"  ? changes_few(usual, result.tuning)
+                                                  : true;
+    if (!is_changed) {
+      EXPECT_EQ(work.speed_up, 1) << work.name;
+    }
   }
   EXPECT_THAT(result.work[0].what, testing::MatchesRegex("prompt of (64|32) tokens"));
 }
