@@ -113,6 +113,12 @@ void append(std::vector<float>& values, const std::vector<float>& more) {
   values.insert(values.end(), more.begin(), more.end());
 }
 
+// Means come from sums in double and are stored as floats: one may be beyond an end by a rounding error.
+bool is_range(float minimum, float mean, float maximum) {
+  const float rounding = 1e-5F * std::max(std::fabs(minimum), std::fabs(maximum));
+  return minimum <= maximum && minimum - rounding <= mean && mean <= maximum + rounding;
+}
+
 // Reads a file whose metadata was checked.
 class Contents {
  public:
@@ -145,7 +151,7 @@ class Contents {
   ActivationSummary summary(const float* values, const std::string& tensor) const {
     const ActivationSummary summary = {values[0], values[1], values[2], values[3],
                                        values[4], values[5], values[6]};
-    check_range(summary.minimum, summary.maximum, tensor);
+    check_range(summary.minimum, summary.mean, summary.maximum, tensor);
     check_not_negative(summary.deviation, tensor);
     const float largest = std::max(std::fabs(summary.minimum), std::fabs(summary.maximum));
     if (summary.p99 < 0 || summary.p99_9 < summary.p99 || summary.p99_99 < summary.p99_9 ||
@@ -163,10 +169,10 @@ class Contents {
          file_.path(), tensor, value);
   }
 
-  void check_range(float minimum, float maximum, const std::string& tensor) const {
-    if (minimum <= maximum) return;
-    fail(ErrorKind::kBadFile, "{}: tensor {}: expected a minimum up to the maximum, {}, found {}",
-         file_.path(), tensor, maximum, minimum);
+  void check_range(float minimum, float mean, float maximum, const std::string& tensor) const {
+    if (is_range(minimum, mean, maximum)) return;
+    fail(ErrorKind::kBadFile, "{}: tensor {}: expected minimum <= mean <= maximum, found {}, {}, {}",
+         file_.path(), tensor, minimum, mean, maximum);
   }
 
  private:
@@ -263,7 +269,7 @@ TapStats read_tap(const Contents& contents, const TapPlace& place, const gguf::T
     parts[i]->assign(begin, begin + count);
   }
   for (size_t i = 0; i < tap.minima.size(); ++i)
-    contents.check_range(tap.minima[i], tap.maxima[i], channels_spec.name);
+    contents.check_range(tap.minima[i], tap.means[i], tap.maxima[i], channels_spec.name);
   for (const float mean_square : tap.mean_squares)
     contents.check_not_negative(mean_square, channels_spec.name);
   const std::vector<float> summaries = contents.values(summary_spec);
@@ -280,12 +286,11 @@ void read_weights(const gguf::Reader& file, const std::vector<float>& moments,
     const float* row = moments.data() + i * kMomentCols;
     weight.moments = {row[0], row[1], row[2], row[3]};
     weight.kurtosis = row[4];
-    if (row[0] > row[1] || row[3] < 0 || row[4] < 0) {
+    if (!is_range(row[0], row[2], row[1]) || row[3] < 0 || row[4] < 0) {
       fail(ErrorKind::kBadFile,
-           "{}: tensor {}: expected minimum <= maximum, deviation and kurtosis of 0 or more for {}, found {} "
-           "to "
-           "{}, {}, {}",
-           file.path(), kMoments, weight.name, row[0], row[1], row[3], row[4]);
+           "{}: tensor {}: expected minimum <= mean <= maximum, deviation and kurtosis of 0 or more for {}, "
+           "found {}, {}, {}, {}, {}",
+           file.path(), kMoments, weight.name, row[0], row[2], row[1], row[3], row[4]);
     }
     for (size_t scheme = 0; scheme < stats.schemes.size(); ++scheme) {
       const float error = errors[i * stats.schemes.size() + scheme];
@@ -362,8 +367,9 @@ CalibrationStats read_calibration(const std::string& path) {
   const gguf::Reader file(path);
   CalibrationStats stats;
   read_metadata(file.metadata(), stats);
-  const bool key_biases = file.metadata().find_bool(key("key_biases")).value_or(false);
-  const auto specs = specs_of(stats.shape, key_biases, stats.weights.size(), stats.schemes.size());
+  const auto key_biases = file.metadata().find_bool(key("key_biases"));
+  if (!key_biases) fail(ErrorKind::kBadFile, "{}: {}: expected bool, found nothing", path, key("key_biases"));
+  const auto specs = specs_of(stats.shape, *key_biases, stats.weights.size(), stats.schemes.size());
   if (file.tensors().size() != specs.size()) {
     fail(ErrorKind::kBadFile, "{}: tensor count: expected {} for {} layers, found {}", path, specs.size(),
          stats.shape.layers, file.tensors().size());
@@ -374,7 +380,7 @@ CalibrationStats read_calibration(const std::string& path) {
     stats.taps.push_back(read_tap(contents, place, specs[next], specs[next + 1]));
     next += 2;
   }
-  if (key_biases) {
+  if (*key_biases) {
     for (uint32_t layer = 0; layer < stats.shape.layers; ++layer)
       stats.key_biases.push_back(contents.values(specs[next++]));
   }

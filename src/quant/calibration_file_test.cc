@@ -41,7 +41,7 @@ CalibrationStats small_stats() {
     for (uint32_t channel = 0; channel < stats.shape.channels(place.tap); ++channel) {
       tap.minima.push_back(-value());
       tap.maxima.push_back(value());
-      tap.means.push_back(value());
+      tap.means.push_back(tap.maxima.back() / 2);
       tap.mean_squares.push_back(value());
     }
     stats.taps.push_back(tap);
@@ -168,6 +168,8 @@ TEST_F(CalibrationFileTest, RefusesMetadataThatIsNotIts) {
               HasSubstr("blk.0.attn_k.out.channels: expected shape"));
   EXPECT_THAT(error_with("chunks", Value::of_uint32(0)), HasSubstr("chunks: expected 1 to"));
   EXPECT_THAT(error_with("key_biases", Value::of_bool(false)), HasSubstr("tensor count"));
+  EXPECT_THAT(error_after([](Parts& parts) { parts.metadata.erase("stonechat.calibration.key_biases"); }),
+              HasSubstr("key_biases: expected bool, found nothing"));
   EXPECT_THAT(error_with("model", Value::of_uint32(1)), HasSubstr("model: expected string, found uint32"));
 }
 
@@ -214,15 +216,19 @@ TEST_F(CalibrationFileTest, RefusesValuesThatCannotBe) {
   };
   EXPECT_THAT(with("output.in.channels", 3, NAN),
               HasSubstr("output.in.channels: expected finite values, found nan"));
-  EXPECT_THAT(with("output.in.channels", 3, 1e6F), HasSubstr("expected a minimum up to the maximum"));
+  EXPECT_THAT(with("output.in.channels", 3, 1e6F), HasSubstr("expected minimum <= mean <= maximum"));
+  EXPECT_THAT(with("output.in.channels", 12, 1e6F), HasSubstr("expected minimum <= mean <= maximum"));
   EXPECT_THAT(with("output.in.channels", 18, -1), HasSubstr("mean squares of 0 or more, found -1"));
-  EXPECT_THAT(with("output.in.summary", 0, 1e6F), HasSubstr("expected a minimum up to the maximum"));
+  EXPECT_THAT(with("output.in.summary", 0, 1e6F), HasSubstr("expected minimum <= mean <= maximum"));
+  EXPECT_THAT(with("output.in.summary", 2, -1e6F), HasSubstr("expected minimum <= mean <= maximum"));
   EXPECT_THAT(with("output.in.summary", 3, -1), HasSubstr("deviations and mean squares of 0 or more"));
   EXPECT_THAT(with("output.in.summary", 4, 1e6F), HasSubstr("expected percentiles from 0 up"));
   EXPECT_THAT(with("output.in.summary", 4, -1), HasSubstr("expected percentiles from 0 up"));
   EXPECT_THAT(with("blk.1.attn_k.out.summary", 20, 1e6F), HasSubstr("expected percentiles from 0 up"));
   EXPECT_THAT(with("blk.1.attn_k.bias", 0, INFINITY), HasSubstr("attn_k.bias: expected finite values"));
-  EXPECT_THAT(with("weights.moments", 0, 1e6F), HasSubstr("expected minimum <= maximum"));
+  EXPECT_THAT(with("weights.moments", 0, 1e6F), HasSubstr("expected minimum <= mean <= maximum"));
+  EXPECT_THAT(with("weights.moments", 2, -1.001F), HasSubstr("expected minimum <= mean <= maximum"));
+  EXPECT_EQ(with("weights.moments", 2, -1.000001F), "no error");
   EXPECT_THAT(with("weights.moments", 9, -1), HasSubstr("kurtosis of 0 or more for token_embd.weight"));
   EXPECT_THAT(with("weights.errors", 0, -0.5F), HasSubstr("weights.errors: expected 0 or more, or -1"));
 }
