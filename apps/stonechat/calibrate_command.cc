@@ -14,6 +14,7 @@
 #include "model_argument.h"
 #include "output_file.h"
 #include "progress.h"
+#include "quant/schemes.h"
 #include "quant/weight_stats.h"
 #include "text_input.h"
 #include "tokenizer/unicode.h"
@@ -92,7 +93,7 @@ void write(const CalibrateOptions& options, const LoadedModel& model, const std:
       .schemes = {},
       .weights = std::move(weights),
   };
-  for (const MeasuredScheme& scheme : measured_schemes()) stats.schemes.emplace_back(scheme.name);
+  for (const Scheme& scheme : schemes()) stats.schemes.emplace_back(scheme.name);
   write_calibration(options.out, stats);
 }
 

@@ -34,7 +34,7 @@ struct SensitivityOptions {
 
 std::vector<std::string> scheme_names() {
   std::vector<std::string> names;
-  for (const MeasuredScheme& scheme : measured_schemes()) names.emplace_back(scheme.name);
+  for (const Scheme& scheme : schemes()) names.emplace_back(scheme.name);
   return names;
 }
 
@@ -172,8 +172,8 @@ void sensitivity(const SensitivityOptions& options) {
   std::vector<SensitivityItem> items = sensitivity_items(stats, scheme, units_of(options));
   if (items.empty())
     fail(ErrorKind::kUsage, "{}: no matrix has columns that blocks of {} fit", path, options.scheme);
-  const SensitivityJob job{
-      model.file, model.weights, kernels(), pool, model.chosen.tuning, stats, measured_schemes()[scheme]};
+  const SensitivityJob job{model.file,          model.weights, kernels(),        pool,
+                           model.chosen.tuning, stats,         schemes()[scheme]};
   Progress progress("sensitivity", windows * items.size(), "runs");
   progress.update(0);
   const SensitivityReport report = measure_sensitivity(job, std::move(items), model.tokenizer, tokens,

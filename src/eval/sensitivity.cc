@@ -20,7 +20,7 @@ ReplacementByTensor rounded(const SensitivityJob& job, const std::vector<std::st
         gguf::TensorType::kF32,
         [&](std::span<const float> values, uint64_t cols, std::span<std::byte> destination) {
           std::vector<float> result(values.size());
-          job.scheme.round(values, cols, stats.moments, result.data());
+          round_rows(job.scheme.type, values, cols, stats.moments, result.data());
           std::memcpy(destination.data(), result.data(), result.size() * sizeof(float));
         }};
   }

@@ -13,6 +13,7 @@
 #include "eval/windows.h"
 #include "gguf/reader.h"
 #include "model/executor.h"
+#include "quant/schemes.h"
 #include "quant/weight_stats.h"
 #include "tokenizer/tokenizer.h"
 
@@ -51,7 +52,7 @@ struct SensitivityJob {
   ThreadPool& pool;
   const Tuning& tuning;
   const std::vector<WeightStats>& stats;  // of the file's matrices
-  const MeasuredScheme& scheme;
+  const Scheme& scheme;
 };
 
 // Told after each run of an item in a window; a true result stops. What was done of a window then doesn't

@@ -10,17 +10,6 @@ namespace {
 constexpr size_t kBins = 1 << 16;
 constexpr double kLargestCode = 127;
 
-Moments moments_of(const TensorStream& stream, ThreadPool& pool,
-                   FunctionRef<void(uint64_t rows)> after_piece) {
-  std::vector<Moments> chunks(stream.chunks());
-  stream.for_each_chunk(
-      pool, [&](const TensorStream::Chunk& chunk) { chunks[chunk.index] = Moments::of(chunk.values); },
-      after_piece);
-  Moments total;
-  for (const Moments& chunk : chunks) total += chunk;
-  return total;
-}
-
 MagnitudeHistogram magnitudes_about(float mean, double most, const TensorStream& stream, ThreadPool& pool,
                                     FunctionRef<void(uint64_t rows)> after_piece) {
   MagnitudeHistogram histogram{most / kBins, std::vector<uint64_t>(kBins)};
@@ -77,6 +66,17 @@ Moments& Moments::operator+=(const Moments& other) {
 
 double Moments::deviation() const {
   return std::sqrt(squares / static_cast<double>(count));
+}
+
+Moments moments_of(const TensorStream& stream, ThreadPool& pool,
+                   FunctionRef<void(uint64_t rows)> after_piece) {
+  std::vector<Moments> chunks(stream.chunks());
+  stream.for_each_chunk(
+      pool, [&](const TensorStream::Chunk& chunk) { chunks[chunk.index] = Moments::of(chunk.values); },
+      after_piece);
+  Moments total;
+  for (const Moments& chunk : chunks) total += chunk;
+  return total;
 }
 
 double least_error_range(const MagnitudeHistogram& histogram) {

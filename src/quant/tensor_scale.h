@@ -26,6 +26,9 @@ struct Moments {
   Moments& operator+=(const Moments& other);
   double deviation() const;  // of the population: divided by count
 };
+// Of a whole tensor, which is read once. `after_piece` as in TensorStream.
+Moments moments_of(const TensorStream& stream, ThreadPool& pool,
+                   FunctionRef<void(uint64_t rows)> after_piece);
 
 // How many values have which magnitude: bin i counts those in [i, i + 1) * width; the last one's upper end
 // too.

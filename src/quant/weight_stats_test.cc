@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "gguf/writer.h"
 #include "quant/encode.h"
+#include "quant/schemes.h"
 #include "tests/support/temporary_directory.h"
 
 namespace stonechat {
@@ -31,8 +32,8 @@ class WeightStatsTest : public testing::Test {
     return all[0];
   }
   static double error(const WeightStats& stats, std::string_view scheme) {
-    for (size_t i = 0; i < measured_schemes().size(); ++i) {
-      if (measured_schemes()[i].name == scheme) return stats.errors[i];
+    for (size_t i = 0; i < schemes().size(); ++i) {
+      if (schemes()[i].name == scheme) return stats.errors[i];
     }
     ADD_FAILURE() << "no scheme " << scheme;
     return 0;
@@ -101,8 +102,19 @@ TEST_F(WeightStatsTest, WhatASchemeHoldsHasNoError) {
 
 TEST_F(WeightStatsTest, ColumnsThatNoSchemeHolds) {
   const WeightStats stats = stats_of(normal_values(40 * 3), 40);
-  for (const MeasuredScheme& scheme : measured_schemes()) EXPECT_EQ(error(stats, scheme.name), -1);
+  for (const Scheme& scheme : schemes()) EXPECT_EQ(error(stats, scheme.name), -1);
   EXPECT_GT(stats.moments.deviation, 0);
+}
+
+TEST_F(WeightStatsTest, WeightsThatASchemeCannotHold) {
+  auto values = normal_values(64);
+  values[40] = -65520.0F * 8;  // a scale that binary16 can't hold
+  const WeightStats stats = stats_of(values, 32);
+  EXPECT_EQ(error(stats, "q4_0"), -1);
+  EXPECT_LT(error(stats, "q8_0"), 0.01);
+  EXPECT_GT(error(stats, "q8_0"), 0);
+  values[40] = std::nextafter(values[40], 0.0F);
+  EXPECT_LT(error(stats_of(values, 32), "q4_0"), 0.1);
 }
 
 TEST_F(WeightStatsTest, ThreadsChangeNothing) {
