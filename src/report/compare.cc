@@ -91,8 +91,8 @@ class VariantComparison {
   }
 
   void memory() {
-    const ReportMemorySeries* a = find_process_memory(a_);
-    const ReportMemorySeries* b = find_process_memory(b_);
+    const MemorySeries* a = find_process_memory(a_);
+    const MemorySeries* b = find_process_memory(b_);
     if (a == nullptr || b == nullptr) return;
     add_bytes("memory of the process, minimum, MB", a->minimum, b->minimum);
     add_bytes("memory of the process, median, MB", a->median, b->median);

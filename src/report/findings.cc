@@ -112,8 +112,8 @@ class VariantFindings {
   }
 
   void memory() {
-    const ReportMemorySeries* ours = find_process_memory(variant_);
-    const ReportMemorySeries* theirs = find_process_memory(reference_);
+    const MemorySeries* ours = find_process_memory(variant_);
+    const MemorySeries* theirs = find_process_memory(reference_);
     if (ours == nullptr || theirs == nullptr) return;
     once("memory of the process at its minimum", ours->minimum, theirs->minimum);
     once("at its peak", ours->peak, theirs->peak);
@@ -279,7 +279,7 @@ std::vector<std::string> speed_explanations(const ReportResults& results) {
   return out;
 }
 
-std::string kept_verdict(const ReportTask::Ratio& kept, double least) {
+std::string kept_verdict(const Interval& kept, double least) {
   return kept.low >= least ? "kept" : kept.high < least ? "not kept" : "cannot be told";
 }
 

@@ -20,6 +20,6 @@ DocumentSection findings_section(const ReportResults& results);
 std::vector<std::string> speed_explanations(const ReportResults& results);
 
 // "kept", "not kept" or "cannot be told": an interval of a ratio beside what should be kept at least.
-std::string kept_verdict(const ReportTask::Ratio& kept, double least);
+std::string kept_verdict(const Interval& kept, double least);
 
 }  // namespace stonechat

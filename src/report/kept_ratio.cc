@@ -3,8 +3,6 @@
 #include <cassert>
 #include <cmath>
 
-#include "report/intervals.h"
-
 namespace stonechat {
 namespace {
 
@@ -38,7 +36,7 @@ PairedCounts paired_counts(const std::vector<bool>& variant, const std::vector<b
   return counts;
 }
 
-std::optional<ReportTask::Ratio> kept_ratio(const PairedCounts& counts) {
+std::optional<Interval> kept_ratio(const PairedCounts& counts) {
   const auto differ = static_cast<double>(counts.only_variant + counts.only_reference);
   const auto variant = static_cast<double>(counts.both + counts.only_variant);
   const auto reference = static_cast<double>(counts.both + counts.only_reference);
@@ -50,7 +48,7 @@ std::optional<ReportTask::Ratio> kept_ratio(const PairedCounts& counts) {
   const double z = kNormalQuantile * paired_error / (log_error(variant, all) + log_error(reference, all));
   const Bounds above = wilson(variant, all, z);
   const Bounds below = wilson(reference, all, z);
-  return ReportTask::Ratio{variant / reference, above.low / below.high, above.high / below.low};
+  return Interval{variant / reference, above.low / below.high, above.high / below.low};
 }
 
 }  // namespace stonechat

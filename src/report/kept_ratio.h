@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "report/results.h"
+#include "report/intervals.h"
 
 namespace stonechat {
 
@@ -26,6 +26,6 @@ PairedCounts paired_counts(const std::vector<bool>& variant, const std::vector<b
 // Medicine 33 (2014). Unlike an interval from the delta method or a bootstrap it has a width where all
 // answers agree: 100 questions without a difference don't show that there is none. Nothing when either got
 // nothing right.
-std::optional<ReportTask::Ratio> kept_ratio(const PairedCounts& counts);
+std::optional<Interval> kept_ratio(const PairedCounts& counts);
 
 }  // namespace stonechat

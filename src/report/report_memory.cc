@@ -11,12 +11,12 @@ namespace {
 
 struct SeriesField {
   const char* title;
-  uint64_t ReportMemorySeries::*value;
+  uint64_t MemorySeries::*value;
 };
-constexpr SeriesField kSeriesFields[] = {{"minimum", &ReportMemorySeries::minimum},
-                                         {"median", &ReportMemorySeries::median},
-                                         {"p95", &ReportMemorySeries::p95},
-                                         {"peak", &ReportMemorySeries::peak}};
+constexpr SeriesField kSeriesFields[] = {{"minimum", &MemorySeries::minimum},
+                                         {"median", &MemorySeries::median},
+                                         {"p95", &MemorySeries::p95},
+                                         {"peak", &MemorySeries::peak}};
 
 // Names with what tables call them, in the order of tables; others come after by name.
 using Titles = std::vector<std::pair<std::string, std::string>>;
@@ -123,7 +123,7 @@ DocumentSection memory_section(const ReportResults& results) {
              .unit = " MB",
              .groups = groups},
             [&](const ReportVariant& variant, size_t group) -> GroupValue {
-              const ReportMemorySeries* series = find_process_memory(variant);
+              const MemorySeries* series = find_process_memory(variant);
               return series == nullptr
                          ? GroupValue{}
                          : GroupValue{1e-6 * static_cast<double>(series->*kSeriesFields[group].value)};

@@ -97,9 +97,9 @@ class PaperTables {
   const ReportSpeed* ours(const ReportSpeed* (*find)(const ReportVariant&)) const {
     return find(ours_.q8_0 != nullptr ? *ours_.q8_0 : *ours_.fp32);
   }
-  Columns process(uint64_t ReportMemorySeries::*value) const {
+  Columns process(uint64_t MemorySeries::*value) const {
     return ours_.columns([&](const ReportVariant& variant) {
-      const ReportMemorySeries* series = find_process_memory(variant);
+      const MemorySeries* series = find_process_memory(variant);
       return series == nullptr ? Figure() : Figure(1e-6 * static_cast<double>(series->*value));
     });
   }
@@ -126,7 +126,7 @@ class PaperTables {
     add_speed("prompt speed", paper::kPromptClaim, ours(paper_prompt));
     add_speed("decode speed", paper::kDecodeClaim, ours(paper_decode));
     table.rows.push_back({"minimum memory", change_text(paper::kMinimumMemoryClaim),
-                          ratio_text(process(&ReportMemorySeries::minimum).ratio()), ""});
+                          ratio_text(process(&MemorySeries::minimum).ratio()), ""});
     for (const char* name : paper::kAccuracyTasks) add_accuracy(table, name);
     section.tables.push_back(std::move(table));
   }
@@ -181,16 +181,16 @@ class PaperTables {
                                      "where the system doesn't say PSS.");
     table.rows.push_back(pair_row("whole process", columns_of(paper::kProcessMegabytes), {}, 1));
     table.rows.push_back(
-        pair_row("minimum", {}, process(&ReportMemorySeries::minimum), 1, paper::kMinimumMemoryClaim));
-    table.rows.push_back(pair_row("median", {}, process(&ReportMemorySeries::median), 1));
-    table.rows.push_back(pair_row("p95", {}, process(&ReportMemorySeries::p95), 1));
-    table.rows.push_back(pair_row("peak", {}, process(&ReportMemorySeries::peak), 1));
+        pair_row("minimum", {}, process(&MemorySeries::minimum), 1, paper::kMinimumMemoryClaim));
+    table.rows.push_back(pair_row("median", {}, process(&MemorySeries::median), 1));
+    table.rows.push_back(pair_row("p95", {}, process(&MemorySeries::p95), 1));
+    table.rows.push_back(pair_row("peak", {}, process(&MemorySeries::peak), 1));
     section.tables.push_back(std::move(table));
   }
 
   // Why less memory is saved than in the paper, where that is so.
   void explain_memory(DocumentSection& section) const {
-    const Columns ours = process(&ReportMemorySeries::minimum);
+    const Columns ours = process(&MemorySeries::minimum);
     const Figure ratio = ours.ratio();
     if (!ratio || *ratio <= paper::kMinimumMemoryClaim) return;
     std::string text = fmt::format("Minimum memory: the change of {} is less than the paper's {}.",

@@ -29,9 +29,6 @@ std::optional<double> find_percentile(const ReportVariant& variant, const char* 
 GroupValue with_interval(const Interval& interval, double unit) {
   return {unit * interval.value, unit * interval.low, unit * interval.high};
 }
-Interval interval_of(const ReportTask::Ratio& ratio) {
-  return {ratio.value, ratio.low, ratio.high};
-}
 
 std::string interval_text(const Interval& interval, double unit, int decimals) {
   return fmt::format("{} ({} to {})", fixed_text(unit * interval.value, decimals),
@@ -183,7 +180,7 @@ DocumentSection task_section(const ReportResults& results) {
              .groups = groups},
             [&](const ReportVariant& variant, size_t group) -> GroupValue {
               const ReportTask* task = find(variant, group);
-              return task == nullptr ? GroupValue{} : with_interval(stonechat::interval_of(task->acc), 100);
+              return task == nullptr ? GroupValue{} : with_interval(interval_of(task->acc), 100);
             });
   add_chart(section, results,
             {.title = fmt::format("Accuracy kept of {}'s", reference.name),
@@ -196,8 +193,7 @@ DocumentSection task_section(const ReportResults& results) {
              .limit = ChartLimit{100 * paper::kAccuracyClaim, "what the paper says is kept at least"}},
             [&](const ReportVariant& variant, size_t group) -> GroupValue {
               const ReportTask* task = find(variant, group);
-              return task == nullptr || !task->kept ? GroupValue{}
-                                                    : with_interval(interval_of(*task->kept), 100);
+              return task == nullptr || !task->kept ? GroupValue{} : with_interval(*task->kept, 100);
             });
 
   const std::string claim = percent_text(paper::kAccuracyClaim, 1);
@@ -210,18 +206,18 @@ DocumentSection task_section(const ReportResults& results) {
       "questions; noise where the interval holds 100. At least {} of acc is kept where the whole interval is "
       "above, not kept where it is below.",
       reference.name, claim);
-  const auto kept_text = [](const std::optional<ReportTask::Ratio>& kept) {
-    return kept ? interval_text(interval_of(*kept), 100, 2) + noise_text(interval_of(*kept)) : "";
+  const auto kept_text = [](const std::optional<Interval>& kept) {
+    return kept ? interval_text(*kept, 100, 2) + noise_text(*kept) : "";
   };
   for (size_t i = 0; i < tasks.size(); ++i) {
     for (const ReportVariant& variant : results.variants) {
       const ReportTask* task = find(variant, i);
       if (task == nullptr) continue;
-      table.rows.push_back(
-          {title_of(*task), variant.name, fixed_text(static_cast<double>(task->questions), 0),
-           interval_text(stonechat::interval_of(task->acc), 100, 2), kept_text(task->kept),
-           task->kept ? kept_verdict(*task->kept, paper::kAccuracyClaim) : "",
-           interval_text(stonechat::interval_of(task->acc_norm), 100, 2), kept_text(task->kept_norm)});
+      table.rows.push_back({title_of(*task), variant.name,
+                            fixed_text(static_cast<double>(task->questions), 0),
+                            interval_text(interval_of(task->acc), 100, 2), kept_text(task->kept),
+                            task->kept ? kept_verdict(*task->kept, paper::kAccuracyClaim) : "",
+                            interval_text(interval_of(task->acc_norm), 100, 2), kept_text(task->kept_norm)});
     }
   }
   section.tables.push_back(std::move(table));

@@ -9,7 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "eval/memory_sampler.h"
 #include "eval/statistics.h"
+#include "report/intervals.h"
 
 namespace stonechat {
 
@@ -47,14 +49,10 @@ struct ReportSpeed {
   std::string limit;                  // "integer", "float", "read"; empty without a share
 };
 
-// Bytes, sampled every 20 ms while a model is loaded, reads a prompt and answers.
-struct ReportMemorySeries {
-  uint64_t minimum = 0, median = 0, p95 = 0, peak = 0;
-};
-
+// Sampled every 20 ms while a model is loaded, reads a prompt and answers.
 struct ReportMemory {
-  uint32_t context = 0;                              // tokens
-  std::map<std::string, ReportMemorySeries> series;  // "rss", "pss", "anonymous", "file"
+  uint32_t context = 0;                        // tokens
+  std::map<std::string, MemorySeries> series;  // "rss", "pss", "anonymous", "file"
   std::map<std::string, uint64_t> parts;  // bytes at the end: "weights", "kv_cache", "activations", "logits",
                                           // "tokenizer", "packing", "other"
 };
@@ -81,10 +79,7 @@ struct ReportTask {
   Estimate acc_norm;
   // acc over the reference's on the same questions, with its 95 % interval (paired); absent for the
   // reference.
-  struct Ratio {
-    double value = 0, low = 0, high = 0;
-  };
-  std::optional<Ratio> kept, kept_norm;
+  std::optional<Interval> kept, kept_norm;
   // All subjects alike, where the task has several; acc and acc_norm count all questions alike.
   std::optional<Estimate> acc_macro = std::nullopt, acc_norm_macro = std::nullopt;
 };

@@ -11,7 +11,7 @@ namespace {
 OrderedJson json_of(const Estimate& value) {
   return {{"mean", value.mean}, {"standard_error", value.standard_error}};
 }
-OrderedJson json_of(const ReportTask::Ratio& ratio) {
+OrderedJson json_of(const Interval& ratio) {
   return {{"value", ratio.value}, {"low", ratio.low}, {"high", ratio.high}};
 }
 OrderedJson json_of(const ReportSpeed& speed);

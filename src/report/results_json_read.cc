@@ -20,9 +20,9 @@ constexpr size_t kMostSamples = 100000;
 Estimate estimate_of(const JsonFields& json) {
   return {json.get_number("mean", -kMost, kMost), json.get_number("standard_error", 0, kMost)};
 }
-ReportTask::Ratio ratio_of(const JsonFields& json) {
-  ReportTask::Ratio ratio{json.get_number("value", 0, kMost), json.get_number("low", 0, kMost),
-                          json.get_number("high", 0, kMost)};
+Interval ratio_of(const JsonFields& json) {
+  Interval ratio{json.get_number("value", 0, kMost), json.get_number("low", 0, kMost),
+                 json.get_number("high", 0, kMost)};
   constexpr double kRounding = 1e-9;  // the three need not come from one formula
   if (ratio.low > ratio.value * (1 + kRounding)) json.refuse("low", "at most 'value'");
   if (ratio.high < ratio.value * (1 - kRounding)) json.refuse("high", "at least 'value'");
@@ -132,7 +132,7 @@ ReportSpeed speed_of(const JsonFields& json) {
   return speed;
 }
 
-ReportMemorySeries series_of(const JsonFields& json) {
+MemorySeries series_of(const JsonFields& json) {
   return {json.get_uint("minimum", 0, kMostBytes), json.get_uint("median", 0, kMostBytes),
           json.get_uint("p95", 0, kMostBytes), json.get_uint("peak", 0, kMostBytes)};
 }

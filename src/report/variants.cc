@@ -37,7 +37,7 @@ const ReportTask* find_task(const ReportVariant& variant, const std::string& tas
   return nullptr;
 }
 
-const ReportMemorySeries* find_process_memory(const ReportVariant& variant) {
+const MemorySeries* find_process_memory(const ReportVariant& variant) {
   if (!variant.memory) return nullptr;
   for (const char* name : {"pss", "rss"}) {
     if (const auto found = variant.memory->series.find(name); found != variant.memory->series.end())

@@ -17,7 +17,7 @@ const ReportVariant* find_weights(const ReportResults& results, const std::strin
 const ReportSpeed* find_speed(const ReportVariant& variant, const std::string& test);
 const ReportTask* find_task(const ReportVariant& variant, const std::string& task, uint32_t shots);
 // Of the whole process: PSS, or RSS where the system doesn't say it.
-const ReportMemorySeries* find_process_memory(const ReportVariant& variant);
+const MemorySeries* find_process_memory(const ReportVariant& variant);
 
 // The tests that stand beside the paper's prompt of 560, the one of the nearest length, and beside its
 // decode, whose length isn't known to us: of 100 tokens, or the first that there is. Nullptr where none was
