@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 #include "report/number_text.h"
 #include "report/variants.h"
@@ -55,20 +57,30 @@ class VariantComparison {
   }
 
   // Without an interval; `mark` where they differ.
-  void add_bytes(const std::string& figure, uint64_t a, uint64_t b, const char* mark = "measured once") {
-    const auto one = static_cast<double>(a);
-    const auto other = static_cast<double>(b);
-    add(figure, megabytes_text(one), megabytes_text(other), relative(one, other), a == b ? "equal" : mark);
+  void add_bytes(const std::string& figure, std::optional<uint64_t> a, std::optional<uint64_t> b,
+                 const char* mark = "measured once") {
+    const auto one = static_cast<double>(a.value_or(0));
+    const auto other = static_cast<double>(b.value_or(0));
+    if (a && b)
+      add(figure, megabytes_text(one), megabytes_text(other), relative(one, other), a == b ? "equal" : mark);
+    else if (a || b)
+      add_one(figure, megabytes_text(a ? one : other), a.has_value());
   }
 
   // `change` is b - a; nothing where these can't be compared.
-  void add_estimate(const std::string& figure, const Estimate& a, const Estimate& b, double unit,
-                    const std::optional<Interval>& change) {
+  void add_estimate(const std::string& figure, const std::optional<Estimate>& a,
+                    const std::optional<Estimate>& b, double unit, const std::optional<Interval>& change) {
     const auto text = [unit](const Estimate& of) {
       return with_deviation(unit * of.mean, unit * of.standard_error);
     };
-    add(figure, text(a), text(b), relative(a.mean, b.mean), change ? verdict(*change, 0) : "not comparable");
+    if (a && b)
+      add(figure, text(*a), text(*b), relative(a->mean, b->mean),
+          change ? verdict(*change, 0) : "not comparable");
+    else if (a || b)
+      add_one(figure, text(a ? *a : *b), a.has_value());
   }
+
+  void add_note(const std::string& sentence) { table_.note += (table_.note.empty() ? "" : " ") + sentence; }
 
   void speeds() {
     const auto text = [](const ReportSpeed& speed) {
@@ -93,60 +105,78 @@ class VariantComparison {
   void memory() {
     const MemorySeries* a = find_process_memory(a_);
     const MemorySeries* b = find_process_memory(b_);
-    if (a == nullptr || b == nullptr) return;
-    add_bytes("memory of the process, minimum, MB", a->minimum, b->minimum);
-    add_bytes("memory of the process, median, MB", a->median, b->median);
-    add_bytes("memory of the process, p95, MB", a->p95, b->p95);
-    add_bytes("memory of the process, peak, MB", a->peak, b->peak);
-    for (const auto& [part, bytes] : a_.memory->parts) {
-      const auto other = b_.memory->parts.find(part);
-      if (other != b_.memory->parts.end() && (bytes != 0 || other->second != 0))
-        add_bytes("memory for " + part + ", MB", bytes, other->second);
+    const auto compare = [&](const char* figure, uint64_t MemorySeries::*value) {
+      const auto of = [value](const MemorySeries* series) {
+        return series != nullptr ? std::optional(series->*value) : std::nullopt;
+      };
+      add_bytes(fmt::format("memory of the process, {}, MB", figure), of(a), of(b));
+    };
+    compare("minimum", &MemorySeries::minimum);
+    compare("median", &MemorySeries::median);
+    compare("p95", &MemorySeries::p95);
+    compare("peak", &MemorySeries::peak);
+    std::map<std::string, std::pair<std::optional<uint64_t>, std::optional<uint64_t>>> parts;
+    if (a_.memory) {
+      for (const auto& [part, bytes] : a_.memory->parts) parts[part].first = bytes;
+    }
+    if (b_.memory) {
+      for (const auto& [part, bytes] : b_.memory->parts) parts[part].second = bytes;
+    }
+    for (const auto& [part, bytes] : parts) {
+      if (bytes.first.value_or(0) != 0 || bytes.second.value_or(0) != 0)
+        add_bytes("memory for " + part + ", MB", bytes.first, bytes.second);
     }
   }
 
   void text() {
-    if (!a_.text || !b_.text) return;
-    const ReportText& a = *a_.text;
-    const ReportText& b = *b_.text;
-    const bool is_same_text =
-        a.text == b.text && a.window == b.window && a.windows == b.windows && a.tokens == b.tokens;
-    if (!is_same_text) {
-      table_.note = fmt::format("Texts differ: {}, {} windows of {} tokens; {}, {} windows of {} tokens.",
-                                a.text, a.windows, a.window, b.text, b.windows, b.window);
+    const std::optional<ReportText>& a = a_.text;
+    const std::optional<ReportText>& b = b_.text;
+    const bool is_same_text = a && b && a->text == b->text && a->window == b->window &&
+                              a->windows == b->windows && a->tokens == b->tokens;
+    if (a && b && !is_same_text) {
+      add_note(fmt::format("Texts differ: {}, {} windows of {} tokens; {}, {} windows of {} tokens.", a->text,
+                           a->windows, a->window, b->text, b->windows, b->window));
     }
-    const auto compare = [&](const char* figure, const std::optional<Estimate>& one,
-                             const std::optional<Estimate>& other, double unit) {
-      if (one && other) {
-        const Interval change = welch_difference(*other, values_of_errors(b), *one, values_of_errors(a));
-        add_estimate(figure, *one, *other, unit, is_same_text ? std::optional(change) : std::nullopt);
-      } else if (one || other) {
-        const Estimate& only = one ? *one : *other;
-        add_one(figure, with_deviation(unit * only.mean, unit * only.standard_error), one.has_value());
-      }
+    const auto compare = [&](const char* figure, auto value, double unit) {
+      const auto of = [value](const std::optional<ReportText>& text) {
+        return text ? std::optional<Estimate>((*text).*value) : std::nullopt;
+      };
+      const std::optional<Estimate> one = of(a);
+      const std::optional<Estimate> other = of(b);
+      std::optional<Interval> change;
+      if (is_same_text && one && other)
+        change = welch_difference(*other, values_of_errors(*b), *one, values_of_errors(*a));
+      add_estimate(figure, one, other, unit, change);
     };
-    compare("perplexity", a.perplexity, b.perplexity, 1);
-    compare("mean KL divergence, nats", a.kl, b.kl, 1);
-    compare("same top token, %", a.same_top, b.same_top, 100);
-    compare("shared top 5, %", a.top5_overlap, b.top5_overlap, 100);
+    compare("perplexity", &ReportText::perplexity, 1);
+    compare("mean KL divergence, nats", &ReportText::kl, 1);
+    compare("same top token, %", &ReportText::same_top, 100);
+    compare("shared top 5, %", &ReportText::top5_overlap, 100);
   }
 
   void tasks() {
-    for (const ReportTask& a : a_.tasks) {
-      const ReportTask* b = find_task(b_, a.task, a.shots);
-      if (b == nullptr) {
-        add_one(title_of(a) + ", acc, %", with_deviation(100 * a.acc.mean, 100 * a.acc.standard_error), true);
-        continue;
-      }
-      add_estimate(title_of(a) + ", acc, %", a.acc, b->acc, 100, difference(b->acc, a.acc));
-      add_estimate(title_of(a) + ", acc_norm, %", a.acc_norm, b->acc_norm, 100,
-                   difference(b->acc_norm, a.acc_norm));
-    }
+    for (const ReportTask& a : a_.tasks) task(&a, find_task(b_, a.task, a.shots));
     for (const ReportTask& b : b_.tasks) {
-      if (find_task(a_, b.task, b.shots) == nullptr)
-        add_one(title_of(b) + ", acc, %", with_deviation(100 * b.acc.mean, 100 * b.acc.standard_error),
-                false);
+      if (find_task(a_, b.task, b.shots) == nullptr) task(nullptr, &b);
     }
+  }
+
+  // One of them may be missing.
+  void task(const ReportTask* a, const ReportTask* b) {
+    const std::string title = title_of(a != nullptr ? *a : *b);
+    const bool is_comparable = a != nullptr && b != nullptr && a->questions == b->questions;
+    if (a != nullptr && b != nullptr && !is_comparable)
+      add_note(fmt::format("Questions of {} differ: {} and {}.", title, a->questions, b->questions));
+    const auto add_accuracy = [&](const char* figure, Estimate ReportTask::*value) {
+      const auto of = [value](const ReportTask* task) {
+        return task != nullptr ? std::optional(task->*value) : std::nullopt;
+      };
+      std::optional<Interval> change;
+      if (is_comparable) change = difference(b->*value, a->*value);
+      add_estimate(fmt::format("{}, {}, %", title, figure), of(a), of(b), 100, change);
+    };
+    add_accuracy("acc", &ReportTask::acc);
+    add_accuracy("acc_norm", &ReportTask::acc_norm);
   }
 
   const ReportVariant& a_;

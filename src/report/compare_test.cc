@@ -62,6 +62,11 @@ TEST(Compare, FiguresOfOneSide) {
   const std::string text = compare_results(sample_results(), b);
   EXPECT_THAT(text, HasSubstr("| prompt of 256, tokens/s | 1,188.2 \u00b1 7.9 |  |  | only in the first |"));
   EXPECT_THAT(text, HasSubstr("| hellaswag, 0 shots, acc, % | 39.8 \u00b1 1.1 |  |  | only in the first |"));
+  EXPECT_THAT(text,
+              HasSubstr("| hellaswag, 0 shots, acc_norm, % | 49.3 \u00b1 1.1 |  |  | only in the first |"));
+  EXPECT_THAT(text, HasSubstr("| perplexity | 21.48 \u00b1 0.51 |  |  | only in the first |"));
+  EXPECT_THAT(text, HasSubstr("| memory of the process, peak, MB | 2,043.3 |  |  | only in the first |"));
+  EXPECT_THAT(text, HasSubstr("| memory for tokenizer, MB | 13.1 |  |  | only in the first |"));
   EXPECT_THAT(text, HasSubstr("| q8_0 + q8_0 cache | A |"));
   EXPECT_THAT(text, HasSubstr("| q4_0 | B |"));
   const std::string other = compare_results(b, sample_results());
@@ -76,6 +81,18 @@ TEST(Compare, FewWindowsHideMore) {
   EXPECT_THAT(compare_results(a, b), HasSubstr("| +19.4 % | beyond noise |"));
   a.variants[1].text->windows = b.variants[1].text->windows = 3;
   EXPECT_THAT(compare_results(a, b), HasSubstr("| +19.4 % | noise |"));
+}
+
+TEST(Compare, OtherQuestionsAreNotCompared) {
+  ReportResults b = sample_results();
+  b.variants[1].tasks[0].questions = 100;
+  b.variants[1].tasks[0].acc.mean = 0.9;
+  const std::string text = compare_results(sample_results(), b);
+  EXPECT_THAT(
+      text,
+      HasSubstr("| arc_c, 0 shots, acc, % | 33.5 \u00b1 1.4 | 90.0 \u00b1 1.4 | +169 % | not comparable |"));
+  EXPECT_THAT(text, HasSubstr("Questions of arc_c, 0 shots differ: 1172 and 100."));
+  EXPECT_THAT(text, HasSubstr("## What changed beyond noise\n\nNothing."));
 }
 
 TEST(Compare, OtherTextsAreNotCompared) {
