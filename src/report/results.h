@@ -45,7 +45,7 @@ struct ReportSpeed {
   uint32_t generate = 0;
   std::vector<double> samples;        // tokens/s, one a round, not empty
   std::vector<uint32_t> rounds;       // that the samples are of: from 1, ascending; a round may have failed
-  std::optional<double> limit_share;  // 0 to 1, median over the rounds
+  std::optional<double> limit_share;  // median over the rounds; above 1 where caches serve it
   std::string limit;                  // "integer", "float", "read"; empty without a share
 };
 

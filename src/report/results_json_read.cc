@@ -17,8 +17,17 @@ constexpr uint64_t kMostBytes = uint64_t{1} << 60;
 constexpr size_t kMostEntries = 64;  // variants, tests, tasks, parts
 constexpr size_t kMostSamples = 100000;
 
+Estimate estimate_in(const JsonFields& json, double least, double most) {
+  return {json.get_number("mean", least, most), json.get_number("standard_error", 0, kMost)};
+}
 Estimate estimate_of(const JsonFields& json) {
-  return {json.get_number("mean", -kMost, kMost), json.get_number("standard_error", 0, kMost)};
+  return estimate_in(json, -kMost, kMost);
+}
+Estimate share_of(const JsonFields& json) {
+  return estimate_in(json, 0, 1);
+}
+Estimate difference_of_shares(const JsonFields& json) {
+  return estimate_in(json, -1, 1);
 }
 Interval ratio_of(const JsonFields& json) {
   Interval ratio{json.get_number("value", 0, kMost), json.get_number("low", 0, kMost),
@@ -160,9 +169,9 @@ ReportText text_of(const JsonFields& json) {
   text.log_perplexity_ratio = find(json, "log_perplexity_ratio", estimate_of);
   text.kl = find(json, "kl", estimate_of);
   text.kl_percentiles = map_of(json, "kl_percentiles", not_negative);
-  text.same_top = find(json, "same_top", estimate_of);
-  text.top5_overlap = find(json, "top5_overlap", estimate_of);
-  text.probability_difference = find(json, "probability_difference", estimate_of);
+  text.same_top = find(json, "same_top", share_of);
+  text.top5_overlap = find(json, "top5_overlap", share_of);
+  text.probability_difference = find(json, "probability_difference", difference_of_shares);
   return text;
 }
 
@@ -171,10 +180,10 @@ ReportTask task_of(const JsonFields& json) {
   task.task = json.get_string("task");
   task.shots = static_cast<uint32_t>(json.get_uint("shots", 0, UINT32_MAX));
   task.questions = json.get_uint("questions", 1, kMostBytes);
-  task.acc = estimate_of(json.get_object("acc"));
-  task.acc_norm = estimate_of(json.get_object("acc_norm"));
-  task.acc_macro = find(json, "acc_macro", estimate_of);
-  task.acc_norm_macro = find(json, "acc_norm_macro", estimate_of);
+  task.acc = share_of(json.get_object("acc"));
+  task.acc_norm = share_of(json.get_object("acc_norm"));
+  task.acc_macro = find(json, "acc_macro", share_of);
+  task.acc_norm_macro = find(json, "acc_norm_macro", share_of);
   task.kept = find(json, "kept", ratio_of);
   task.kept_norm = find(json, "kept_norm", ratio_of);
   return task;

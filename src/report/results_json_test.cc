@@ -28,7 +28,7 @@ std::string error_of(const std::string& text) {
 }
 
 // The sample with one value replaced, or added: a JSON pointer and JSON.
-std::string changed(const char* pointer, const Json& value) {
+std::string changed(const std::string& pointer, const Json& value) {
   Json json = Json::parse(results_json(sample_results()));
   json[Json::json_pointer(pointer)] = value;
   return json.dump();
@@ -145,6 +145,14 @@ TEST(ResultsJson, ErrorsNameTheField) {
               HasSubstr("kept.low: expected at most 'value'"));
   EXPECT_THAT(error_of(changed("/variants/1/tasks/0/kept/high", 0.5)),
               HasSubstr("kept.high: expected at least"));
+  for (const char* field : {"tasks/0/acc", "tasks/0/acc_norm", "text/same_top", "text/top5_overlap"}) {
+    EXPECT_THAT(error_of(changed(std::string("/variants/1/") + field + "/mean", 1.5)),
+                HasSubstr("mean: expected a number from 0 to 1, found 1.5"));
+  }
+  EXPECT_THAT(error_of(changed("/variants/1/text/probability_difference/mean", -2)),
+              HasSubstr("mean: expected a number from -1 to 1, found -2"));
+  // Caches serve more than memory allows.
+  EXPECT_EQ(error_of(changed("/variants/0/speeds/0/limit_share", 3.5)), "no error");
   EXPECT_THAT(error_of(changed("/variants/1/tasks/0/questions", 0)), HasSubstr("tasks[0].questions"));
   EXPECT_THAT(error_of(changed("/model/sha256", "12")), HasSubstr("model.sha256: expected 64 digits"));
   EXPECT_THAT(error_of(changed("/missing/tasks.ceval", 7)),
