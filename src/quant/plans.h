@@ -10,8 +10,8 @@ namespace stonechat {
 
 // Every matrix as F32, F16 or BF16; vectors (norms, biases) as F32. With `tie_embeddings` a separate
 // output.weight is dropped when it and token_embd.weight are the same values at two precisions, and the more
-// precise ones stay. Error{kBadFile} when there is no output.weight, or one that differs by more than
-// rounding. `notice` becomes a sentence that says what was done, or stays as it is.
+// precise ones stay. Error{kBadFile} when it differs by more than rounding. `notice` becomes a sentence that
+// says what was done, also that there is no output.weight; without `tie_embeddings` it stays as it is.
 RewritePlan convert_plan(const gguf::ModelSource& file, gguf::TensorType type, bool tie_embeddings,
                          ThreadPool& pool, std::string& notice);
 

@@ -12,7 +12,7 @@ namespace {
 
 using gguf::TensorType;
 
-// The scale of one group of 32 (or 16) codes; the d of a block is its first or last member.
+// The scale of one group of 32 codes.
 template <typename Block>
 float simple_step(const std::byte* source, uint64_t element) {
   Block block;

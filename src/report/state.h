@@ -1,7 +1,7 @@
 // results.sqlite: what the steps of a report gave, kept as they end. A report that was interrupted goes on
 // from here.
 //
-//   report(key TEXT PRIMARY KEY, value TEXT)   identity() as key and value, and "started"
+//   report(key TEXT PRIMARY KEY, value TEXT)   what all results have in common, and "started"
 //   steps(key TEXT PRIMARY KEY, part TEXT, variant TEXT, inputs TEXT, status TEXT ("done" or "failed"),
 //         started TEXT (UTC), seconds REAL, output TEXT (JSON), error TEXT)
 //   answers(step TEXT, position INTEGER, id TEXT, gold INTEGER, choice INTEGER, choice_norm INTEGER)

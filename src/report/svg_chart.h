@@ -1,7 +1,8 @@
 // Small charts over a model's layers, as inline SVG for a page that stands for itself.
 //
-// Colours come from the page's style: series i has the class "s<i>", text and axes have classes of their own.
-// Every mark carries a <title>, which browsers show when one points at it.
+// Colours come from the page's style: series i has the class of the chart's style and i, such as "c0"; text
+// and axes have classes of their own. Every mark carries a <title>, which browsers show when one points at
+// it.
 #pragma once
 
 #include <cstddef>

@@ -10,8 +10,8 @@
 namespace stonechat {
 
 const ReportVariant& reference_of(const ReportResults& results);
-// Those that stand beside the paper's FP32 and Q8_0: of these weights, the one with the most precise cache.
-// Nullptr where none is.
+// Those that stand beside the paper's FP32 and Q8_0: of these weights, the one with the first of the caches
+// q16, f16, f32, or any. Nullptr where none is.
 const ReportVariant* find_weights(const ReportResults& results, const std::string& weights);
 
 const ReportSpeed* find_speed(const ReportVariant& variant, const std::string& test);
