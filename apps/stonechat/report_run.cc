@@ -30,7 +30,6 @@ std::string reason_of(const ChildStreams& child) {
 
 StepRecord measure(const ReportStep& step, ReportDisplay& display) {
   StepRecord record;
-  record.inputs = step.inputs;
   record.started = utc_now();
   std::vector<std::string> words = {kThisProgram};
   words.insert(words.end(), step.arguments.begin(), step.arguments.end());
@@ -77,7 +76,6 @@ uint32_t run_steps(const ReportSettings& settings, const std::vector<ReportStep>
     const std::string type = is_model ? step.inputs : settings.variants[step.variant].weights;
     StepRecord record;
     if (const auto found = unmade.find(type); found != unmade.end()) {
-      record.inputs = step.inputs;
       record.started = utc_now();
       record.error = fmt::format("making {}: {}", type, found->second);
       display.skip();

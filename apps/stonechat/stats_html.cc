@@ -14,8 +14,6 @@
 namespace stonechat {
 namespace {
 
-constexpr uint32_t kHues = 6;
-
 // A figure of a table or fact: four digits.
 std::string digits(double value) {
   return fmt::format("{:.4g}", value);

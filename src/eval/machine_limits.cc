@@ -7,6 +7,9 @@
 #include <chrono>
 #include <cstring>
 #include <thread>
+#include <utility>
+
+#include "eval/statistics.h"
 
 namespace stonechat {
 namespace {
@@ -37,9 +40,7 @@ MachineLimits median(std::span<const MachineLimits> limits) {
   const auto of = [&](double MachineLimits::*member) {
     std::vector<double> values;
     for (const MachineLimits& one : limits) values.push_back(one.*member);
-    std::sort(values.begin(), values.end());
-    const size_t middle = values.size() / 2;
-    return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+    return median(std::move(values));
   };
   return {of(&MachineLimits::integer_gmacs), of(&MachineLimits::float_gmacs), of(&MachineLimits::read_gbs)};
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 namespace stonechat {
 namespace {
@@ -43,6 +44,11 @@ std::vector<double> percentiles(std::vector<double> values, std::span<const doub
     result.push_back(values[below] + (rank - static_cast<double>(below)) * (values[above] - values[below]));
   }
   return result;
+}
+
+double median(std::vector<double> values) {
+  constexpr double kHalf[] = {0.5};
+  return percentiles(std::move(values), kHalf)[0];
 }
 
 }  // namespace stonechat

@@ -22,5 +22,6 @@ double standard_deviation(std::span<const double> values);
 
 // By linear interpolation between the nearest ranks; `fraction` 0.5 is the median. Values must not be empty.
 std::vector<double> percentiles(std::vector<double> values, std::span<const double> fractions);
+double median(std::vector<double> values);  // the same of 0.5
 
 }  // namespace stonechat

@@ -33,11 +33,6 @@ constexpr double kLeastGain = 0.005;  // below that a difference isn't worth a s
 constexpr double kMostLoss = 0.008;   // 1 % may be lost; some of it is left for what isn't seen
 constexpr double kNoiseFactor = 2;    // standard errors
 
-double median(std::vector<double> values) {
-  constexpr double kHalf[] = {0.5};
-  return percentiles(std::move(values), kHalf)[0];
-}
-
 using Values = std::vector<uint32_t>;
 
 // A field, the work that it matters for, and what is tried besides the default.

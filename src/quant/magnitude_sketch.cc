@@ -24,12 +24,6 @@ void MagnitudeSketch::widen(uint32_t first, uint32_t end) {
   if (end > old_end) counts_.resize(end - first_);
 }
 
-void MagnitudeSketch::add(std::span<const float> values) {
-  std::vector<uint64_t> counts(kBuckets);
-  for (const float value : values) ++counts[bucket_of(value)];
-  take(counts);
-}
-
 void MagnitudeSketch::merge(const MagnitudeSketch& other) {
   if (other.counts_.empty()) return;
   widen(other.first_, other.first_ + static_cast<uint32_t>(other.counts_.size()));

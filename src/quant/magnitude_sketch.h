@@ -24,12 +24,10 @@ class MagnitudeSketch {
     return (std::bit_cast<uint32_t>(value) & 0x7fffffffU) >> 16;
   }
 
-  void add(std::span<const float> values);
   void merge(const MagnitudeSketch& other);
   // Adds counts of bucket_of(), kBuckets of them, and sets them to 0.
   void take(std::span<uint64_t> counts);
 
-  uint64_t count() const { return count_; }
   // Values that are infinite or NaN.
   uint64_t not_finite() const;
   // The magnitude at rank ceil(fraction x count) of 1 .. count; 0 without values. 0 < fraction <= 1.

@@ -18,11 +18,6 @@ namespace {
 constexpr double kHuge = std::numeric_limits<double>::max();
 constexpr uint64_t kMostCount = uint64_t{1} << 53;  // of what JSON's numbers hold
 
-double median(std::vector<double> values) {
-  constexpr double kHalf[] = {0.5};
-  return percentiles(std::move(values), kHalf)[0];
-}
-
 std::string most_frequent(const std::vector<std::string>& names) {
   std::map<std::string, int> counts;
   for (const auto& name : names) ++counts[name];

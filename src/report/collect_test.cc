@@ -56,7 +56,7 @@ Json task_output(double acc) {
 class CollectTest : public testing::Test {
  protected:
   void set(const std::string& key, const Json& output, std::vector<ReportAnswer> answers = {}) {
-    records_[key] = {"", true, "", 2, output.dump(), "", std::move(answers)};
+    records_[key] = {true, "", 2, output.dump(), "", std::move(answers)};
   }
   ReportResults collected() {
     ReportResults results;

@@ -1,6 +1,6 @@
 #include "report/findings.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -14,12 +14,6 @@ namespace stonechat {
 namespace {
 
 constexpr double kSingleNoise = 0.01;  // of figures measured once
-
-std::string joined(const std::vector<std::string>& parts, const char* between) {
-  std::string out;
-  for (const std::string& part : parts) out += (out.empty() ? "" : between) + part;
-  return out;
-}
 
 // "1.99 to 2.06", "2.06" where both are written alike.
 std::string range_text(double low, double high) {
@@ -43,7 +37,7 @@ class VariantFindings {
   DocumentList list() const {
     DocumentList list{fmt::format("{} beside {}", variant_.name, reference_.name)};
     const auto add = [&](const char* what, const std::vector<std::string>& parts) {
-      if (!parts.empty()) list.items.push_back(fmt::format("{}: {}.", what, joined(parts, "; ")));
+      if (!parts.empty()) list.items.push_back(fmt::format("{}: {}.", what, fmt::join(parts, "; ")));
     };
     add("Gained", gained_.empty() ? std::vector<std::string>{"nothing beyond noise"} : gained_);
     add("Lost", !lost_.empty()  ? lost_
@@ -70,10 +64,10 @@ class VariantFindings {
     if (!parts.empty()) {
       const std::string last = std::move(parts.back());
       parts.pop_back();
-      out = fmt::format("{} instead of {} {}{}{}. ", variant_.name, reference_.name, joined(parts, ", "),
+      out = fmt::format("{} instead of {} {}{}{}. ", variant_.name, reference_.name, fmt::join(parts, ", "),
                         parts.empty() ? "" : " and ", last);
     }
-    if (!worse_.empty()) return out + fmt::format("It is worse beyond noise in {}.", joined(worse_, ", "));
+    if (!worse_.empty()) return out + fmt::format("It is worse beyond noise in {}.", fmt::join(worse_, ", "));
     return out + (has_quality() ? "No loss of quality can be told from noise." : "Quality was not measured.");
   }
 
@@ -148,7 +142,7 @@ class VariantFindings {
     for (const Group& group : groups) {
       if (group.lengths.empty()) continue;
       group.to->push_back(
-          fmt::format("{} {} ({} tokens)", what, group.range.text(), joined(group.lengths, ", ")));
+          fmt::format("{} {} ({} tokens)", what, group.range.text(), fmt::join(group.lengths, ", ")));
     }
     return all;
   }

@@ -69,13 +69,8 @@ std::map<std::string, StepRecord> ReportState::records(const std::vector<ReportS
         {step.key, step.inputs});
     if (rows.empty()) continue;
     const Database::Row& row = rows[0];
-    StepRecord record{step.inputs,
-                      text(row, 0, path) == "done",
-                      text(row, 1, path),
-                      get<double>(row, 2, path),
-                      text(row, 3, path),
-                      text(row, 4, path),
-                      {}};
+    StepRecord record{text(row, 0, path) == "done", text(row, 1, path), get<double>(row, 2, path),
+                      text(row, 3, path),           text(row, 4, path), {}};
     for (const auto& answer :
          database_.query("SELECT id, gold, choice, choice_norm FROM answers WHERE step = ? ORDER BY position",
                          {step.key})) {
@@ -91,7 +86,7 @@ void ReportState::save(const ReportStep& step, const std::string& variant, const
   database_.transaction([&] {
     database_.query("DELETE FROM answers WHERE step = ?", {step.key});
     database_.query("INSERT OR REPLACE INTO steps VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    {step.key, std::string(name(step.part)), variant, record.inputs,
+                    {step.key, std::string(name(step.part)), variant, step.inputs,
                      std::string(record.done ? "done" : "failed"), record.started, record.seconds,
                      record.output, record.error});
     for (size_t i = 0; i < record.answers.size(); ++i) {

@@ -30,7 +30,6 @@ struct ReportAnswer {
 };
 
 struct StepRecord {
-  std::string inputs;
   bool done = false;    // else failed
   std::string started;  // UTC, ISO 8601
   double seconds = 0;

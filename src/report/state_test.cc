@@ -37,8 +37,8 @@ class ReportStateTest : public testing::Test {
 };
 
 TEST_F(ReportStateTest, KeepsWhatStepsGave) {
-  StepRecord done{"-p 512", true, "2026-01-01", 2.5, "[1]", "", {}};
-  StepRecord answered{"--shots 0", true, "2026-01-02", 1, "{}", "", {{"q1", 0, 1, 2}, {"q2", 3, 3, 3}}};
+  StepRecord done{true, "2026-01-01", 2.5, "[1]", "", {}};
+  StepRecord answered{true, "2026-01-02", 1, "{}", "", {{"q1", 0, 1, 2}, {"q2", 3, 3, 3}}};
   {
     ReportState state = open();
     state.save(speed_, "f32", done);
@@ -57,9 +57,9 @@ TEST_F(ReportStateTest, KeepsWhatStepsGave) {
 
 TEST_F(ReportStateTest, ReplacesAndForgets) {
   ReportState state = open();
-  state.save(task_, "f32", {"--shots 0", true, "", 1, "{}", "", {{"q1", 0, 1, 2}, {"q2", 3, 3, 3}}});
-  state.save(speed_, "f32", {"-p 512", false, "", 1, "", "it broke", {}});
-  state.save(task_, "f32", {"--shots 0", true, "", 1, "{}", "", {{"q1", 0, 0, 0}}});
+  state.save(task_, "f32", {true, "", 1, "{}", "", {{"q1", 0, 1, 2}, {"q2", 3, 3, 3}}});
+  state.save(speed_, "f32", {false, "", 1, "", "it broke", {}});
+  state.save(task_, "f32", {true, "", 1, "{}", "", {{"q1", 0, 0, 0}}});
   EXPECT_EQ(state.records({task_}).at(task_.key).answers.size(), 1U);
   EXPECT_FALSE(state.records({speed_}).at(speed_.key).done);
   EXPECT_EQ(state.records({speed_}).at(speed_.key).error, "it broke");

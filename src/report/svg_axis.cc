@@ -19,6 +19,10 @@ double nice_step(double range) {
   return 10 * power;
 }
 
+bool can_show(double value, bool logarithmic) {
+  return std::isfinite(value) && (!logarithmic || value > 0);
+}
+
 }  // namespace
 
 SvgAxis::SvgAxis(double low, double high, bool logarithmic, bool from_zero) : logarithmic_(logarithmic) {
@@ -35,13 +39,25 @@ SvgAxis::SvgAxis(double low, double high, bool logarithmic, bool from_zero) : lo
   }
 }
 
+SvgAxis SvgAxis::of(const std::vector<double>& values, bool logarithmic, bool from_zero) {
+  double low = INFINITY;
+  double high = -INFINITY;
+  for (const double value : values) {
+    if (!can_show(value, logarithmic)) continue;
+    low = std::min(low, value);
+    high = std::max(high, value);
+  }
+  if (low > high) low = high = 1;
+  return {low, high, logarithmic, from_zero};
+}
+
 double SvgAxis::place(double value) const {
   const double at = logarithmic_ ? std::log10(value) : value;
   return (at - low_) / (high_ - low_);
 }
 
 bool SvgAxis::holds(double value) const {
-  return std::isfinite(value) && (!logarithmic_ || value > 0);
+  return can_show(value, logarithmic_);
 }
 
 std::vector<double> SvgAxis::ticks() const {

@@ -12,6 +12,9 @@ class SvgAxis {
   // says that it begins at 0, or below where `low` does.
   SvgAxis(double low, double high, bool logarithmic, bool from_zero = true);
 
+  // Of `values`, those that can't be shown aside.
+  static SvgAxis of(const std::vector<double>& values, bool logarithmic, bool from_zero = true);
+
   // 0 at the low end, 1 at the high one.
   double place(double value) const;
   // Whether a value can be shown at all: finite, and above 0 on a logarithmic axis.

@@ -33,17 +33,11 @@ class ChartWriter {
 
  private:
   static SvgAxis y_axis(const Chart& chart) {
-    double low = INFINITY;
-    double high = -INFINITY;
-    const auto take = [&](double value) {
-      if (!std::isfinite(value) || (chart.logarithmic && value <= 0)) return;
-      low = std::min(low, value);
-      high = std::max(high, value);
-    };
-    for (const auto& series : chart.series) std::for_each(series.values.begin(), series.values.end(), take);
-    if (chart.limit) take(chart.limit->value);
-    if (low > high) low = high = 1;
-    return {low, high, chart.logarithmic};
+    std::vector<double> values;
+    for (const auto& series : chart.series)
+      values.insert(values.end(), series.values.begin(), series.values.end());
+    if (chart.limit) values.push_back(chart.limit->value);
+    return SvgAxis::of(values, chart.logarithmic);
   }
 
   double x(double layer) const {
@@ -71,12 +65,7 @@ class ChartWriter {
     out_ += fmt::format(
         "<text class=\"label\" text-anchor=\"middle\" transform=\"translate(11 {}) rotate(-90)\">{}</text>\n",
         (kTop + kHeight - kBottom) / 2, html_text(chart_.y_label));
-    if (chart_.limit) {
-      out_ += fmt::format(
-          "<line class=\"limit\" x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" "
-          "y2=\"{2:.1f}\"><title>{3}</title></line>\n",
-          kLeft, kFigureWidth - kRight, y(chart_.limit->value), html_text(chart_.limit->label));
-    }
+    if (chart_.limit) out_ += limit_line(*chart_.limit, kLeft, kFigureWidth - kRight, y(chart_.limit->value));
   }
 
   void series(size_t index) {
@@ -181,6 +170,12 @@ std::string figure_begin(const std::string& title, double width, double height) 
       "<figure><figcaption>{0}</figcaption><svg viewBox=\"0 0 {1} {2}\" role=\"img\" "
       "aria-label=\"{0}\">\n",
       html_text(title), width, height);
+}
+
+std::string limit_line(const ChartLimit& limit, double left, double right, double y) {
+  return fmt::format(
+      "<line class=\"limit\" x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\"><title>{3}</title></line>\n",
+      left, right, y, html_text(limit.label));
 }
 
 std::string svg_legend(std::string_view style, const std::vector<std::string>& labels) {

@@ -56,6 +56,9 @@ inline constexpr size_t kHues = 6;  // series that come after have the colours o
 // A <figure> up to what is drawn in its <svg>, in units of the viewBox.
 std::string figure_begin(const std::string& title, double width, double height);
 
+// A limit at the height y of such a drawing.
+std::string limit_line(const ChartLimit& limit, double left, double right, double y);
+
 // Text as it may stand in a page: &, <, >, quotes and control characters are spelled.
 std::string html_text(std::string_view text);
 

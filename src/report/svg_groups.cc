@@ -24,12 +24,7 @@ class GroupWriter {
     out_ = figure_begin(chart_.title, kFigureWidth, height_);
     axes();
     for (size_t i = 0; i < chart_.series.size(); ++i) series(i);
-    if (chart_.limit) {
-      out_ += fmt::format(
-          "<line class=\"limit\" x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" "
-          "y2=\"{2:.1f}\"><title>{3}</title></line>\n",
-          kLeft, kFigureWidth - kRight, y(chart_.limit->value), html_text(chart_.limit->label));
-    }
+    if (chart_.limit) out_ += limit_line(*chart_.limit, kLeft, kFigureWidth - kRight, y(chart_.limit->value));
     return out_ + "</svg></figure>\n";
   }
 
@@ -44,26 +39,14 @@ class GroupWriter {
   static constexpr double kGroupShare = 0.84;  // of a group's width that has bars
   static constexpr double kNumberWidth = 7.5;  // where bars are narrower, their numbers are left out
 
-  static bool shows(const GroupChart& chart, double value) {
-    return std::isfinite(value) && (!chart.logarithmic || value > 0);
-  }
-
   static SvgAxis y_axis(const GroupChart& chart) {
-    double low = INFINITY;
-    double high = -INFINITY;
-    const auto take = [&](double value) {
-      if (!shows(chart, value)) return;
-      low = std::min(low, value);
-      high = std::max(high, value);
-    };
+    std::vector<double> values;
     for (const GroupSeries& series : chart.series) {
-      for (const GroupValue& value : series.values) {
-        for (const double part : {value.value, value.low, value.high}) take(part);
-      }
+      for (const GroupValue& value : series.values)
+        values.insert(values.end(), {value.value, value.low, value.high});
     }
-    if (chart.limit) take(chart.limit->value);
-    if (low > high) low = high = 1;
-    return {low, high, chart.logarithmic, chart.bars};
+    if (chart.limit) values.push_back(chart.limit->value);
+    return SvgAxis::of(values, chart.logarithmic, chart.bars);
   }
 
   double group_width() const {
@@ -113,14 +96,14 @@ class GroupWriter {
     const GroupSeries& series = chart_.series[index];
     out_ += fmt::format("<g class=\"c{}\">", (series.number - 1) % kHues);
     for (size_t group = 0; group < std::min(series.values.size(), chart_.groups.size()); ++group) {
-      if (shows(chart_, series.values[group].value)) mark(series, group, slot_centre(group, index));
+      if (y_.holds(series.values[group].value)) mark(series, group, slot_centre(group, index));
     }
     out_ += "</g>\n";
   }
 
   void mark(const GroupSeries& series, size_t group, double x) {
     const GroupValue& value = series.values[group];
-    const bool has_error = shows(chart_, value.low) && shows(chart_, value.high);
+    const bool has_error = y_.holds(value.low) && y_.holds(value.high);
     out_ += fmt::format("<g class=\"mark\"><title>{}, {}: {}{}{}</title>", html_text(series.label),
                         html_text(chart_.groups[group]), significant_text(value.value, 4),
                         has_error ? fmt::format(" ({} to {})", significant_text(value.low, 4),
