@@ -222,16 +222,30 @@ class SimdAttention {
     }
   }
 
+  // largest[row] becomes the largest of the scales of a tile's keys that the row sees; so may rows that see
+  // nothing.
+  static void put_largest_scales(const Row* rows, uint32_t begin, uint32_t end, uint32_t first_key,
+                                 const float* scales, float* largest) noexcept {
+    // Rows come by position: most tiles are seen as a whole by all.
+    if (keys_seen(rows[begin], first_key) == kKeyTile) {
+      const Vector all = Simd::broadcast(largest_magnitude<Simd>(scales, kKeyTile));
+      for (uint32_t row = begin / kLanes * kLanes; row < end; row += kLanes) Simd::store(largest + row, all);
+      return;
+    }
+    float so_far = scales[0];
+    uint32_t keys = 1;
+    for (uint32_t row = begin; row < end; ++row) {
+      for (const uint32_t seen = keys_seen(rows[row], first_key); keys < seen; ++keys)
+        so_far = scales[keys] > so_far ? scales[keys] : so_far;
+      largest[row] = so_far;
+    }
+  }
+
   template <typename C>
   static void add_code_values(const AttentionJob* job, const Scratch& scratch, const Row* rows,
                               uint32_t begin, uint32_t end, uint32_t first_key, Softmax& softmax) noexcept {
     const float* scales = job->values.scales + first_key;
-    float largest_scale[kKeyTile];  // of the keys up to this one
-    largest_scale[0] = scales[0];
-    for (uint32_t j = 1; j < kKeyTile; ++j)
-      largest_scale[j] = scales[j] > largest_scale[j - 1] ? scales[j] : largest_scale[j - 1];
-    for (uint32_t row = begin; row < end; ++row)
-      softmax.unit[row] = largest_scale[keys_seen(rows[row], first_key) - 1];
+    put_largest_scales(rows, begin, end, first_key, scales, softmax.unit);
     for (uint32_t row = begin / kLanes * kLanes; row < end; row += kLanes) {
       Vector most = Simd::load(softmax.most + row);
       if (C::kHasWords)
