@@ -91,7 +91,7 @@ TEST_F(CollectTest, RoundsBecomeSamples) {
 
 TEST_F(CollectTest, SamplesKnowTheirRound) {
   for (const char* key : {"speed/f32/1", "speed/f32/2", "speed/q8_0/1", "speed/q8_0/3"})
-    set(key, {speed_test(256, 0, 100, 0.5, "read")});
+    set(key, Json::array({speed_test(256, 0, 100, 0.5, "read")}));
   const ReportResults results = collected();
   EXPECT_THAT(results.variants[0].speeds.at(0).rounds, ElementsAre(1, 2));
   EXPECT_THAT(results.variants[1].speeds.at(0).rounds, ElementsAre(1, 3));

@@ -71,7 +71,7 @@ TEST(ResultsJson, HasEveryField) {
   EXPECT_EQ(json["model"].size(), 4U);
   const Json& variant = json["variants"][1];
   EXPECT_EQ(variant.size(), 9U);
-  EXPECT_EQ(variant["speeds"][0].size(), 6U);
+  EXPECT_EQ(variant["speeds"][0].size(), 7U);
   EXPECT_EQ(variant["memory"].size(), 3U);
   EXPECT_EQ(variant["text"].size(), 11U);
   EXPECT_EQ(variant["tasks"][0].size(), 7U);
