@@ -108,7 +108,7 @@ OrderedJson fields(const BenchResult& result) {
 class JsonReport : public BenchReport {
  public:
   void add(const BenchResult& result) override {
-    std::string text = fields(result).dump(2);
+    std::string text = dump_json(fields(result), 2);
     print_line((first_ ? "[\n" : ",\n") + text);
     first_ = false;
   }
@@ -120,7 +120,7 @@ class JsonReport : public BenchReport {
 
 class JsonLinesReport : public BenchReport {
  public:
-  void add(const BenchResult& result) override { print_line(fields(result).dump()); }
+  void add(const BenchResult& result) override { print_line(dump_json(fields(result))); }
   void finish() override {}
 };
 
@@ -133,8 +133,8 @@ class CsvReport : public BenchReport {
     for (const auto& [key, value] : json.items()) {
       if (value.is_array()) continue;
       names += (names.empty() ? "" : ",") + key;
-      values +=
-          (values.empty() ? "" : ",") + quoted(value.is_string() ? value.get<std::string>() : value.dump());
+      values += (values.empty() ? "" : ",") +
+                quoted(value.is_string() ? value.get<std::string>() : dump_json(value));
     }
     if (first_) print_line(names);
     first_ = false;

@@ -148,7 +148,7 @@ void one_turn(const ChatOptions& options, Conversation& conversation) {
         {"prompt_seconds", stats.prompt_seconds},
         {"generate_seconds", stats.generate_seconds},
     };
-    fmt::print("{}\n", json.dump(2));
+    fmt::print("{}\n", dump_json(json, 2));
   } else {
     fmt::print("\n");
   }

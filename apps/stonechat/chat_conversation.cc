@@ -63,7 +63,7 @@ void Conversation::save(const std::string& path) const {
   for (const auto& message : messages_) {
     json["messages"].push_back({{"role", message.role}, {"content", message.content}});
   }
-  const std::string text = json.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
+  const std::string text = dump_json(json, 2) + "\n";
   write_text_file(path, text);
 }
 

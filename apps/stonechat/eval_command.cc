@@ -92,7 +92,7 @@ void eval_perplexity(const EvalOptions& options) {
         {"ppl", result.perplexity},
         {"ppl_error", result.perplexity_error},
     };
-    fmt::print("{}\n", json.dump(2));
+    fmt::print("{}\n", dump_json(json, 2));
     return;
   }
   fmt::print("perplexity {:.4f} +- {:.4f} ({} windows of {}, {} tokens scored)\n", result.perplexity,
@@ -129,7 +129,7 @@ void print_kl_json(const EvalOptions& options, const KlResult& result) {
       {"log_ppl_ratio", result.log_perplexity_ratio.mean},
       {"log_ppl_ratio_error", result.log_perplexity_ratio.standard_error},
   };
-  fmt::print("{}\n", json.dump(2));
+  fmt::print("{}\n", dump_json(json, 2));
 }
 
 void eval_kl(const EvalOptions& options) {

@@ -32,11 +32,6 @@ void add_accuracy(OrderedJson& json, const Accuracy& accuracy, const std::string
   json["acc_norm" + end + "_stderr"] = accuracy.acc_norm.standard_error;
 }
 
-// Data may hold any bytes.
-std::string dump(const OrderedJson& json, int indent) {
-  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
-}
-
 }  // namespace
 
 std::string sample_line(const QuestionSet& set, size_t index, const Answer& answer) {
@@ -56,7 +51,7 @@ std::string sample_line(const QuestionSet& set, size_t index, const Answer& answ
   json["choice_norm"] = answer.choice_norm;
   json["truncated"] = answer.scores.truncated;
   json["log_likelihoods"] = answer.scores.log_likelihoods;
-  return dump(json, -1) + "\n";
+  return dump_json(json, -1) + "\n";
 }
 
 void print_task_text(const std::string& task, const TaskResult& result) {
@@ -105,7 +100,7 @@ void print_task_json(const std::string& task, const TaskResult& result) {
   json["resumed"] = result.resumed;
   json["tokens"] = result.tokens;
   json["seconds"] = result.seconds;
-  fmt::print("{}\n", dump(json, 2));
+  fmt::print("{}\n", dump_json(json, 2));
 }
 
 }  // namespace stonechat

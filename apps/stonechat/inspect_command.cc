@@ -82,20 +82,16 @@ OrderedJson value_json(const gguf::Value& value) {
   return std::get<std::string>(value.data);
 }
 
-std::string dump(const OrderedJson& json) {
-  return json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
-}
-
 // JSON spells the control characters of ASCII itself.
 std::string value_text(const gguf::Value& value) {
   if (value.type == gguf::ValueType::kArray) {
     const OrderedJson json = value_json(value);
-    std::string first = dump(json["first"]);
+    std::string first = dump_json(json["first"]);
     if (first.size() > kShownCharacters) first = shortened(first);
     return fmt::format("{} {} {}", json["count"].get<size_t>(), json["type"].get<std::string>().substr(9),
                        printable(first));
   }
-  const std::string text = dump(value_json(value));
+  const std::string text = dump_json(value_json(value));
   return text.size() <= kShownCharacters
              ? printable(text)
              : fmt::format("{} ({} bytes)", printable(shortened(text)), text.size());
@@ -188,7 +184,7 @@ void print_json(const InspectOptions& options, const gguf::Reader& file) {
                                  {"bytes", tensor.bytes}});
     }
   }
-  fmt::print("{}\n", json.dump(2, ' ', false, OrderedJson::error_handler_t::replace));
+  fmt::print("{}\n", dump_json(json, 2));
 }
 
 void print_text(const InspectOptions& options, const gguf::Reader& file) {

@@ -113,7 +113,7 @@ void print_prediction(const std::string& what, const MemoryPrediction& predicted
     OrderedJson shown = {{"test", what}, {"peak", predicted.peak}};
     for (const MemoryPart part : memory_parts())
       shown["parts"][std::string(name(part))] = predicted.parts[part];
-    fmt::print("{}\n", shown.dump(-1, ' ', false, Json::error_handler_t::replace));
+    fmt::print("{}\n", dump_json(shown));
     return;
   }
   fmt::print("{}, predicted memory:\n{:<24} {:>9}\n", printable(what), "", "MB");

@@ -61,7 +61,7 @@ void print_json(const RunOptions& options, const std::string& text, const Genera
       {"generated_tokens_per_second", per_second(stats.generated_tokens, stats.generate_seconds)},
       {"seed", seed},
   };
-  fmt::print("{}\n", result.dump(2));
+  fmt::print("{}\n", dump_json(result, 2));
 }
 
 void run(const RunOptions& options, bool prompt_given) {

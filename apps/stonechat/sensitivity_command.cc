@@ -103,7 +103,7 @@ void print_json(const SensitivityOptions& options, const SensitivityReport& repo
          {"same_top", item.same_top.mean},
          {"same_top_error", item.same_top.standard_error}});
   }
-  fmt::print("{}\n", json.dump(2, ' ', false, OrderedJson::error_handler_t::replace));
+  fmt::print("{}\n", dump_json(json, 2));
 }
 
 void write_html(const SensitivityOptions& options, const SensitivityReport& report,

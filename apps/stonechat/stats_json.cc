@@ -87,7 +87,7 @@ std::string stats_json(const CalibrationStats& stats) {
   json["weights"] = OrderedJson::array();
   for (const WeightStats& weight : stats.weights)
     json["weights"].push_back(weight_json(weight, stats.schemes));
-  return json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
+  return dump_json(json) + "\n";
 }
 
 }  // namespace stonechat

@@ -50,7 +50,7 @@ void print_tokens(const TokenizeOptions& options, const Tokenizer& tokenizer,
                   const std::vector<TokenId>& tokens) {
   if (options.json) {
     const OrderedJson json = {{"count", tokens.size()}, {"tokens", tokens}};
-    fmt::print("{}\n", json.dump());
+    fmt::print("{}\n", dump_json(json));
     return;
   }
   std::string lines;
@@ -59,7 +59,7 @@ void print_tokens(const TokenizeOptions& options, const Tokenizer& tokenizer,
     if (!options.ids_only) {
       // Quoted and escaped, so that spaces and newlines can be seen; a part of a character shows as U+FFFD.
       const Json piece = tokenizer.decode(token, /*show_special=*/true);
-      lines += "\t" + piece.dump(-1, ' ', false, Json::error_handler_t::replace);
+      lines += "\t" + dump_json(piece);
     }
     lines += '\n';
   }

@@ -90,7 +90,7 @@ void print_json(const TunerResult& result, const std::string& model, const Tunin
                             {"tuned_tokens_per_second", work.tuned_speed},
                             {"speed_up", work.speed_up}});
   }
-  fmt::print("{}\n", json.dump(2, ' ', false, OrderedJson::error_handler_t::replace));
+  fmt::print("{}\n", dump_json(json, 2));
 }
 
 void tune(const TuneOptions& options) {

@@ -112,7 +112,7 @@ std::map<size_t, Answer> AnswerStore::answers(int64_t run, const QuestionSet& se
 void AnswerStore::add(int64_t run, size_t index, const Question& question, const Answer& answer) {
   waiting_.push_back({run, static_cast<int64_t>(index), question.id, int64_t{question.gold},
                       static_cast<int64_t>(answer.choice), static_cast<int64_t>(answer.choice_norm),
-                      int64_t{answer.scores.truncated}, Json(answer.scores.log_likelihoods).dump()});
+                      int64_t{answer.scores.truncated}, dump_json(Json(answer.scores.log_likelihoods))});
   const bool is_late = std::chrono::steady_clock::now() - flushed_ >= kFlushEvery;
   if (is_late || waiting_.size() >= kMostWaiting) flush();
 }

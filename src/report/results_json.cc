@@ -141,7 +141,7 @@ std::string results_json(const ReportResults& results) {
                       {"variants", list_json(results.variants)},
                       {"missing", map_json(results.missing)}};
   expect_finite(json, "");
-  return json.dump(1, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
+  return dump_json(json, 1) + "\n";
 }
 
 }  // namespace stonechat

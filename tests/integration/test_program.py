@@ -1,9 +1,11 @@
 """The program as a whole: help, version, wrong use, exit codes."""
 import contextlib
 import fcntl
+import json
 import os
 import pty
 import re
+import shutil
 import struct
 import subprocess
 import termios
@@ -120,3 +122,19 @@ def test_flags_of_lists_leave_the_arguments_that_follow(stonechat, tiny_model, t
     assert "layer" in stonechat("sensitivity", "--by", "kind,layer", tiny_model, *words).stdout
     result = stonechat("eval", "ceval", "--subject", "law", tiny_model, "--data", tmp_path, check=False)
     assert "--data" in result.stderr  # which is looked at once the model is known
+
+
+def test_paths_may_have_any_bytes(command, tiny_model, tmp_path):
+    """JSON can't hold bytes that aren't UTF-8: they are replaced, and nothing is lost."""
+    path = os.fsencode(tmp_path) + b"/a\xff.gguf"
+    shutil.copy(tiny_model, path)
+    (tmp_path / "text").write_text("the model " * 40)
+    for words in (
+        ["bench", "-m", path, "-p", "4", "-n", "0", "-r", "1", "-o", "json"],
+        ["eval", "ppl", path, "--text", tmp_path / "text", "-c", "16", "--json"],
+        ["run", path, "the", "-n", "2", "--json"],
+        ["inspect", path, "--json"],
+    ):
+        result = subprocess.run([*command, *words], capture_output=True, stdin=subprocess.DEVNULL)
+        assert result.returncode == 0, result.stderr
+        assert "a\ufffd.gguf" in json.dumps(json.loads(result.stdout), ensure_ascii=False), words[0]
