@@ -1,7 +1,7 @@
 // Attention by tiles of 32 keys with a running maximum, for an Arm instruction set's way to multiply codes.
 //
 // Included by neon*.cc only. The rows (token, head) of a job go through in groups, which share each tile of
-// keys and values: binary16 is widened to FP32 once for all of them.
+// keys and values: binary16 is widened to FP32 once for all of them, unless they are few.
 //
 // `Dots` multiplies the codes of queries and softmax's weights, of 16 bits, with a tile's codes of 8 bits,
 // which lie as [depth / 4][output][4], `Dots::Words` with those of 16 bits, [depth / 2][output][2]:
@@ -38,22 +38,26 @@ class NeonAttention {
   using Words = typename Dots::Words;
   static constexpr uint32_t kGroupRows = 64;  // rows that share a tile
   static constexpr uint32_t kTileVectors = kKeyTile / kLanes;
+  template <typename Number>
+  static constexpr uint32_t kMostVectors = sizeof(Number) == sizeof(float) ? kProductVectors
+                                                                           : kHalfProductVectors;
 
-  // One row of the group: what its softmax has come to.
+  // One row of the group.
   struct Row {
     float* out;
     uint32_t visible;  // keys that it sees
-    float largest;
-    float total;
-    float shift;   // of the scores of these keys
-    float factor;  // of products with the query's codes
+    float shift;       // of the scores of these keys
+    float factor;      // of products with the query's codes
   };
 
-  // Of a row, for one tile.
-  struct Factors {
-    float before;  // for what was summed before
-    float most;    // the largest weight
-    float sum;     // of the weights
+  // What the rows' softmax has come to, and factors for one tile.
+  static constexpr uint32_t kPaddedRows = kGroupRows + kLanes - 1;
+  struct Softmax {
+    float largest[kPaddedRows];
+    float total[kPaddedRows];
+    float before[kPaddedRows];  // factor of what was summed before
+    float most[kPaddedRows];    // the largest weight
+    float sum[kPaddedRows];     // of the weights
   };
 
   // The parts of a job's scratch.
@@ -63,7 +67,7 @@ class NeonAttention {
     float* queries;         // (rows, head_dim)
     float* sums;            // (rows, head_dim)
     float* scores;          // (rows, 32), later softmax's weights
-    int32_t* dots;          // (rows, the larger of head_dim and 32); floats that values add use it too
+    int32_t* dots;          // (rows, the larger of head_dim and 32)
     uint8_t* query_codes;   // (rows, 2 * head_dim)
     uint8_t* weight_codes;  // (rows, 2 * 32)
   };
@@ -97,16 +101,26 @@ class NeonAttention {
     return scratch;
   }
 
-  // A tile's keys or values in FP32, in the cache's order: where they lie, or widened into `out`.
-  static const float* floats(const CachedHead& head, size_t first, uint32_t count, float* out) noexcept {
-    if (head.format == kCacheF32) return static_cast<const float*>(head.data) + first;
-    widen_halves(static_cast<const uint16_t*>(head.data) + first, count, out);
-    return out;
+  // Calls `use` with a tile's keys or values in the cache's order: floats or halves where they lie, or halves
+  // widened into `area`.
+  template <typename Use>
+  static void use_tile(const CachedHead& head, size_t first, uint32_t count, uint32_t rows, float* area,
+                       Use&& use) noexcept {
+    if (head.format == kCacheF32) return use(static_cast<const float*>(head.data) + first);
+    const auto* halves = static_cast<const uint16_t*>(head.data) + first;
+    // What one product takes is widened on the way.
+    if (rows <= kMostVectors<uint16_t>) return use(halves);
+    widen_halves(halves, count, area);
+    use(static_cast<const float*>(area));
   }
 
-  // Turns a row's products with the keys of one tile into weights; returns the factor for what was summed
-  // before, and the largest weight.
-  static Factors soften(Row& row, uint32_t keys, float* scores) noexcept {
+  static uint32_t keys_seen(const Row& row, uint32_t first_key) noexcept {
+    if (row.visible <= first_key) return 0;
+    return row.visible - first_key < kKeyTile ? row.visible - first_key : kKeyTile;
+  }
+
+  // Masks the scores of one tile that the row doesn't see; returns the largest of the others, lane by lane.
+  static float32x4_t mask(uint32_t keys, float* scores) noexcept {
     float32x4_t score[kTileVectors];
 #pragma GCC unroll 8
     for (uint32_t v = 0; v < kTileVectors; ++v) score[v] = vld1q_f32(scores + v * kLanes);
@@ -117,21 +131,26 @@ class NeonAttention {
       for (uint32_t v = 0; v < kTileVectors; ++v) {
         const uint32x4_t is_visible = vcltq_u32(vaddq_u32(first, vdupq_n_u32(v * kLanes)), vdupq_n_u32(keys));
         score[v] = vbslq_f32(is_visible, score[v], vdupq_n_f32(-INFINITY));
+        vst1q_f32(scores + v * kLanes, score[v]);
       }
     }
-    float32x4_t most = score[0];
-#pragma GCC unroll 8
-    for (uint32_t v = 1; v < kTileVectors; ++v) most = vmaxq_f32(most, score[v]);
-    const float tile_largest = vmaxvq_f32(most);
-    const float largest = tile_largest > row.largest ? tile_largest : row.largest;
-    float32x4_t factor[1] = {vsetq_lane_f32(tile_largest - largest, vdupq_n_f32(row.largest - largest), 1)};
-    exp2_shared(factor);
-    float32x4_t sums[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
+#pragma GCC unroll 4
+    for (uint32_t half = kTileVectors / 2; half > 0; half /= 2) {
+#pragma GCC unroll 4
+      for (uint32_t v = 0; v < half; ++v) score[v] = vmaxq_f32(score[v], score[v + half]);
+    }
+    return score[0];
+  }
+
+  // Turns a row's scores into weights; returns their sum, as tree() has it when four values are left.
+  static float32x4_t weigh(float largest, float* scores) noexcept {
+    float32x4_t sums[4];
 #pragma GCC unroll 2
     for (uint32_t half = 0; half < kTileVectors; half += 4) {
       float32x4_t weights[4];
 #pragma GCC unroll 4
-      for (uint32_t v = 0; v < 4; ++v) weights[v] = vsubq_f32(score[half + v], vdupq_n_f32(largest));
+      for (uint32_t v = 0; v < 4; ++v)
+        weights[v] = vsubq_f32(vld1q_f32(scores + (half + v) * kLanes), vdupq_n_f32(largest));
       exp2_shared(weights);
 #pragma GCC unroll 4
       for (uint32_t v = 0; v < 4; ++v) {
@@ -139,15 +158,40 @@ class NeonAttention {
         sums[v] = half == 0 ? weights[v] : vaddq_f32(sums[v], weights[v]);
       }
     }
-    const float sum = tree_sum(sums[0], sums[1], sums[2], sums[3]);
-    row.total = fmaf(row.total, vgetq_lane_f32(factor[0], 0), sum);
-    row.largest = largest;
-    return {vgetq_lane_f32(factor[0], 0), vgetq_lane_f32(factor[0], 1), sum};
+    return vaddq_f32(vaddq_f32(sums[0], sums[2]), vaddq_f32(sums[1], sums[3]));
   }
 
-  static uint32_t keys_seen(const Row& row, uint32_t first_key) noexcept {
-    if (row.visible <= first_key) return 0;
-    return row.visible - first_key < kKeyTile ? row.visible - first_key : kKeyTile;
+  // The ends of the tree()s of two rows: two sums left of each.
+  static float32x4_t add_halves(float32x4_t a, float32x4_t b) noexcept {
+    const float64x2_t first = vreinterpretq_f64_f32(a);
+    const float64x2_t second = vreinterpretq_f64_f32(b);
+    return vaddq_f32(vreinterpretq_f32_f64(vzip1q_f64(first, second)),
+                     vreinterpretq_f32_f64(vzip2q_f64(first, second)));
+  }
+
+  // Turns the scores of rows [begin, end) into weights, four rows at once. Numbers of rows behind the last
+  // one are read and written, and mean nothing.
+  static void soften(const Row* rows, uint32_t begin, uint32_t end, uint32_t first_key, float* scores,
+                     Softmax& softmax) noexcept {
+    for (uint32_t row = begin; row < end; row += kLanes) {
+      const uint32_t count = end - row < kLanes ? end - row : kLanes;
+      float* const first = scores + size_t{row} * kKeyTile;
+      float32x4_t each[kLanes] = {};
+      for (uint32_t i = 0; i < count; ++i)
+        each[i] = mask(keys_seen(rows[row + i], first_key), first + i * kKeyTile);
+      const float32x4_t tile_largest = vpmaxq_f32(vpmaxq_f32(each[0], each[1]), vpmaxq_f32(each[2], each[3]));
+      const float32x4_t largest_before = vld1q_f32(softmax.largest + row);
+      const float32x4_t largest = vmaxq_f32(tile_largest, largest_before);
+      float32x4_t factors[2] = {vsubq_f32(largest_before, largest), vsubq_f32(tile_largest, largest)};
+      exp2_shared(factors);
+      vst1q_f32(softmax.largest + row, largest);
+      vst1q_f32(softmax.before + row, factors[0]);
+      vst1q_f32(softmax.most + row, factors[1]);
+      for (uint32_t i = 0; i < count; ++i) each[i] = weigh(softmax.largest[row + i], first + i * kKeyTile);
+      const float32x4_t sum = vpaddq_f32(add_halves(each[0], each[1]), add_halves(each[2], each[3]));
+      vst1q_f32(softmax.sum + row, sum);
+      vst1q_f32(softmax.total + row, vfmaq_f32(sum, vld1q_f32(softmax.total + row), factors[0]));
+    }
   }
 
   template <typename C>
@@ -175,19 +219,24 @@ class NeonAttention {
   static void score_float(const AttentionJob* job, const Scratch& scratch, const Row* rows, uint32_t begin,
                           uint32_t end, uint32_t first_key) noexcept {
     const uint32_t head_dim = job->head_dim;
-    const float* keys = floats(job->keys, size_t{first_key} * head_dim, kKeyTile * head_dim, scratch.keys);
-    float* scores = scratch.scores + size_t{begin} * kKeyTile;
-    memset(scores, 0, size_t{end - begin} * kKeyTile * sizeof(float));
-    for (uint32_t key = 0; key < keys_seen(rows[end - 1], first_key); key += kProductRows) {
-      add_products(end - begin, keys + key, kKeyTile, scratch.queries + size_t{begin} * head_dim, head_dim,
-                   head_dim, scores + key, kKeyTile);
-    }
+    const uint32_t seen = keys_seen(rows[end - 1], first_key);
     const float32x4_t scale = vdupq_n_f32(scale_of(job));
-    for (uint32_t row = begin; row < end; ++row, scores += kKeyTile) {
-      const float32x4_t shift = vdupq_n_f32(rows[row].shift);
-      for (uint32_t v = 0; v < kKeyTile; v += kLanes)
-        vst1q_f32(scores + v, vfmaq_f32(shift, vld1q_f32(scores + v), scale));
-    }
+    const auto score = [&]<typename Key>(const Key* keys) {
+      for_vectors<kMostVectors<Key>>(end - begin, [&]<uint32_t kRows>(uint32_t first) {
+        const Row* row = rows + begin + first;
+        const float* queries = scratch.queries + size_t{begin + first} * head_dim;
+        float* scores = scratch.scores + size_t{begin + first} * kKeyTile;
+        for (uint32_t key = 0; key < seen; key += kProductFours<kRows> * kLanes) {
+          multiply_vectors<kRows>(
+              keys + key, kKeyTile, queries, head_dim, head_dim,
+              [](uint32_t, uint32_t) { return vdupq_n_f32(0); },
+              [&](uint32_t r, uint32_t i, float32x4_t dot) {
+                vst1q_f32(scores + r * kKeyTile + key + i, vfmaq_f32(vdupq_n_f32(row[r].shift), dot, scale));
+              });
+        }
+      });
+    };
+    use_tile(job->keys, size_t{first_key} * head_dim, kKeyTile * head_dim, end - begin, scratch.keys, score);
   }
 
   template <typename C>
@@ -209,43 +258,42 @@ class NeonAttention {
     }
   }
 
-  // sums[row][d] = fma(sums[row][d], factors[row].before, added[row - begin][d]).
-  static void add_to_sums(uint32_t begin, uint32_t end, uint32_t head_dim, const Factors* factors,
-                          const float* added, float* sums) noexcept {
-    for (uint32_t row = begin; row < end; ++row, added += head_dim) {
-      float* out = sums + size_t{row} * head_dim;
-      for (uint32_t d = 0; d < head_dim; d += kLanes)
-        vst1q_f32(out + d, vfmaq_n_f32(vld1q_f32(added + d), vld1q_f32(out + d), factors[row].before));
-    }
-  }
-
   static void add_float_values(const AttentionJob* job, const Scratch& scratch, const Row* rows,
                                uint32_t begin, uint32_t end, uint32_t first_key,
-                               const Factors* factors) noexcept {
+                               const Softmax& softmax) noexcept {
     const uint32_t head_dim = job->head_dim;
-    const float* values =
-        floats(job->values, size_t{first_key} * head_dim, kKeyTile * head_dim, scratch.values);
-    auto* added = reinterpret_cast<float*>(scratch.dots);
-    for (uint32_t row = begin; row < end;) {
-      // Rows that see the same number of keys go together: all of a token's, or all that see the whole tile.
-      const uint32_t keys = keys_seen(rows[row], first_key);
-      uint32_t end_row = row + 1;
-      while (end_row < end && keys_seen(rows[end_row], first_key) == keys) ++end_row;
-      const size_t count = size_t{end_row - row} * head_dim;
-      memset(added, 0, count * sizeof(float));
-      for (uint32_t d = 0; d < head_dim; d += kProductRows) {
-        add_products(end_row - row, values + d, head_dim, scratch.scores + size_t{row} * kKeyTile, kKeyTile,
-                     keys, added + d, head_dim);
+    const auto add = [&]<typename Value>(const Value* values) {
+      for (uint32_t row = begin; row < end;) {
+        // Rows that see the same number of keys go together: all of a token's, or all that see the whole
+        // tile.
+        const uint32_t keys = keys_seen(rows[row], first_key);
+        uint32_t next = row + 1;
+        while (next < end && keys_seen(rows[next], first_key) == keys) ++next;
+        for_vectors<kMostVectors<Value>>(next - row, [&]<uint32_t kRows>(uint32_t first) {
+          const float* weights = scratch.scores + size_t{row + first} * kKeyTile;
+          const float* before = softmax.before + row + first;
+          float* sums = scratch.sums + size_t{row + first} * head_dim;
+          for (uint32_t d = 0; d < head_dim; d += kProductFours<kRows> * kLanes) {
+            multiply_vectors<kRows>(
+                values + d, head_dim, weights, kKeyTile, keys,
+                [](uint32_t, uint32_t) { return vdupq_n_f32(0); },
+                [&](uint32_t r, uint32_t i, float32x4_t added) {
+                  float* sum = sums + size_t{r} * head_dim + d + i;
+                  vst1q_f32(sum, vfmaq_n_f32(added, vld1q_f32(sum), before[r]));
+                });
+          }
+        });
+        row = next;
       }
-      add_to_sums(row, end_row, head_dim, factors, added, scratch.sums);
-      row = end_row;
-    }
+    };
+    use_tile(job->values, size_t{first_key} * head_dim, kKeyTile * head_dim, end - begin, scratch.values,
+             add);
   }
 
   template <typename C>
   static void add_code_values(const AttentionJob* job, const Scratch& scratch, const Row* rows,
                               uint32_t begin, uint32_t end, uint32_t first_key,
-                              const Factors* factors) noexcept {
+                              const Softmax& softmax) noexcept {
     const uint32_t head_dim = job->head_dim;
     const float* scales = job->values.scales + first_key;
     float largest_scale[kKeyTile];  // of the keys up to this one
@@ -254,8 +302,8 @@ class NeonAttention {
       largest_scale[j] = scales[j] > largest_scale[j - 1] ? scales[j] : largest_scale[j - 1];
     float units[kGroupRows];
     for (uint32_t row = begin; row < end; ++row) {
-      float most = factors[row].most;
-      if (has_words<C>()) most = fmaxf(most, factors[row].sum * 0.5F);
+      float most = softmax.most[row];
+      if (has_words<C>()) most = fmaxf(most, softmax.sum[row] * 0.5F);
       const float bound = fmaxf(most * largest_scale[keys_seen(rows[row], first_key) - 1], kLeastWeight);
       units[row] = bound / C::kWeightCodes;
       const float inverse = C::kWeightCodes / bound;
@@ -274,7 +322,7 @@ class NeonAttention {
       float* sums = scratch.sums + size_t{row} * head_dim;
       for (uint32_t d = 0; d < head_dim; d += kLanes) {
         const float32x4_t added = vmulq_n_f32(vcvtq_f32_s32(vld1q_s32(dots + d)), units[row]);
-        vst1q_f32(sums + d, vfmaq_n_f32(added, vld1q_f32(sums + d), factors[row].before));
+        vst1q_f32(sums + d, vfmaq_n_f32(added, vld1q_f32(sums + d), softmax.before[row]));
       }
     }
   }
@@ -304,6 +352,8 @@ class NeonAttention {
     };
     if (job->keys.format == kCacheQ8) put_queries(Dots());
     if (job->keys.format == kCacheQ16) put_queries(Words());
+    Softmax softmax = {};
+    for (uint32_t row = 0; row < count; ++row) softmax.largest[row] = -INFINITY;
     const uint32_t most_keys = rows[count - 1].visible;
     uint32_t begin = 0;  // rows before it don't see this tile any more
     for (uint32_t first_key = 0; first_key < most_keys; first_key += kKeyTile) {
@@ -319,21 +369,17 @@ class NeonAttention {
       } else {
         score_float(job, scratch, rows, begin, count, first_key);
       }
-      Factors factors[kGroupRows];
-      for (uint32_t row = begin; row < count; ++row) {
-        factors[row] =
-            soften(rows[row], keys_seen(rows[row], first_key), scratch.scores + size_t{row} * kKeyTile);
-      }
+      soften(rows, begin, count, first_key, scratch.scores, softmax);
       if (job->values.format == kCacheQ8) {
-        add_code_values<Dots>(job, scratch, rows, begin, count, first_key, factors);
+        add_code_values<Dots>(job, scratch, rows, begin, count, first_key, softmax);
       } else if (job->values.format == kCacheQ16) {
-        add_code_values<Words>(job, scratch, rows, begin, count, first_key, factors);
+        add_code_values<Words>(job, scratch, rows, begin, count, first_key, softmax);
       } else {
-        add_float_values(job, scratch, rows, begin, count, first_key, factors);
+        add_float_values(job, scratch, rows, begin, count, first_key, softmax);
       }
     }
     for (uint32_t row = 0; row < count; ++row) {
-      const float32x4_t total = vdupq_n_f32(rows[row].total);
+      const float32x4_t total = vdupq_n_f32(softmax.total[row]);
       const float* sums = scratch.sums + size_t{row} * head_dim;
       for (uint32_t d = 0; d < head_dim; d += kLanes)
         vst1q_f32(rows[row].out + d, vdivq_f32(vld1q_f32(sums + d), total));
@@ -349,8 +395,7 @@ class NeonAttention {
         const size_t offset = size_t{head} * job->head_dim;
         memcpy(scratch.queries + size_t{count} * job->head_dim,
                job->queries + token * job->query_stride + offset, job->head_dim * sizeof(float));
-        rows[count++] = {
-            job->out + token * job->out_stride + offset, job->first_position + token + 1, -INFINITY, 0, 0, 0};
+        rows[count++] = {job->out + token * job->out_stride + offset, job->first_position + token + 1, 0, 0};
         if (count == kGroupRows) {
           attend_group(job, scratch, rows, count);
           count = 0;

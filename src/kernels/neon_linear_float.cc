@@ -118,7 +118,13 @@ void multiply_tile(const LinearJob* job, uint32_t row, uint32_t first, uint32_t 
   for (uint32_t col = 0; col < job->cols; col += kColsAtOnce) {
     const uint32_t count = job->cols - col < kColsAtOnce ? job->cols - col : kColsAtOnce;
     const float* weights = widened<Format>(tile, col, count, buffer);
-    add_products(end - first, weights, kTileRows, x + col, job->cols, count, sums, kTileRows);
+    for_vectors<kProductVectors>(end - first, [&]<uint32_t kVectors>(uint32_t t) {
+      float* const out = sums + size_t{t} * kTileRows;
+      multiply_vectors<kVectors>(
+          weights, kTileRows, x + size_t{t} * job->cols + col, job->cols, count,
+          [&](uint32_t v, uint32_t i) { return vld1q_f32(out + v * kTileRows + i); },
+          [&](uint32_t v, uint32_t i, float32x4_t sum) { vst1q_f32(out + v * kTileRows + i, sum); });
+    });
   }
   for (uint32_t t = 0; t < end - first; ++t) {
     for (uint32_t r = 0; r < kTileRows && row + r < job->end_row; r += kLanes) {
