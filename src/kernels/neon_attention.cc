@@ -9,8 +9,8 @@ namespace {
 struct WordProducts {
   static constexpr uint32_t kOutputs = 16;  // four vectors of sums a row
 
-  static void put(uint8_t* codes, uint32_t, uint32_t i, int32x4_t four) {
-    vst1_s16(reinterpret_cast<int16_t*>(codes) + i, vmovn_s32(four));
+  static void put(uint8_t* codes, uint32_t, uint32_t i, int16x8_t eight) {
+    vst1q_s16(reinterpret_cast<int16_t*>(codes) + i, eight);
   }
 
   template <int kLane, uint32_t kRows>

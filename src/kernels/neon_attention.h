@@ -6,7 +6,7 @@
 // `Dots` multiplies the codes of queries and softmax's weights, of 16 bits, with a tile's codes of 8 bits,
 // which lie as [depth / 4][output][4], `Dots::Words` with those of 16 bits, [depth / 2][output][2]:
 //   Code, kWeightCodes             of the tile; the largest of softmax's weights
-//   put(codes, depth, i, four)     stores codes i .. i + 3 of a row, which takes 2 * depth bytes
+//   put(codes, depth, i, eight)    stores codes i .. i + 7 of a row, which takes 2 * depth bytes
 //   operand(tile, outputs, depth, area)
 //                                  the tile as multiply() wants it, in 2 * outputs * depth bytes of area
 //   multiply(operand, outputs, depth, rows, codes, out)
@@ -58,6 +58,7 @@ class NeonAttention {
     float before[kPaddedRows];  // factor of what was summed before
     float most[kPaddedRows];    // the largest weight
     float sum[kPaddedRows];     // of the weights
+    float unit[kPaddedRows];    // of the codes of weights
   };
 
   // The parts of a job's scratch.
@@ -203,7 +204,7 @@ class NeonAttention {
   template <typename C>
   static float put_query(const float* query, uint32_t head_dim, float scale, uint8_t* codes) noexcept {
     if constexpr (has_words<C>()) {
-      const auto put = [&](uint32_t d, int32x4_t four) { C::put(codes, head_dim, d, four); };
+      const auto put = [&](uint32_t d, int16x8_t eight) { C::put(codes, head_dim, d, eight); };
       return put_norm_codes(query, head_dim, put) * scale;
     }
     float32x4_t most = vdupq_n_f32(0);
@@ -211,8 +212,9 @@ class NeonAttention {
     const float largest = vmaxvq_f32(most);
     const bool is_zero = largest <= 1e-30F;
     const float inverse = is_zero ? 0.0F : kFineCodes / largest;
-    for (uint32_t d = 0; d < head_dim; d += kLanes)
-      C::put(codes, head_dim, d, vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(query + d), inverse)));
+    const auto scaled = [&](uint32_t d) { return vmulq_n_f32(vld1q_f32(query + d), inverse); };
+    for (uint32_t d = 0; d < head_dim; d += 2 * kLanes)
+      C::put(codes, head_dim, d, round_eight(scaled(d), scaled(d + kLanes)));
     return is_zero ? 0.0F : (largest / kFineCodes) * scale;
   }
 
@@ -292,26 +294,32 @@ class NeonAttention {
 
   template <typename C>
   static void add_code_values(const AttentionJob* job, const Scratch& scratch, const Row* rows,
-                              uint32_t begin, uint32_t end, uint32_t first_key,
-                              const Softmax& softmax) noexcept {
+                              uint32_t begin, uint32_t end, uint32_t first_key, Softmax& softmax) noexcept {
     const uint32_t head_dim = job->head_dim;
     const float* scales = job->values.scales + first_key;
     float largest_scale[kKeyTile];  // of the keys up to this one
     largest_scale[0] = scales[0];
-    for (uint32_t j = 1; j < kKeyTile; ++j)
-      largest_scale[j] = scales[j] > largest_scale[j - 1] ? scales[j] : largest_scale[j - 1];
-    float units[kGroupRows];
+    for (uint32_t j = 1; j < kKeyTile; ++j) largest_scale[j] = fmaxf(scales[j], largest_scale[j - 1]);
+    for (uint32_t row = begin; row < end; ++row)
+      softmax.unit[row] = largest_scale[keys_seen(rows[row], first_key) - 1];
+    float inverse[kPaddedRows];
+    for (uint32_t row = begin; row < end; row += kLanes) {
+      float32x4_t most = vld1q_f32(softmax.most + row);
+      if (has_words<C>()) most = vmaxq_f32(most, vmulq_n_f32(vld1q_f32(softmax.sum + row), 0.5F));
+      const float32x4_t bound =
+          vmaxq_f32(vmulq_f32(most, vld1q_f32(softmax.unit + row)), vdupq_n_f32(kLeastWeight));
+      const float32x4_t codes = vdupq_n_f32(C::kWeightCodes);
+      vst1q_f32(softmax.unit + row, vdivq_f32(bound, codes));
+      vst1q_f32(inverse + row, vdivq_f32(codes, bound));
+    }
     for (uint32_t row = begin; row < end; ++row) {
-      float most = softmax.most[row];
-      if (has_words<C>()) most = fmaxf(most, softmax.sum[row] * 0.5F);
-      const float bound = fmaxf(most * largest_scale[keys_seen(rows[row], first_key) - 1], kLeastWeight);
-      units[row] = bound / C::kWeightCodes;
-      const float inverse = C::kWeightCodes / bound;
       const float* weights = scratch.scores + size_t{row} * kKeyTile;
-      for (uint32_t j = 0; j < kKeyTile; j += kLanes) {
-        const float32x4_t scaled = vmulq_f32(vld1q_f32(weights + j), vld1q_f32(scales + j));
+      const auto scaled = [&](uint32_t j) {
+        return vmulq_n_f32(vmulq_f32(vld1q_f32(weights + j), vld1q_f32(scales + j)), inverse[row]);
+      };
+      for (uint32_t j = 0; j < kKeyTile; j += 2 * kLanes) {
         C::put(scratch.weight_codes + size_t{2} * row * kKeyTile, kKeyTile, j,
-               vcvtnq_s32_f32(vmulq_n_f32(scaled, inverse)));
+               round_eight(scaled(j), scaled(j + kLanes)));
       }
     }
     const auto* tile = static_cast<const typename C::Code*>(job->values.data) + size_t{first_key} * head_dim;
@@ -321,7 +329,7 @@ class NeonAttention {
     for (uint32_t row = begin; row < end; ++row, dots += head_dim) {
       float* sums = scratch.sums + size_t{row} * head_dim;
       for (uint32_t d = 0; d < head_dim; d += kLanes) {
-        const float32x4_t added = vmulq_n_f32(vcvtq_f32_s32(vld1q_s32(dots + d)), units[row]);
+        const float32x4_t added = vmulq_n_f32(vcvtq_f32_s32(vld1q_s32(dots + d)), softmax.unit[row]);
         vst1q_f32(sums + d, vfmaq_n_f32(added, vld1q_f32(sums + d), softmax.before[row]));
       }
     }

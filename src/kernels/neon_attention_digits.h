@@ -20,19 +20,16 @@ struct JoinSums {
   }
 };
 
+// The high digits of eight codes, then the low ones.
 template <int kBits>
-static inline void put_digits(int32x4_t four, uint8_t* high_digits, uint8_t* low_digits) {
-  const int32x4_t high = vshrq_n_s32(vaddq_s32(four, vdupq_n_s32(1 << (kBits - 1))), kBits);
-  const int32x4_t low = vsubq_s32(four, vshlq_n_s32(high, kBits));
-  const int8x8_t digits = vmovn_s16(vcombine_s16(vmovn_s32(high), vmovn_s32(low)));
-  const uint32_t high_bits = vget_lane_u32(vreinterpret_u32_s8(digits), 0);
-  const uint32_t low_bits = vget_lane_u32(vreinterpret_u32_s8(digits), 1);
-  memcpy(high_digits, &high_bits, sizeof high_bits);
-  memcpy(low_digits, &low_bits, sizeof low_bits);
+static inline int8x16_t digits_of(int16x8_t codes) {
+  const int16x8_t high = vrshrq_n_s16(codes, kBits);
+  const int16x8_t low = vsubq_s16(codes, vshlq_n_s16(high, kBits));
+  return vuzp1q_s8(vreinterpretq_s8_s16(high), vreinterpretq_s8_s16(low));
 }
 
 // `Products` gives
-//   put<kBits>(codes, depth, i, four), operand()     as Dots
+//   put<kBits>(codes, depth, i, eight), operand()     as Dots
 //   multiply_rows<count, Join>(operand, outputs, depth, codes, out)     multiply() for 1 or kRows rows
 struct DigitRows {
   static constexpr uint32_t kRows = 2;  // whose sums fit the registers: 16 vectors, both digits of kOutputs
@@ -51,8 +48,8 @@ struct DigitRows {
 
 template <typename Products>
 struct WordDigits : WordCodes {
-  static void put(uint8_t* codes, uint32_t depth, uint32_t i, int32x4_t four) {
-    Products::template put<8>(codes, depth, i, four);
+  static void put(uint8_t* codes, uint32_t depth, uint32_t i, int16x8_t eight) {
+    Products::template put<8>(codes, depth, i, eight);
   }
 
   // The high digits as Products::operand() wants them, then the low ones.
@@ -95,8 +92,8 @@ template <typename Products>
 struct FineDigits : FineCodes {
   using Words = WordDigits<Products>;
 
-  static void put(uint8_t* codes, uint32_t depth, uint32_t i, int32x4_t four) {
-    Products::template put<7>(codes, depth, i, four);
+  static void put(uint8_t* codes, uint32_t depth, uint32_t i, int16x8_t eight) {
+    Products::template put<7>(codes, depth, i, eight);
   }
   static const void* operand(const int8_t* tile, uint32_t outputs, uint32_t depth, void* area) {
     return Products::operand(tile, outputs, depth, area);

@@ -123,9 +123,8 @@ template <typename Tile>
   int16x8_t words[4];
 #pragma GCC unroll 4
   for (uint32_t i = 0; i < 4; ++i) {
-    const float32x4_t low = vaddq_f32(vmulq_lane_f32(value[2 * i], factors, 0), vdupq_n_f32(kRounder));
-    const float32x4_t high = vaddq_f32(vmulq_lane_f32(value[2 * i + 1], factors, 0), vdupq_n_f32(kRounder));
-    words[i] = vuzp1q_s16(vreinterpretq_s16_f32(low), vreinterpretq_s16_f32(high));
+    words[i] =
+        round_eight(vmulq_lane_f32(value[2 * i], factors, 0), vmulq_lane_f32(value[2 * i + 1], factors, 0));
   }
   codes[0] = vuzp1q_s8(vreinterpretq_s8_s16(words[0]), vreinterpretq_s8_s16(words[1]));
   codes[1] = vuzp1q_s8(vreinterpretq_s8_s16(words[2]), vreinterpretq_s8_s16(words[3]));

@@ -133,6 +133,13 @@ template <uint32_t kCount>
   multiply_powers(kExp2Coefficients[0], kExp2Vectors, is_tiny, rounded, x);
 }
 
+// Eight values of less than 2^15, each rounded to the nearest even integer.
+[[maybe_unused]] static inline int16x8_t round_eight(float32x4_t low, float32x4_t high) {
+  const float32x4_t rounder = vdupq_n_f32(kRounder);
+  return vuzp1q_s16(vreinterpretq_s16_f32(vaddq_f32(low, rounder)),
+                    vreinterpretq_s16_f32(vaddq_f32(high, rounder)));
+}
+
 // tree() of 16 values: halves added until one is left.
 [[maybe_unused]] static inline float tree_sum(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t d) {
   const float32x4_t four = vaddq_f32(vaddq_f32(a, c), vaddq_f32(b, d));

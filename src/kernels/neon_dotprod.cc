@@ -115,8 +115,11 @@ constinit const LinearKernels kQ4_0LinearDotprod = CodesLinear<Kernel, FormatQ4_
 // Attention's codes as two digits of 8 bits, each multiplied by SDOT.
 struct AttentionProducts : DigitRows {
   template <int kBits>
-  static void put(uint8_t* codes, uint32_t depth, uint32_t i, int32x4_t four) {
-    put_digits<kBits>(four, codes + i, codes + depth + i);
+  static void put(uint8_t* codes, uint32_t depth, uint32_t i, int16x8_t eight) {
+    const int8x16_t digits = digits_of<kBits>(eight);
+    auto* out = reinterpret_cast<int8_t*>(codes) + i;
+    vst1_s8(out, vget_low_s8(digits));
+    vst1_s8(out + depth, vget_high_s8(digits));
   }
   static const void* operand(const int8_t* tile, uint32_t, uint32_t, void*) { return tile; }
 

@@ -175,9 +175,8 @@ struct AttentionProducts : DigitRows {
   static constexpr uint32_t kDepth = 8;  // that one SMMLA adds
 
   template <int kBits>
-  static void put(uint8_t* codes, uint32_t, uint32_t i, int32x4_t four) {
-    uint8_t* out = codes + size_t{2} * (i / kDepth * kDepth) + i % kDepth;
-    put_digits<kBits>(four, out, out + kDepth);
+  static void put(uint8_t* codes, uint32_t, uint32_t i, int16x8_t eight) {
+    vst1q_s8(reinterpret_cast<int8_t*>(codes) + size_t{2} * i, digits_of<kBits>(eight));
   }
 
   // From [depth / 4][output][4] to [depth / 8][output][8].

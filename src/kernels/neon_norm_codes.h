@@ -10,7 +10,7 @@
 
 namespace stonechat::neon {
 
-// put(i, codes i .. i + 3) gets the codes; returns their scale.
+// put(i, codes i .. i + 7) gets the codes; returns their scale.
 template <typename Put>
 static float put_norm_codes(const float* x, uint32_t count, Put&& put) noexcept {
   float32x4_t most = vdupq_n_f32(0);
@@ -27,8 +27,10 @@ static float put_norm_codes(const float* x, uint32_t count, Put&& put) noexcept 
   }
   const float norm = sqrtf(tree_sum(sums[0], sums[1], sums[2], sums[3]));
   const float to_code = is_zero ? 0.0F : kWordCodes / norm;
-  for (uint32_t i = 0; i < count; i += kLanes)
-    put(i, vcvtnq_s32_f32(vmulq_n_f32(vmulq_n_f32(vld1q_f32(x + i), to_unit), to_code)));
+  const auto scaled = [&](uint32_t i) {
+    return vmulq_n_f32(vmulq_n_f32(vld1q_f32(x + i), to_unit), to_code);
+  };
+  for (uint32_t i = 0; i < count; i += 8) put(i, round_eight(scaled(i), scaled(i + kLanes)));
   return is_zero ? 0.0F : largest * (norm / kWordCodes);
 }
 

@@ -97,7 +97,7 @@ void to_half(const float* x, uint32_t count, uint16_t* out) noexcept {
 }
 
 float to_norm_codes(const float* x, uint32_t count, int16_t* codes) noexcept {
-  return put_norm_codes(x, count, [&](uint32_t i, int32x4_t four) { vst1_s16(codes + i, vmovn_s32(four)); });
+  return put_norm_codes(x, count, [&](uint32_t i, int16x8_t eight) { vst1q_s16(codes + i, eight); });
 }
 
 }  // namespace
