@@ -27,9 +27,9 @@ struct WordProducts {
     }
   }
 
-  template <uint32_t kRows>
+  template <uint32_t kRows, typename Use>
   static void multiply_rows(const int16_t* operand, uint32_t outputs, uint32_t depth, const int16_t* codes,
-                            int32_t* out) {
+                            Use&& use) {
     for (uint32_t output = 0; output < outputs; output += kOutputs) {
       int32x4_t sum[kRows][4];
 #pragma GCC unroll 4
@@ -50,21 +50,19 @@ struct WordProducts {
 #pragma GCC unroll 4
       for (uint32_t r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
-        for (uint32_t v = 0; v < 4; ++v)
-          vst1q_s32(out + size_t{r} * outputs + output + v * kLanes, sum[r][v]);
+        for (uint32_t v = 0; v < 4; ++v) use(r, output + v * kLanes, sum[r][v]);
       }
     }
   }
 
+  template <typename Use>
   static void multiply(const void* operand, uint32_t outputs, uint32_t depth, uint32_t rows,
-                       const uint8_t* codes, int32_t* out) noexcept {
-    const auto* wide = static_cast<const int16_t*>(operand);
-    const auto* words = reinterpret_cast<const int16_t*>(codes);
-    for (; rows >= 4; rows -= 4, words += size_t{4} * depth, out += size_t{4} * outputs)
-      multiply_rows<4>(wide, outputs, depth, words, out);
-    if (rows == 3) multiply_rows<3>(wide, outputs, depth, words, out);
-    if (rows == 2) multiply_rows<2>(wide, outputs, depth, words, out);
-    if (rows == 1) multiply_rows<1>(wide, outputs, depth, words, out);
+                       const uint8_t* codes, int32_t*, Use&& use) noexcept {
+    for_vectors<4>(rows, [&]<uint32_t kRows>(uint32_t first) {
+      multiply_rows<kRows>(static_cast<const int16_t*>(operand), outputs, depth,
+                           reinterpret_cast<const int16_t*>(codes) + size_t{first} * depth,
+                           [&](uint32_t r, uint32_t output, int32x4_t dot) { use(first + r, output, dot); });
+    });
   }
 };
 

@@ -9,8 +9,9 @@
 //   put(codes, depth, i, eight)    stores codes i .. i + 7 of a row, which takes 2 * depth bytes
 //   operand(tile, outputs, depth, area)
 //                                  the tile as multiply() wants it, in 2 * outputs * depth bytes of area
-//   multiply(operand, outputs, depth, rows, codes, out)
-//                                  out[row][output], exact sums; outputs is a multiple of 16
+//   multiply(operand, outputs, depth, rows, codes, dots, use)
+//                                  use(row, output, exact sums of four outputs); outputs is a multiple of 16;
+//                                  dots is (rows, outputs) for its own use
 #pragma once
 
 #include <math.h>
@@ -246,18 +247,15 @@ class NeonAttention {
                           uint32_t end, uint32_t first_key) noexcept {
     const uint32_t head_dim = job->head_dim;
     const auto* tile = static_cast<const typename C::Code*>(job->keys.data) + size_t{first_key} * head_dim;
-    C::multiply(C::operand(tile, kKeyTile, head_dim, scratch.keys), kKeyTile, head_dim, end - begin,
-                scratch.query_codes + size_t{2} * begin * head_dim, scratch.dots);
     const float* scales = job->keys.scales + first_key;
-    const int32_t* dots = scratch.dots;
-    for (uint32_t row = begin; row < end; ++row, dots += kKeyTile) {
-      float* scores = scratch.scores + size_t{row} * kKeyTile;
-      for (uint32_t v = 0; v < kKeyTile; v += kLanes) {
-        const float32x4_t factor = vmulq_n_f32(vld1q_f32(scales + v), rows[row].factor);
-        const float32x4_t dot = vcvtq_f32_s32(vld1q_s32(dots + v));
-        vst1q_f32(scores + v, vfmaq_f32(vdupq_n_f32(rows[row].shift), dot, factor));
-      }
-    }
+    C::multiply(C::operand(tile, kKeyTile, head_dim, scratch.keys), kKeyTile, head_dim, end - begin,
+                scratch.query_codes + size_t{2} * begin * head_dim, scratch.dots,
+                [&](uint32_t r, uint32_t key, int32x4_t dot) {
+                  const Row& row = rows[begin + r];
+                  const float32x4_t factor = vmulq_n_f32(vld1q_f32(scales + key), row.factor);
+                  vst1q_f32(scratch.scores + size_t{begin + r} * kKeyTile + key,
+                            vfmaq_f32(vdupq_n_f32(row.shift), vcvtq_f32_s32(dot), factor));
+                });
   }
 
   static void add_float_values(const AttentionJob* job, const Scratch& scratch, const Row* rows,
@@ -324,15 +322,12 @@ class NeonAttention {
     }
     const auto* tile = static_cast<const typename C::Code*>(job->values.data) + size_t{first_key} * head_dim;
     C::multiply(C::operand(tile, head_dim, kKeyTile, scratch.values), head_dim, kKeyTile, end - begin,
-                scratch.weight_codes + size_t{2} * begin * kKeyTile, scratch.dots);
-    const int32_t* dots = scratch.dots;
-    for (uint32_t row = begin; row < end; ++row, dots += head_dim) {
-      float* sums = scratch.sums + size_t{row} * head_dim;
-      for (uint32_t d = 0; d < head_dim; d += kLanes) {
-        const float32x4_t added = vmulq_n_f32(vcvtq_f32_s32(vld1q_s32(dots + d)), softmax.unit[row]);
-        vst1q_f32(sums + d, vfmaq_n_f32(added, vld1q_f32(sums + d), softmax.before[row]));
-      }
-    }
+                scratch.weight_codes + size_t{2} * begin * kKeyTile, scratch.dots,
+                [&](uint32_t r, uint32_t d, int32x4_t dot) {
+                  float* sum = scratch.sums + size_t{begin + r} * head_dim + d;
+                  const float32x4_t added = vmulq_n_f32(vcvtq_f32_s32(dot), softmax.unit[begin + r]);
+                  vst1q_f32(sum, vfmaq_n_f32(added, vld1q_f32(sum), softmax.before[begin + r]));
+                });
   }
 
   // c of AttentionKernels for the keys from first_key on.

@@ -9,16 +9,11 @@
 
 namespace stonechat::neon {
 
-// Sums of products with high and low digits become whole: (high << kBits) + low, below those that are there
-// already where kGoesOn.
-template <int kBits, bool kGoesOn>
-struct JoinSums {
-  static void put(int32_t* out, int32x4_t high, int32x4_t low) {
-    int32x4_t sum = vaddq_s32(vshlq_n_s32(high, kBits), low);
-    if constexpr (kGoesOn) sum = vaddq_s32(vshlq_n_s32(vld1q_s32(out), kBits), sum);
-    vst1q_s32(out, sum);
-  }
-};
+// Sums of products with high and with low digits become whole.
+template <int kBits>
+static inline int32x4_t join(int32x4_t high, int32x4_t low) {
+  return vaddq_s32(vshlq_n_s32(high, kBits), low);
+}
 
 // The high digits of eight codes, then the low ones.
 template <int kBits>
@@ -30,19 +25,22 @@ static inline int8x16_t digits_of(int16x8_t codes) {
 
 // `Products` gives
 //   put<kBits>(codes, depth, i, eight), operand()     as Dots
-//   multiply_rows<count, Join>(operand, outputs, depth, codes, out)     multiply() for 1 or kRows rows
+//   multiply_rows<count>(operand, outputs, depth, codes, use)     use(row, output, high sums, low sums) of 1
+//                                                                 or kRows rows, four outputs at once
 struct DigitRows {
   static constexpr uint32_t kRows = 2;  // whose sums fit the registers: 16 vectors, both digits of kOutputs
   static constexpr uint32_t kOutputs = 16;
 
-  template <typename Products, typename Join>
-  static void multiply(const void* operand, uint32_t outputs, uint32_t depth, uint32_t rows,
-                       const uint8_t* codes, int32_t* out) noexcept {
+  template <typename Products, typename Use>
+  [[gnu::always_inline]] static void multiply(const void* operand, uint32_t outputs, uint32_t depth,
+                                              uint32_t rows, const uint8_t* codes, Use&& use) noexcept {
     const auto* tile = static_cast<const int8_t*>(operand);
     const auto* digits = reinterpret_cast<const int8_t*>(codes);
-    for (; rows >= kRows; rows -= kRows, digits += size_t{2} * kRows * depth, out += size_t{kRows} * outputs)
-      Products::template multiply_rows<kRows, Join>(tile, outputs, depth, digits, out);
-    if (rows == 1) Products::template multiply_rows<1, Join>(tile, outputs, depth, digits, out);
+    for_vectors<kRows>(rows, [&]<uint32_t kCount>(uint32_t first) {
+      Products::template multiply_rows<kCount>(tile, outputs, depth, digits + size_t{2} * first * depth,
+                                               [&](uint32_t r, uint32_t output, int32x4_t high,
+                                                   int32x4_t low) { use(first + r, output, high, low); });
+    });
   }
 };
 
@@ -79,12 +77,19 @@ struct WordDigits : WordCodes {
     return high_digits;
   }
 
+  template <typename Use>
   static void multiply(const void* operand, uint32_t outputs, uint32_t depth, uint32_t rows,
-                       const uint8_t* codes, int32_t* out) noexcept {
-    const auto* high = static_cast<const int8_t*>(operand);
-    const int8_t* low = high + size_t{outputs} * depth;
-    DigitRows::multiply<Products, JoinSums<8, false>>(high, outputs, depth, rows, codes, out);
-    DigitRows::multiply<Products, JoinSums<8, true>>(low, outputs, depth, rows, codes, out);
+                       const uint8_t* codes, int32_t* dots, Use&& use) noexcept {
+    const auto* high_digits = static_cast<const int8_t*>(operand);
+    DigitRows::multiply<Products>(high_digits, outputs, depth, rows, codes,
+                                  [&](uint32_t row, uint32_t output, int32x4_t high, int32x4_t low) {
+                                    vst1q_s32(dots + size_t{row} * outputs + output, join<8>(high, low));
+                                  });
+    DigitRows::multiply<Products>(high_digits + size_t{outputs} * depth, outputs, depth, rows, codes,
+                                  [&](uint32_t row, uint32_t output, int32x4_t high, int32x4_t low) {
+                                    const int32x4_t dot = vld1q_s32(dots + size_t{row} * outputs + output);
+                                    use(row, output, join<8>(dot, join<8>(high, low)));
+                                  });
   }
 };
 
@@ -98,9 +103,13 @@ struct FineDigits : FineCodes {
   static const void* operand(const int8_t* tile, uint32_t outputs, uint32_t depth, void* area) {
     return Products::operand(tile, outputs, depth, area);
   }
+  template <typename Use>
   static void multiply(const void* operand, uint32_t outputs, uint32_t depth, uint32_t rows,
-                       const uint8_t* codes, int32_t* out) noexcept {
-    DigitRows::multiply<Products, JoinSums<7, false>>(operand, outputs, depth, rows, codes, out);
+                       const uint8_t* codes, int32_t*, Use&& use) noexcept {
+    DigitRows::multiply<Products>(operand, outputs, depth, rows, codes,
+                                  [&](uint32_t row, uint32_t output, int32x4_t high, int32x4_t low) {
+                                    use(row, output, join<7>(high, low));
+                                  });
   }
 };
 

@@ -138,9 +138,9 @@ struct AttentionProducts : DigitRows {
     }
   }
 
-  template <uint32_t kCount, typename Join>
+  template <uint32_t kCount, typename Use>
   static void multiply_rows(const int8_t* operand, uint32_t outputs, uint32_t depth, const int8_t* codes,
-                            int32_t* out) {
+                            Use&& use) {
     for (uint32_t output = 0; output < outputs; output += kOutputs) {
       int32x4_t sum[kCount][2][4];
 #pragma GCC unroll 2
@@ -166,8 +166,7 @@ struct AttentionProducts : DigitRows {
 #pragma GCC unroll 2
       for (uint32_t r = 0; r < kCount; ++r) {
 #pragma GCC unroll 4
-        for (uint32_t v = 0; v < 4; ++v)
-          Join::put(out + size_t{r} * outputs + output + v * kLanes, sum[r][0][v], sum[r][1][v]);
+        for (uint32_t v = 0; v < 4; ++v) use(r, output + v * kLanes, sum[r][0][v], sum[r][1][v]);
       }
     }
   }

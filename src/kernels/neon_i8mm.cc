@@ -195,9 +195,9 @@ struct AttentionProducts : DigitRows {
     return area;
   }
 
-  template <uint32_t kCount, typename Join>
+  template <uint32_t kCount, typename Use>
   static void multiply_rows(const int8_t* operand, uint32_t outputs, uint32_t depth, const int8_t* codes,
-                            int32_t* out) {
+                            Use&& use) {
     for (uint32_t output = 0; output < outputs; output += kOutputs) {
       int32x4_t sum[kCount][kOutputPairs];
 #pragma GCC unroll 2
@@ -223,7 +223,7 @@ struct AttentionProducts : DigitRows {
         for (uint32_t v = 0; v < kOutputPairs / 2; ++v) {
           const int32x4_t high = vuzp1q_s32(sum[r][2 * v], sum[r][2 * v + 1]);
           const int32x4_t low = vuzp2q_s32(sum[r][2 * v], sum[r][2 * v + 1]);
-          Join::put(out + size_t{r} * outputs + output + v * kLanes, high, low);
+          use(r, output + v * kLanes, high, low);
         }
       }
     }
