@@ -159,6 +159,8 @@ void run(const std::string& table, const std::string& group) {
       {"Q4_0", [&] { products(own, kWeightQ4_0, "Q4_0"); }},
       {"quantize", [&] { quantize(own.linear[kWeightQ8_0]); }},
       {"F32", [&] { products(own, kWeightF32, "F32"); }},
+      {"F16", [&] { products(own, kWeightF16, "F16"); }},
+      {"BF16", [&] { products(own, kWeightBf16, "BF16"); }},
       {"Algorithm 1", [&] { tensor_scale(own.tensor_scale); }},
       {"attention",
        [&] {

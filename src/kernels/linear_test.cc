@@ -295,6 +295,27 @@ TEST_P(LinearTest, ZeroAndExtremeWeights) {
   }
 }
 
+// All finite numbers of binary16, the small ones first, in all rows of a tile.
+TEST_P(LinearTest, EveryHalfCounts) {
+  constexpr uint32_t kRows = 16, kFinite = 0x7c00;
+  Random random(8);
+  Matrix matrix{kWeightF16, kRows, 2 * kFinite, {}, {}, {}, {}, {}};
+  for (uint32_t row = 0; row < kRows; ++row) {
+    for (uint32_t col = 0; col < matrix.cols; ++col) {
+      const auto bits = static_cast<uint16_t>(col % 2 << 15 | col / 2);
+      append(matrix.stored, &bits, sizeof bits);
+      matrix.values.push_back(half_to_float(bits));
+    }
+  }
+  for (const uint32_t tokens : {1U, 2U}) {
+    const std::vector<float> x = random.floats(size_t{tokens} * matrix.cols, 3.0F);
+    const std::vector<float> out = product(matrix, x, tokens, {}, {}, false);
+    const float expected = expected_output(matrix, 0, Activations(x.data(), matrix.cols));
+    for (uint32_t row = 0; row < kRows; ++row)
+      EXPECT_EQ(bits_of(out[row]), bits_of(expected)) << "row " << row;
+  }
+}
+
 TEST_P(LinearTest, ExtremeActivations) {
   Random random(5);
   for (const WeightFormat format : kFormats) {

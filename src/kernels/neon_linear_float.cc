@@ -28,11 +28,19 @@ struct F32 {
 };
 struct F16 {
   using Stored = uint16_t;
+  // The upper four: moved to where a float has its sign, exponent and mantissa they are a power of two off,
+  // which the product puts right exactly, subnormal numbers too; infinity and NaN, which weights aren't,
+  // become finite. Takes both vector units, where a conversion takes one of them twice.
+  static float32x4_t widen_high(uint16x8_t halves) {
+    const uint32x4_t moved = vreinterpretq_u32_s32(vshll_high_n_s16(vreinterpretq_s16_u16(halves), 13));
+    const uint32x4_t cleared = vandq_u32(moved, vdupq_n_u32(0x8fffffff));  // copies of the sign
+    return vmulq_n_f32(vreinterpretq_f32_u32(cleared), 0x1p112F);
+  }
   static float32x4x4_t load(const Stored* weights) {
     const float16x8_t low = load_halves(weights);
-    const float16x8_t high = load_halves(weights + 8);
-    return {{vcvt_f32_f16(vget_low_f16(low)), vcvt_high_f32_f16(low), vcvt_f32_f16(vget_low_f16(high)),
-             vcvt_high_f32_f16(high)}};
+    const uint16x8_t high = vld1q_u16(weights + 8);
+    return {{vcvt_f32_f16(vget_low_f16(low)), vcvt_high_f32_f16(low),
+             vcvt_f32_f16(vget_low_f16(vreinterpretq_f16_u16(high))), widen_high(high)}};
   }
   static float widen(Stored weight) { return widen_half(weight); }
 };

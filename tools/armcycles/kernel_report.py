@@ -27,11 +27,12 @@ SMULL_SADALP = (
     ["smull v{1}.8h, v30.8b, v31.8b", "smlal2 v{1}.8h, v30.16b, v31.16b", "sadalp v{0}.4s, v{1}.8h"],
     16,
 )
+FMLA = ("FMLA", ["fmla v{0}.4s, v30.4s, v31.s[0]"], 4)
 SDOT = ("SDOT", ["sdot v{0}.4s, v30.16b, v31.4b[0]"], 16)
 SMMLA = ("SMMLA", ["smmla v{0}.4s, v30.16b, v31.16b"], 32)
 # By (table, weights). The price of many of them at once is the limit.
 LIMITS = {
-    ("neon", "F32"): ("FMLA", ["fmla v{0}.4s, v30.4s, v31.s[0]"], 4),
+    **{("neon", weights): FMLA for weights in ("F32", "F16", "BF16")},
     ("neon", "Q8_0"): SMULL_SADALP,
     ("neon", "Q8Row"): SMULL_SADALP,
     ("neon", "Q4_0"): (
@@ -44,8 +45,8 @@ LIMITS = {
 }
 LIMIT_CHAINS = 12  # independent sums, enough to hide the latency
 LIMIT_ROUNDS = 16  # of them, so that the last one's latency hardly counts
-GROUPS = ("Q8_0", "Q8Row", "Q4_0", "quantize", "F32", "Algorithm 1", "attention", "rows")  # of the driver
-PRODUCTS = ("Q8_0", "Q8Row", "Q4_0", "F32", "Algorithm 1")
+PRODUCTS = ("Q8_0", "Q8Row", "Q4_0", "F32", "F16", "BF16", "Algorithm 1")
+GROUPS = (*PRODUCTS, "quantize", "attention", "rows")  # of the driver
 PROMPTS = (32, 96)
 DECODED = 4
 
