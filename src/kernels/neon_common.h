@@ -71,11 +71,10 @@ static constexpr Coefficients<kCount - 1> all_but_first(const float (&coefficien
 [[maybe_unused]] static constexpr auto kExpVectors = all_but_first(kExpCoefficients);
 [[maybe_unused]] static constexpr auto kExp2Vectors = all_but_first(kExp2Coefficients);
 
-// x = polynomial(x) * 2^n, where n + kRounder is given; 0 where x is tiny. Step by step for all vectors,
-// because one vector's steps wait for each other.
-template <uint32_t kSteps, uint32_t kCount>
+// x = polynomial(x) * 2^n, or that of -x, where n + kRounder is given. Step by step for all vectors, because
+// one vector's steps wait for each other.
+template <bool kNegates, uint32_t kSteps, uint32_t kCount>
 [[gnu::always_inline]] static inline void multiply_powers(float first, const Coefficients<kSteps>& others,
-                                                          const uint32x4_t (&is_tiny)[kCount],
                                                           const float32x4_t (&rounded)[kCount],
                                                           float32x4_t (&x)[kCount]) {
   float32x4_t p[kCount];
@@ -87,36 +86,37 @@ template <uint32_t kSteps, uint32_t kCount>
 #pragma GCC unroll 8
     for (uint32_t i = 0; i < kCount; ++i) {
       hide(coefficients);
-      p[i] = vfmaq_f32(vld1q_f32(coefficients + c * kLanes), p[i], x[i]);
+      const float32x4_t coefficient = vld1q_f32(coefficients + c * kLanes);
+      p[i] = kNegates ? vfmsq_f32(coefficient, p[i], x[i]) : vfmaq_f32(coefficient, p[i], x[i]);
     }
   }
 #pragma GCC unroll 8
   for (uint32_t i = 0; i < kCount; ++i) {
     // Added where p has its exponent, n multiplies p by 2^n.
     const uint32x4_t exponent = vshlq_n_u32(vreinterpretq_u32_f32(rounded[i]), 23);
-    const uint32x4_t product = vaddq_u32(vreinterpretq_u32_f32(p[i]), exponent);
-    x[i] = vreinterpretq_f32_u32(vbicq_u32(product, is_tiny[i]));
+    x[i] = vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(p[i]), exponent));
   }
 }
 
-// exp() as VectorKernels states it, of kCount vectors in place.
+// 1 + exp(-x) as VectorKernels states it, of kCount vectors in place. All signs but the result's are turned
+// round, which is exact. Beyond 87 exp(-x) is what it is there: too little to count.
 template <uint32_t kCount>
-[[gnu::always_inline]] static inline void exp_shared(float32x4_t (&x)[kCount]) {
-  uint32x4_t is_tiny[kCount];
+[[gnu::always_inline]] static inline void one_plus_exp_of_minus(float32x4_t (&x)[kCount]) {
   float32x4_t rounded[kCount];
 #pragma GCC unroll 8
   for (uint32_t i = 0; i < kCount; ++i) {
-    is_tiny[i] = vcltq_f32(x[i], vdupq_n_f32(-87.0F));
-    x[i] = vminq_f32(x[i], vdupq_n_f32(88.0F));
-    rounded[i] = vaddq_f32(vmulq_f32(x[i], vdupq_n_f32(kLog2E)), vdupq_n_f32(kRounder));
+    x[i] = vminq_f32(vmaxq_f32(x[i], vdupq_n_f32(-88.0F)), vdupq_n_f32(87.0F));
+    rounded[i] = vaddq_f32(vmulq_f32(x[i], vdupq_n_f32(-kLog2E)), vdupq_n_f32(kRounder));
   }
 #pragma GCC unroll 8
   for (uint32_t i = 0; i < kCount; ++i) {
     const float32x4_t n = vsubq_f32(rounded[i], vdupq_n_f32(kRounder));
-    x[i] = vfmaq_f32(x[i], n, vdupq_n_f32(-kLn2High));
-    x[i] = vfmaq_f32(x[i], n, vdupq_n_f32(-kLn2Low));
+    x[i] = vfmaq_f32(x[i], n, vdupq_n_f32(kLn2High));
+    x[i] = vfmaq_f32(x[i], n, vdupq_n_f32(kLn2Low));
   }
-  multiply_powers(kExpCoefficients[0], kExpVectors, is_tiny, rounded, x);
+  multiply_powers<true>(kExpCoefficients[0], kExpVectors, rounded, x);
+#pragma GCC unroll 8
+  for (uint32_t i = 0; i < kCount; ++i) x[i] = vaddq_f32(vdupq_n_f32(1.0F), x[i]);
 }
 
 // exp2() as AttentionKernels states it, of kCount vectors in place.
@@ -130,7 +130,10 @@ template <uint32_t kCount>
     rounded[i] = vaddq_f32(x[i], vdupq_n_f32(kRounder));
     x[i] = vsubq_f32(x[i], vsubq_f32(rounded[i], vdupq_n_f32(kRounder)));
   }
-  multiply_powers(kExp2Coefficients[0], kExp2Vectors, is_tiny, rounded, x);
+  multiply_powers<false>(kExp2Coefficients[0], kExp2Vectors, rounded, x);
+#pragma GCC unroll 8
+  for (uint32_t i = 0; i < kCount; ++i)
+    x[i] = vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(x[i]), is_tiny[i]));
 }
 
 // Eight values of less than 2^15, each rounded to the nearest even integer.

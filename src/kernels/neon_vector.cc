@@ -76,14 +76,14 @@ void hadamard(float* x, uint32_t heads, uint32_t head_dim) noexcept {
 void silu_multiply(const float* gate_up, uint32_t count, float* out) noexcept {
   for (uint32_t i = 0; i < count; i += 4 * kLanes) {
     const float* gate = gate_up + i / kBlock * 2 * kBlock + i % kBlock;
-    float32x4_t exps[4];
+    float32x4_t divisor[4];
 #pragma GCC unroll 4
-    for (uint32_t v = 0; v < 4; ++v) exps[v] = vnegq_f32(vld1q_f32(gate + v * kLanes));
-    exp_shared(exps);
+    for (uint32_t v = 0; v < 4; ++v) divisor[v] = vld1q_f32(gate + v * kLanes);
+    one_plus_exp_of_minus(divisor);
 #pragma GCC unroll 4
     for (uint32_t v = 0; v < 4; ++v) {
       const float* at = gate + v * kLanes;
-      const float32x4_t silu = vdivq_f32(vld1q_f32(at), vaddq_f32(vdupq_n_f32(1.0F), exps[v]));
+      const float32x4_t silu = vdivq_f32(vld1q_f32(at), divisor[v]);
       vst1q_f32(out + i + v * kLanes, vmulq_f32(silu, vld1q_f32(at + kBlock)));
     }
   }
