@@ -100,35 +100,49 @@ template <typename Tile>
   for (uint32_t byte = 0; byte < Tile::kBlockBytes; byte += 64) __builtin_prefetch(block + kAhead + byte);
 }
 
-// 32 activations as codes; returns their scale.
-[[maybe_unused]] static inline float quantize_block(const float* values, int8x16_t (&codes)[2]) {
-  float32x4_t value[8];
-  float32x4_t magnitude[8];
+// Two blocks of 32 activations as codes; returns their scales, twice.
+[[maybe_unused]] static inline float32x4_t quantize_blocks(const float* first, const float* second,
+                                                           int8x16_t (&codes)[2][2]) {
+  const float* const values[2] = {first, second};
+  float32x4_t value[2][8];
+  float32x4_t each[2];
+#pragma GCC unroll 2
+  for (uint32_t b = 0; b < 2; ++b) {
+    float32x4_t magnitude[8];
 #pragma GCC unroll 8
-  for (uint32_t i = 0; i < 8; ++i) {
-    value[i] = vld1q_f32(values + i * kLanes);
-    magnitude[i] = vabsq_f32(value[i]);
-  }
+    for (uint32_t i = 0; i < 8; ++i) {
+      value[b][i] = vld1q_f32(values[b] + i * kLanes);
+      magnitude[i] = vabsq_f32(value[b][i]);
+    }
 #pragma GCC unroll 4
-  for (uint32_t half = 4; half > 0; half /= 2) {
+    for (uint32_t half = 4; half > 0; half /= 2) {
 #pragma GCC unroll 4
-    for (uint32_t i = 0; i < half; ++i) magnitude[i] = vmaxq_f32(magnitude[i], magnitude[i + half]);
+      for (uint32_t i = 0; i < half; ++i) magnitude[i] = vmaxq_f32(magnitude[i], magnitude[i + half]);
+    }
+    each[b] = magnitude[0];
   }
-  // 127 / largest and largest / 127 at once, without a branch: quotients that aren't wanted become 0.
-  const float32x2_t largest = vdup_n_f32(vmaxvq_f32(magnitude[0]));
-  const float32x2_t most_code = vdup_n_f32(127.0F);
-  const float32x2_t quotients = vdiv_f32(vzip1_f32(most_code, largest), vzip1_f32(largest, most_code));
-  const uint32x2_t is_zero = vcle_f32(largest, vdup_n_f32(1e-30F));
-  const float32x2_t factors = vreinterpret_f32_u32(vbic_u32(vreinterpret_u32_f32(quotients), is_zero));
-  int16x8_t words[4];
+  const float32x4_t halves = vpmaxq_f32(each[0], each[1]);
+  const float32x4_t largest = vpmaxq_f32(halves, halves);
+  // 127 / largest and largest / 127 of both at once, without a branch: quotients that aren't wanted become 0.
+  const float64x2_t most_code = vreinterpretq_f64_f32(vdupq_n_f32(127.0F));
+  const float64x2_t both = vreinterpretq_f64_f32(largest);
+  const float32x4_t quotients = vdivq_f32(vreinterpretq_f32_f64(vzip1q_f64(most_code, both)),
+                                          vreinterpretq_f32_f64(vzip1q_f64(both, most_code)));
+  const uint32x4_t is_zero = vcleq_f32(largest, vdupq_n_f32(1e-30F));
+  const float32x4_t factors = vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(quotients), is_zero));
+#pragma GCC unroll 2
+  for (uint32_t b = 0; b < 2; ++b) {
+    const float32x4_t factor = b == 0 ? vdupq_laneq_f32(factors, 0) : vdupq_laneq_f32(factors, 1);
+    int8x16_t words[4];
 #pragma GCC unroll 4
-  for (uint32_t i = 0; i < 4; ++i) {
-    words[i] =
-        round_eight(vmulq_lane_f32(value[2 * i], factors, 0), vmulq_lane_f32(value[2 * i + 1], factors, 0));
+    for (uint32_t i = 0; i < 4; ++i) {
+      words[i] = vreinterpretq_s8_s16(
+          round_eight(vmulq_f32(value[b][2 * i], factor), vmulq_f32(value[b][2 * i + 1], factor)));
+    }
+    codes[b][0] = vuzp1q_s8(words[0], words[1]);
+    codes[b][1] = vuzp1q_s8(words[2], words[3]);
   }
-  codes[0] = vuzp1q_s8(vreinterpretq_s8_s16(words[0]), vreinterpretq_s8_s16(words[1]));
-  codes[1] = vuzp1q_s8(vreinterpretq_s8_s16(words[2]), vreinterpretq_s8_s16(words[3]));
-  return vget_lane_f32(factors, 1);
+  return vreinterpretq_f32_f64(vdupq_laneq_f64(vreinterpretq_f64_f32(factors), 1));
 }
 
 // What one step of a Kernel works on: some blocks of a tile, and the same blocks of some units.

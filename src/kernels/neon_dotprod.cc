@@ -22,11 +22,11 @@ struct Kernel {
     return col / 4 * 32 + row * 4 + col % 4;
   }
 
-  static void store_unit(const int8x16_t (&codes)[1][2], const float (&scales)[1], int8_t* out_codes,
+  static void store_unit(const int8x16_t (&codes)[1][2], float32x4_t scales, int8_t* out_codes,
                          float* out_scale) {
     vst1q_s8(out_codes, codes[0][0]);
     vst1q_s8(out_codes + 16, codes[0][1]);
-    *out_scale = scales[0];
+    *out_scale = vgetq_lane_f32(scales, 0);
   }
 
   static void widen_scales(const uint16_t* halves, float* out) { widen_halves(halves, kCodesTileRows, out); }

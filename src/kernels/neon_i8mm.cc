@@ -29,7 +29,7 @@ struct Kernel {
     return col / 8 * 64 + row * 8 + col % 8;
   }
 
-  static void store_unit(const int8x16_t (&codes)[2][2], const float (&scales)[2], int8_t* out_codes,
+  static void store_unit(const int8x16_t (&codes)[2][2], float32x4_t scales, int8_t* out_codes,
                          float* out_scales) {
 #pragma GCC unroll 2
     for (uint32_t i = 0; i < 2; ++i, out_codes += 32) {
@@ -38,8 +38,7 @@ struct Kernel {
       vst1q_s8(out_codes, vreinterpretq_s8_s64(vzip1q_s64(first, second)));
       vst1q_s8(out_codes + 16, vreinterpretq_s8_s64(vzip2q_s64(first, second)));
     }
-    const float32x4_t scale = vdupq_n_f32(scales[0]);
-    vst1q_f32(out_scales, vzip1q_f32(scale, vdupq_n_f32(scales[1])));
+    vst1q_f32(out_scales, scales);
   }
 
   // Scales of rows 0, 0, 1, 1, then 2, 2, 3, 3, and so on.

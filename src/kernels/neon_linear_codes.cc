@@ -20,7 +20,7 @@ struct Kernel {
     return col / 4 * 32 + row / 4 * 16 + col % 4 / 2 * 8 + row % 4 * 2 + col % 2;
   }
 
-  static void store_unit(const int8x16_t (&codes)[1][2], const float (&scales)[1], int8_t* out_codes,
+  static void store_unit(const int8x16_t (&codes)[1][2], float32x4_t scales, int8_t* out_codes,
                          float* out_scale) {
 #pragma GCC unroll 2
     for (uint32_t i = 0; i < 2; ++i, out_codes += 64) {
@@ -32,7 +32,7 @@ struct Kernel {
       vst1q_s8(out_codes + 32, vreinterpretq_s8_s32(vzip1q_s32(high, high)));
       vst1q_s8(out_codes + 48, vreinterpretq_s8_s32(vzip2q_s32(high, high)));
     }
-    *out_scale = scales[0];
+    *out_scale = vgetq_lane_f32(scales, 0);
   }
 
   static void widen_scales(const uint16_t* halves, float* out) {

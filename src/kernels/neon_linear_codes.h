@@ -17,7 +17,7 @@ namespace stonechat::neon {
 //   kUnitTokens, kUnitBlockCodes (bytes), kUnitBlockScales (floats, that of token t at [t]),
 //   kWideScales (floats a block of a tile)
 //   code_offset(row, col)            where in a block of a tile a code is; kRun columns follow each other
-//   store_unit(codes, scales, ..)    of the unit's tokens
+//   store_unit(codes, scales, ..)    of the unit's tokens; scales are those of two tokens, twice
 //   widen_scales(8 halves, out)
 //   add_blocks<Tile, units>(piece)
 //   outputs(sums of a unit, out[kUnitTokens][2])    8 rows of each of its tokens
@@ -142,12 +142,7 @@ struct CodesLinear {
     auto* codes = const_cast<int8_t*>(unit.codes) + size_t{first_block} * Kernel::kUnitBlockCodes;
     auto* scales = const_cast<float*>(unit.scales) + size_t{first_block} * Kernel::kUnitBlockScales;
     auto* sums = const_cast<float*>(unit.sums) + size_t{first_block} * kUnitTokens;
-    for (uint32_t col = job->first_col; col < job->end_col; col += kBlock, x += kBlock) {
-      int8x16_t block_codes[kUnitTokens][2] = {};
-      float block_scales[kUnitTokens] = {};
-#pragma GCC unroll 2
-      for (uint32_t t = 0; t < kPresent; ++t)
-        block_scales[t] = quantize_block(x + t * job->x_stride, block_codes[t]);
+    const auto store = [&](const int8x16_t(&block_codes)[kUnitTokens][2], float32x4_t block_scales) {
       Kernel::store_unit(block_codes, block_scales, codes, scales);
       codes += Kernel::kUnitBlockCodes;
       scales += Kernel::kUnitBlockScales;
@@ -158,6 +153,23 @@ struct CodesLinear {
           sums[t] = static_cast<float>(vaddlvq_s16(pairs));
         }
         sums += kUnitTokens;
+      }
+    };
+    // Two blocks at once: of two tokens, or of one token's next columns, if there are more.
+    constexpr uint32_t kColumns = kBlock * 2 / kUnitTokens;
+    static constexpr float kZeros[kBlock] = {};
+    for (uint32_t col = job->first_col; col < job->end_col; col += kColumns, x += kColumns) {
+      const bool has_more = col + kBlock < job->end_col;
+      int8x16_t block_codes[2][2];
+      if constexpr (kUnitTokens == 2) {
+        const float* second = kPresent == 2 ? x + job->x_stride : kZeros;
+        const float32x4_t block_scales = quantize_blocks(x, second, block_codes);
+        store(block_codes, block_scales);
+      } else {
+        const float32x4_t block_scales = quantize_blocks(x, has_more ? x + kBlock : x, block_codes);
+        store({{block_codes[0][0], block_codes[0][1]}}, block_scales);
+        if (has_more)
+          store({{block_codes[1][0], block_codes[1][1]}}, vextq_f32(block_scales, block_scales, 1));
       }
     }
   }
