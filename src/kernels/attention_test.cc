@@ -182,7 +182,7 @@ TEST_P(AttentionTest, EqualsTheScalarTable) {
   const KernelTable scalar = kernels_up_to("scalar");
   Random random(11);
   int combination = 0;  // of formats: each shape takes the next one
-  for (const uint32_t head_dim : {32U, 64U, 96U, 128U}) {
+  for (const uint32_t head_dim : {32U, 64U, 96U, 256U}) {
     for (const uint32_t group_heads : {1U, 3U, 7U}) {
       for (const uint32_t first_position : {0U, 1U, 31U, 32U, 33U, 100U}) {
         for (const uint32_t tokens : {1U, 2U, 5U, 40U}) {

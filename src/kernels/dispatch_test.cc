@@ -66,16 +66,20 @@ TEST(Dispatch, LowerTablesAddNothingToWhatOneNeeds) {
 }
 
 TEST(Dispatch, HigherTablesReplaceWhatTheyClaim) {
+  const auto expect_there = [](const auto* claimed, const auto* group) {
+    if (claimed != nullptr) {
+      EXPECT_EQ(group, claimed);
+    }
+  };
   for (const KernelTable* table : compiled_kernel_tables()) {
     if (!is_supported(*table)) continue;
     const KernelTable whole = kernels_up_to(table->name);
-    for (int format = 0; format < kWeightFormats; ++format) {
-      if (table->linear[format] == nullptr) continue;
-      EXPECT_EQ(whole.linear[format], table->linear[format]);
-    }
-    if (table->tensor_scale != nullptr) {
-      EXPECT_EQ(whole.tensor_scale, table->tensor_scale);
-    }
+    for (int format = 0; format < kWeightFormats; ++format)
+      expect_there(table->linear[format], whole.linear[format]);
+    expect_there(table->attention, whole.attention);
+    expect_there(table->vector, whole.vector);
+    expect_there(table->tensor_scale, whole.tensor_scale);
+    expect_there(table->limits, whole.limits);
   }
 }
 
