@@ -46,7 +46,9 @@ alignas(16) static constexpr int32_t kSixteenthStarts[4] = {kSixteenthStart, kSi
   return vld1q_s32(starts);
 }
 
-// Ways to read 16 bytes of codes, the i-th of a block, and the start of their sums.
+// Ways to read 16 bytes of codes, the i-th of a block, and the start of their sums. Each source's own:
+// members aren't static as functions are.
+namespace {
 struct WideCodes {
   static constexpr const int32_t* kStarts = kSumStarts;
   static int8x16_t load(const uint8_t* codes, uint32_t i) {
@@ -76,6 +78,7 @@ struct FourBitCodesTimes16 {
     return vsubq_f32(vreinterpretq_f32_s32(sum), vdupq_n_f32(kSixteenthRounder));
   }
 };
+}  // namespace
 
 template <bool kCondition, typename True, typename False>
 struct Choice {
@@ -95,9 +98,9 @@ struct Choice<false, True, False> {
 
 template <typename Tile>
 [[gnu::always_inline]] static inline void prefetch_weights(const uint8_t* block) {
-  constexpr uint32_t kAhead = 2176;
 #pragma GCC unroll 8
-  for (uint32_t byte = 0; byte < Tile::kBlockBytes; byte += 64) __builtin_prefetch(block + kAhead + byte);
+  for (uint32_t byte = 0; byte < Tile::kBlockBytes; byte += 64)
+    __builtin_prefetch(block + kPrefetchBytes + byte);
 }
 
 // Two blocks of 32 activations as codes; returns their scales, twice.

@@ -1,7 +1,8 @@
 // What the Arm sources share: their tables' groups, exp(), sums, widening and the store of outputs.
 //
-// Included by neon*.cc only. Everything defined here is static, so that each source has its own copy and none
-// that was compiled for a newer processor can take another's place.
+// Included by neon*.cc only. All functions of these headers are static, or members of types that belong to
+// one source, so that each source has its own copy and none that was compiled for a newer processor can take
+// another's place.
 #pragma once
 
 #include <arm_neon.h>
@@ -23,6 +24,9 @@ extern const TensorScaleKernels kTensorScale;
 extern const LimitKernels kLimits;
 
 inline constexpr uint32_t kLanes = 4;
+// How far ahead of its use each stream asks for weights, into the first-level cache: what x86 took once. No
+// Arm machine has been measured.
+inline constexpr uint32_t kPrefetchBytes = 2048;
 
 [[maybe_unused]] static constexpr size_t round_up_64(size_t bytes) {
   return (bytes + 63) / 64 * 64;

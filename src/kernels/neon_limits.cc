@@ -1,4 +1,4 @@
-// Limits of Armv8.0: SMULL, SMLAL and SADALP for 16 integer multiply-adds, as in neon_linear_q8_0.cc.
+// Limits of Armv8.0: SMULL, SMLAL and SADALP for 16 integer multiply-adds, as in neon_linear_codes.cc.
 #include "kernels/neon_limits.h"
 
 namespace stonechat::neon {

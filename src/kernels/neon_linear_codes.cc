@@ -123,7 +123,7 @@ struct Kernel {
   static void one_token(const uint8_t* block, size_t apart, const int8_t* codes, const float* scales,
                         uint32_t blocks, float32x4_t (&out)[kStreams][2]) noexcept {
     using Codes = typename Choice<Tile::kIsFourBits, FourBitCodes, WideCodes>::Type;
-    const int32_t* starts = kSumStarts;
+    const int32_t* starts = Codes::kStarts;
     float32x4_t sum[kStreams][2];
     clear_sums(sum);
     for (uint32_t b = 0; b < blocks; ++b, block += Tile::kBlockBytes, codes += kUnitBlockCodes) {

@@ -12,7 +12,6 @@ namespace {
 constexpr uint32_t kTileRows = kProductRows;
 constexpr uint32_t kTokensAtOnce = 64;  // whose activations stay in the second-level cache
 constexpr uint32_t kColsAtOnce = 128;   // of a tile, whose widened weights stay in the first-level cache
-constexpr uint32_t kPrefetchBytes = 2048;
 
 struct F32 {
   using Stored = uint32_t;

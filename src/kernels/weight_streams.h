@@ -14,8 +14,8 @@ namespace stonechat {
 // in it than in the first.
 inline constexpr int kSecondLevel = 2;
 
-// How far ahead of its use each stream asks for weights. AMD's Zen 4 reads at two thirds of its speed if four
-// streams ask for more; 1 kB is as good as 3 elsewhere.
+// How far ahead of its use each stream asks for weights, on x86. AMD's Zen 4 reads at two thirds of its speed
+// if four streams ask for more; 1 kB is as good as 3 on Intel.
 inline constexpr uint32_t kStreamAhead = 1024;
 
 // Streams whose sums stay in registers, where a vector has so many lanes.
