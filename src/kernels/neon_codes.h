@@ -41,11 +41,6 @@ static constexpr int32_t kSixteenthStart = 0x49400000;
 alignas(16) static constexpr int32_t kSixteenthStarts[4] = {kSixteenthStart, kSixteenthStart, kSixteenthStart,
                                                             kSixteenthStart};
 
-[[maybe_unused, gnu::always_inline]] static inline int32x4_t load_start(const int32_t*& starts) {
-  hide(starts);
-  return vld1q_s32(starts);
-}
-
 // Ways to read 16 bytes of codes, the i-th of a block, and the start of their sums. Each source's own:
 // members aren't static as functions are.
 namespace {

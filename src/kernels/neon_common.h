@@ -59,6 +59,13 @@ template <typename T>
   asm volatile("" : "+r"(pointer));
 }
 
+// What integer sums start at.
+alignas(16) static constexpr int32_t kZeroStarts[kLanes] = {};
+[[maybe_unused, gnu::always_inline]] static inline int32x4_t load_start(const int32_t*& starts) {
+  hide(starts);
+  return vld1q_s32(starts);
+}
+
 // All coefficients of a polynomial but the first, each four times.
 template <uint32_t kSteps>
 struct Coefficients {

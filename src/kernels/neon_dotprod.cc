@@ -141,12 +141,16 @@ struct AttentionProducts : DigitRows {
   template <uint32_t kCount, typename Use>
   static void multiply_rows(const int8_t* operand, uint32_t outputs, uint32_t depth, const int8_t* codes,
                             Use&& use) {
+    const int32_t* zeros = kZeroStarts;
     for (uint32_t output = 0; output < outputs; output += kOutputs) {
       int32x4_t sum[kCount][2][4];
 #pragma GCC unroll 2
       for (uint32_t r = 0; r < kCount; ++r) {
 #pragma GCC unroll 4
-        for (uint32_t v = 0; v < 4; ++v) sum[r][0][v] = sum[r][1][v] = vdupq_n_s32(0);
+        for (uint32_t v = 0; v < 4; ++v) {
+          sum[r][0][v] = load_start(zeros);
+          sum[r][1][v] = load_start(zeros);
+        }
       }
       const int8_t* from = operand + size_t{4} * output;
       const size_t step = size_t{4} * outputs;

@@ -197,12 +197,13 @@ struct AttentionProducts : DigitRows {
   template <uint32_t kCount, typename Use>
   static void multiply_rows(const int8_t* operand, uint32_t outputs, uint32_t depth, const int8_t* codes,
                             Use&& use) {
+    const int32_t* zeros = kZeroStarts;
     for (uint32_t output = 0; output < outputs; output += kOutputs) {
       int32x4_t sum[kCount][kOutputPairs];
 #pragma GCC unroll 2
       for (uint32_t r = 0; r < kCount; ++r) {
 #pragma GCC unroll 8
-        for (uint32_t pair = 0; pair < kOutputPairs; ++pair) sum[r][pair] = vdupq_n_s32(0);
+        for (uint32_t pair = 0; pair < kOutputPairs; ++pair) sum[r][pair] = load_start(zeros);
       }
       const int8_t* from = operand + size_t{kDepth} * output;
       for (uint32_t k = 0; k < depth; k += kDepth, from += size_t{kDepth} * outputs) {
