@@ -41,9 +41,10 @@ static constexpr int32_t kSixteenthStart = 0x49400000;
 alignas(16) static constexpr int32_t kSixteenthStarts[4] = {kSixteenthStart, kSixteenthStart, kSixteenthStart,
                                                             kSixteenthStart};
 
-// Ways to read 16 bytes of codes, the i-th of a block, and the start of their sums. Each source's own:
-// members aren't static as functions are.
+// Each source's own: members aren't static as functions are.
 namespace {
+
+// Ways to read 16 bytes of codes, the i-th of a block, and the start of their sums.
 struct WideCodes {
   static constexpr const int32_t* kStarts = kSumStarts;
   static int8x16_t load(const uint8_t* codes, uint32_t i) {
@@ -73,6 +74,21 @@ struct FourBitCodesTimes16 {
     return vsubq_f32(vreinterpretq_f32_s32(sum), vdupq_n_f32(kSixteenthRounder));
   }
 };
+
+// What the Kernels have in common whose units are one token.
+struct OneTokenUnits {
+  static constexpr uint32_t kUnitTokens = 1;
+  static constexpr uint32_t kUnitBlockScales = 1;
+  static constexpr uint32_t kWideScales = kCodesTileRows;
+
+  static void widen_scales(const uint16_t* halves, float* out) { widen_halves(halves, kCodesTileRows, out); }
+
+  static void outputs(const float* sums, float32x4_t (&out)[1][2]) {
+    out[0][0] = vld1q_f32(sums);
+    out[0][1] = vld1q_f32(sums + kLanes);
+  }
+};
+
 }  // namespace
 
 template <bool kCondition, typename True, typename False>

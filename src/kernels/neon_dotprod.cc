@@ -10,11 +10,8 @@ namespace stonechat {
 namespace neon {
 namespace {
 
-struct Kernel {
-  static constexpr uint32_t kUnitTokens = 1;
+struct Kernel : OneTokenUnits {
   static constexpr uint32_t kUnitBlockCodes = kBlock;
-  static constexpr uint32_t kUnitBlockScales = 1;
-  static constexpr uint32_t kWideScales = kCodesTileRows;
   static constexpr uint32_t kRun = 4;
 
   // Four consecutive columns of each of the 8 rows, then the next four.
@@ -28,8 +25,6 @@ struct Kernel {
     vst1q_s8(out_codes + 16, codes[0][1]);
     *out_scale = vgetq_lane_f32(scales, 0);
   }
-
-  static void widen_scales(const uint16_t* halves, float* out) { widen_halves(halves, kCodesTileRows, out); }
 
   // Columns 4 kLane .. of half a block: two vectors of weights, each with the lane of each token's codes.
   template <typename Codes, int kHalf, int kLane, uint32_t kUnits>
@@ -79,11 +74,6 @@ struct Kernel {
       codes += kUnitBlockCodes;
     }
     store_sums(piece, sum);
-  }
-
-  static void outputs(const float* sums, float32x4_t (&out)[1][2]) {
-    out[0][0] = vld1q_f32(sums);
-    out[0][1] = vld1q_f32(sums + kLanes);
   }
 
   template <typename Tile, uint32_t kStreams>

@@ -8,11 +8,8 @@
 namespace stonechat::neon {
 namespace {
 
-struct Kernel {
-  static constexpr uint32_t kUnitTokens = 1;
+struct Kernel : OneTokenUnits {
   static constexpr uint32_t kUnitBlockCodes = 4 * kBlock;  // each pair of codes four times, once a row
-  static constexpr uint32_t kUnitBlockScales = 1;
-  static constexpr uint32_t kWideScales = kCodesTileRows;
   static constexpr uint32_t kRun = 2;
 
   // 16 bytes: columns c, c + 1 of rows 0 .. 3, then columns c + 2, c + 3 of the same. Then rows 4 .. 7.
@@ -33,10 +30,6 @@ struct Kernel {
       vst1q_s8(out_codes + 48, vreinterpretq_s8_s32(vzip2q_s32(high, high)));
     }
     *out_scale = vgetq_lane_f32(scales, 0);
-  }
-
-  static void widen_scales(const uint16_t* halves, float* out) {
-    widen_halves(halves, kCodesTileRows, out);
   }
 
   // Integer sums of four rows and one token, of codes of 8 bits and of 4.
@@ -112,11 +105,6 @@ struct Kernel {
       add_scaled_units<Tile>(piece, wide_scales, b, dot, sum);
     }
     store_sums(piece, sum);
-  }
-
-  static void outputs(const float* sums, float32x4_t (&out)[1][2]) {
-    out[0][0] = vld1q_f32(sums);
-    out[0][1] = vld1q_f32(sums + kLanes);
   }
 
   template <typename Tile, uint32_t kStreams>
