@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/input_file.h"
 
 namespace stonechat {
 namespace {
@@ -88,6 +89,14 @@ bool is_abandoned(const std::string& name) {
   const bool locked = ::flock(descriptor, LOCK_EX | LOCK_NB) == 0;
   ::close(descriptor);
   return locked;
+}
+
+// Some filesystems can't; what lies in the directory is safe without.
+void sync_directory(const std::string& path) {
+  const int directory = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory < 0) return;
+  ::fsync(directory);
+  ::close(directory);
 }
 
 // Removes what a killed process left when it wrote the same target.
@@ -231,12 +240,7 @@ void AtomicFile::commit() {
     if (signal_slot_ >= 0) names_to_remove[static_cast<size_t>(std::exchange(signal_slot_, -1))] = nullptr;
     temporary_.clear();
   }
-  // Some filesystems cannot sync a directory; the file itself is safe by now.
-  const int directory = ::open(directory_of(target_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (directory >= 0) {
-    ::fsync(directory);
-    ::close(directory);
-  }
+  sync_directory(directory_of(target_));
   ::close(std::exchange(descriptor_, -1));
 }
 
@@ -244,6 +248,15 @@ void write_text_file(const std::string& path, std::string_view text) {
   AtomicFile file(path, text.size());
   file.write(std::as_bytes(std::span(text)));
   file.commit();
+}
+
+void rename_synced(const std::string& from, const std::string& to) {
+  const InputFile file(from);
+  if (::fsync(file.descriptor()) != 0)
+    fail(ErrorKind::kIo, "{}: cannot write to the disk: {}", from, system_message(errno));
+  if (::rename(from.c_str(), to.c_str()) != 0)
+    fail(ErrorKind::kIo, "{}: cannot replace: {}", to, system_message(errno));
+  sync_directory(directory_of(to));
 }
 
 }  // namespace stonechat

@@ -84,13 +84,6 @@ uint64_t size_of(const std::string& path) {
   return error ? 0 : size;
 }
 
-void write_text(const std::string& path, const std::string& text) {
-  fs::create_directories(fs::path(path).parent_path());
-  AtomicFile file(path);
-  file.write(std::as_bytes(std::span(text)));
-  file.commit();
-}
-
 // Appends to a file that an interrupted download left, or begins it.
 class PartialFile {
  public:
@@ -311,7 +304,11 @@ std::string HubClient::link(const std::string& repo, const std::string& file, co
     fs::create_symlink(target, temporary);
     fs::rename(temporary, path);
   }
-  write_text(directory + "/refs/main", remote.commit);
+  // Nothing is written where all is there already: the cache may be another's.
+  if (cached_commit(repo) != remote.commit) {
+    fs::create_directories(directory + "/refs");
+    write_text_file(directory + "/refs/main", remote.commit);
+  }
   return path.string();
 }
 
@@ -334,8 +331,12 @@ std::string HubClient::get(const std::string& repo, const std::string& file, con
   }
   const std::string directory = repo_directory(repo);
   const std::string blob = directory + "/blobs/" + remote.etag;
+  // One of another length is what a power failure left of it.
+  const auto is_there = [&] {
+    return fs::is_regular_file(blob) && (!remote.size_known || size_of(blob) == remote.bytes);
+  };
   fs::create_directories(directory + "/blobs");
-  if (!fs::is_regular_file(blob)) {
+  if (!is_there()) {
     const FileLock lock(
         fmt::format("{}/.locks/{}/{}.lock", environment_.hub_cache, fs::path(directory).filename().string(),
                     remote.etag),
@@ -344,11 +345,11 @@ std::string HubClient::get(const std::string& repo, const std::string& file, con
             callbacks_.notice(fmt::format("{}: another process is fetching it; waiting", file));
         },
         callbacks_.should_stop);
-    if (!fs::is_regular_file(blob)) {
+    if (!is_there()) {
       const std::string partial = blob + ".incomplete";
       fetch_blob(remote, file, partial);
       check_blob(remote, file, partial, sha256);
-      fs::rename(partial, blob);
+      rename_synced(partial, blob);
     }
   }
   return link(repo, file, remote);

@@ -65,6 +65,22 @@ def test_second_pull_fetches_nothing(pull, hub):
     assert path_of(pull()) == first and len(hub.gets()) == gets
 
 
+def test_second_pull_writes_nothing(pull):
+    """So a cache that only its owner may write serves others."""
+    path = path_of(pull())
+    reference = pull.cache / "models--someone--model-GGUF/refs/main"
+    before = os.stat(reference)
+    assert path_of(pull()) == path
+    assert (os.stat(reference).st_ino, os.stat(reference).st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_short_blob_is_fetched_again(pull):
+    """As a power failure may leave it."""
+    path = path_of(pull())
+    os.truncate(path, 1000)
+    assert path_of(pull()) == path and path.read_bytes() == CONTENT
+
+
 def test_python_finds_our_file_and_we_find_theirs(pull, hub, monkeypatch):
     import huggingface_hub
 
