@@ -145,11 +145,12 @@ HttpResponse http_exchange(const HttpRequest& request) {
 
   const CURLcode code = library.easy_perform(curl);
   if (transfer.error) std::rethrow_exception(transfer.error);
-  if (transfer.body_too_large) {
-    fail(ErrorKind::kNetwork, "{}: expected an answer of at most {} bytes", request.url, kMostBodyBytes);
-  }
+  // Without the query, which may be a signature that lets whoever has it fetch the file.
+  const std::string url = request.url.substr(0, request.url.find('?'));
+  if (transfer.body_too_large)
+    fail(ErrorKind::kNetwork, "{}: expected an answer of at most {} bytes", url, kMostBodyBytes);
   if (code == CURLE_ABORTED_BY_CALLBACK) fail(ErrorKind::kInterrupted, "interrupted");
-  if (code != CURLE_OK) fail(ErrorKind::kNetwork, "{}: {}", request.url, library.easy_strerror(code));
+  if (code != CURLE_OK) fail(ErrorKind::kNetwork, "{}: {}", url, library.easy_strerror(code));
   return transfer.response;
 }
 

@@ -25,7 +25,8 @@ std::string origin_of(const std::string& url) {
 }
 
 std::string resolve_location(const std::string& base, const std::string& location) {
-  if (location.find("://") != std::string::npos) return location;
+  // A query may have an address in it.
+  if (location.find("://") < location.find_first_of("/?#")) return location;
   const std::string origin = origin_of(base);
   if (location.starts_with("//")) return origin.substr(0, origin.find("//")) + location;
   if (location.starts_with('/')) return origin + location;

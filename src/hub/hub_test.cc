@@ -64,6 +64,7 @@ TEST(Url, OriginsDecideWhoGetsTheToken) {
 TEST(Url, Locations) {
   const std::string base = "https://hub.example/a/b?q=1";
   EXPECT_EQ(resolve_location(base, "/c/d"), "https://hub.example/c/d");
+  EXPECT_EQ(resolve_location(base, "/c?next=https://x"), "https://hub.example/c?next=https://x");
   EXPECT_EQ(resolve_location(base, "c"), "https://hub.example/a/c");
   EXPECT_EQ(resolve_location(base, "//cdn.example/x"), "https://cdn.example/x");
   EXPECT_EQ(resolve_location(base, "https://cdn.example/x"), "https://cdn.example/x");

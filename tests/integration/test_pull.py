@@ -135,6 +135,14 @@ def test_relative_redirect(pull, hub):
     assert path_of(pull()).read_bytes() == CONTENT
 
 
+def test_errors_keep_signed_addresses_to_themselves(pull, hub):
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    headers = {"Location": "http://127.0.0.1:1/x?Signature=secret", "X-Repo-Commit": hub.commit, "X-Linked-Etag": digest}
+    hub.statuses = [(302, headers)] * 2
+    result = pull(check=False)
+    assert result.returncode == 1 and "http://127.0.0.1:1/x: " in result.stderr and "secret" not in result.stderr
+
+
 @pytest.mark.parametrize("status, word", [(401, "401"), (403, "403"), (404, "not found"), (410, "410")])
 def test_refusals(pull, hub, status, word):
     hub.statuses = [(status,)] * 9
