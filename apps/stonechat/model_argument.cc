@@ -19,7 +19,7 @@ class PullDisplay {
   PullCallbacks callbacks() {
     return {[this](const std::string& sentence) {
               progress_.reset();
-              fmt::print(stderr, "stonechat: {}\n", sentence);
+              fmt::print(stderr, "stonechat: {}\n", printable(sentence));
             },
             [this](const std::string& file, uint64_t done, uint64_t total) {
               if (!progress_ || file != file_) {

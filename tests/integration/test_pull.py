@@ -218,6 +218,14 @@ def test_hostile_etag(pull, hub, etag):
     assert result.returncode == 1 and "ETag" in result.stderr
 
 
+def test_hostile_etag_in_a_notice(pull, hub):
+    path = path_of(pull())
+    hub.statuses = [(200, {"ETag": '"\x1b[31m"', "X-Repo-Commit": hub.commit})]
+    result = pull()
+    assert path_of(result) == path and "using the file in the cache" in result.stderr
+    assert "\x1b" not in result.stderr and "\\x1b" in result.stderr
+
+
 @pytest.mark.parametrize(
     "name", ["hf:", "hf:x", "hf:a/b/../../c.gguf", "hf:../b/c.gguf", "hf:a/b//c", "hf:a/b/", "hf:a/b/c\\d"]
 )
