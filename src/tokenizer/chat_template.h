@@ -23,11 +23,12 @@ class ChatTemplate {
   explicit ChatTemplate(const gguf::Metadata& metadata);
 
   // The whole conversation. With `ask_for_answer` the text ends where the assistant's answer begins.
-  // Special tokens stand in the text; encode it with SpecialTokens::kParse, contents apart (see pieces()).
+  // For tokens use pieces().
   std::string render(std::span<const ChatMessage> messages, bool ask_for_answer) const;
 
-  // The same text cut into pieces, so that special tokens typed by a user stay plain text: `markup` pieces
-  // are parsed for special tokens, contents aren't.
+  // The same text cut around its special tokens, so that those typed by a user stay plain text: `markup`
+  // pieces are to be encoded with SpecialTokens::kParse, others aren't. Together they give the tokens that
+  // the whole text has.
   struct Piece {
     std::string text;
     bool markup;

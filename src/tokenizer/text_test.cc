@@ -353,6 +353,35 @@ TEST(ChatTemplate, UnknownOnesAreRefused) {
   const std::vector<ChatMessage> wrong = {{"king", "hi"}};
   EXPECT_THROW(known.render(wrong, true), Error);
   EXPECT_THROW(ChatTemplate{with(chatml + "<think>")}, Error);
+  EXPECT_THROW(ChatTemplate{with("{{ message['content'] | trim }}" + chatml)}, Error);
+}
+
+TEST(ChatTemplate, TheDefaultSystemPrompt) {
+  const std::string chatml =
+      "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}"
+      "{{ '<|im_start|>assistant\n' }}";
+  const auto found = [&](const std::string& jinja) -> std::string {
+    gguf::Metadata metadata("test.gguf");
+    metadata.set("tokenizer.chat_template", gguf::Value::of_string(jinja + chatml));
+    const std::vector<ChatMessage> messages = {{"user", "hi"}};
+    try {
+      const std::string text = ChatTemplate(metadata).render(messages, false);
+      return text.substr(0, text.find("<|im_start|>user"));
+    } catch (const Error& error) {
+      return error.what();
+    }
+  };
+  EXPECT_EQ(found(""), "");
+  EXPECT_EQ(found("{{ '<|im_start|>system\\n' + messages[0]['content'] + '<|im_end|>\\n' }}"), "");
+  EXPECT_EQ(found("<|im_start|>system\n{{ messages[0].content }}<|im_end|>\n"), "");
+  EXPECT_EQ(found("{{ \"<|im_start|>system\\nYou're X.<|im_end|>\\n\" }}"),
+            "<|im_start|>system\nYou're X.<|im_end|>\n");
+  EXPECT_EQ(found("{{ '<|im_start|>system\nSay \"X\".<|im_end|>\n' }}"),
+            "<|im_start|>system\nSay \"X\".<|im_end|>\n");
+  // A Jinja program that we don't read is better refused than left out.
+  EXPECT_THAT(found("{{ '<|im_start|>system\\nYou\\'re X.<|im_end|>\\n' }}"), HasSubstr("don't know"));
+  EXPECT_THAT(found("{{ '<|im_start|>system\\nYou are ' + name + '<|im_end|>\\n' }}"),
+              HasSubstr("don't know"));
 }
 
 }  // namespace

@@ -28,6 +28,20 @@ def test_equal_to_the_published_template(request, chat_render, model):
             assert chat_render(path, messages, ask) == expected
 
 
+@pytest.mark.parametrize("model", ["smollm2", "reference", "tiny_model"])
+def test_tokens_equal_those_of_the_whole_text(request, chat_render, model):
+    """Words may begin in the role's line and end in the content."""
+    path = request.getfixturevalue(model)
+    contents = ["Hello", "\nHello", "  hi", " \n x", "\n\n", "1 a", "x \n", ""]
+    messages = [{"role": role, "content": content} for content in contents for role in ("system", "user", "assistant")]
+    tokenizer = reference_tokenizer(path, special=True)
+    for conversation in (messages, messages[1:]):
+        text = published(path).render(messages=conversation, add_generation_prompt=True)
+        ids = [int(token) for token in chat_render(path, conversation, True, "ids").split()]
+        expected = tokenizer.encode(text).ids
+        assert ids == expected, f"{tokenizer.decode(ids, skip_special_tokens=False)!r}"
+
+
 @pytest.fixture(scope="session")
 def chat_render(command):
     """tests/chat_render prints what the library renders."""
@@ -36,10 +50,9 @@ def chat_render(command):
 
     program = [*command[:-1], str(__import__("pathlib").Path(command[-1]).parent / "bin/chat_render")]
 
-    def render(path, messages, ask):
-        result = subprocess.run(
-            [*program, str(path), "ask" if ask else "no"], input=json.dumps(messages), capture_output=True, text=True
-        )
+    def render(path, messages, ask, form="text"):
+        words = [*program, str(path), "ask" if ask else "no", form]
+        result = subprocess.run(words, input=json.dumps(messages), capture_output=True, text=True)
         assert result.returncode == 0, result.stderr
         return result.stdout
 

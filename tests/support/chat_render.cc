@@ -1,7 +1,7 @@
-// Prints a conversation (JSON messages on standard input) as a model's chat template renders it, for the
-// tests.
+// Prints a conversation (JSON messages on standard input) as a model's chat template renders it, or its
+// tokens, for the tests.
 //
-//   chat_render MODEL ask|no
+//   chat_render MODEL ask|no text|ids
 #include <cstdio>
 #include <exception>
 #include <iostream>
@@ -9,17 +9,28 @@
 
 #include "gguf/reader.h"
 #include "tokenizer/chat_template.h"
+#include "tokenizer/tokenizer.h"
 
 int main(int argc, char** argv) {
   try {
-    if (argc != 3) throw std::runtime_error("usage: chat_render MODEL ask|no");
+    if (argc != 4) throw std::runtime_error("usage: chat_render MODEL ask|no text|ids");
     const stonechat::gguf::Reader file(argv[1]);
     std::vector<stonechat::ChatMessage> messages;
     for (const auto& message : nlohmann::json::parse(std::cin)) {
       messages.push_back({message["role"].get<std::string>(), message["content"].get<std::string>()});
     }
     const stonechat::ChatTemplate chat_template(file.metadata());
-    std::cout << chat_template.render(messages, std::string(argv[2]) == "ask");
+    const bool ask = std::string(argv[2]) == "ask";
+    if (std::string(argv[3]) == "text") {
+      std::cout << chat_template.render(messages, ask);
+      return 0;
+    }
+    using SpecialTokens = stonechat::Tokenizer::SpecialTokens;
+    const stonechat::Tokenizer tokenizer(file.metadata());
+    for (const auto& piece : chat_template.pieces(messages, ask)) {
+      const auto special = piece.markup ? SpecialTokens::kParse : SpecialTokens::kPlainText;
+      for (const stonechat::TokenId token : tokenizer.encode(piece.text, special)) std::cout << token << ' ';
+    }
     return 0;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "chat_render: %s\n", error.what());
