@@ -33,23 +33,27 @@ size_t BytePairs::slot_of(uint64_t pair) const {
   const auto* rules = rules_.as<uint64_t>();
   const uint64_t hash = pair * 0x9e3779b97f4a7c15U;
   size_t slot = (hash ^ (hash >> 32)) & mask_;
-  while (rules[slot] != kEmpty && rules[slot] >> kRankBits != pair) slot = (slot + 1) & mask_;
+  for (size_t probe = 1; probe < kMostProbes; ++probe) {
+    if (rules[slot] == kEmpty || rules[slot] >> kRankBits == pair) break;
+    slot = (slot + 1) & mask_;
+  }
   return slot;
 }
 
-bool BytePairs::add_merge(TokenId left, TokenId right, TokenId merged) {
+Insertion BytePairs::add_merge(TokenId left, TokenId right, TokenId merged) {
   const uint64_t pair = pair_of(left, right);
   uint64_t& rule = rules_.as<uint64_t>()[slot_of(pair)];
-  if (rule != kEmpty) return false;
+  if (rule != kEmpty) return rule >> kRankBits == pair ? Insertion::kKnown : Insertion::kCrowded;
   rule = pair << kRankBits | (merged_.size() + 1);
   merged_.push_back(merged);
-  return true;
+  return Insertion::kNew;
 }
 
 uint32_t BytePairs::find(TokenId left, TokenId right) const {
-  const uint64_t rule = rules_.as<uint64_t>()[slot_of(pair_of(left, right))];
-  // An empty slot's rank is 0 less 1.
-  return static_cast<uint32_t>(rule & ((1U << kRankBits) - 1)) - 1;
+  const uint64_t pair = pair_of(left, right);
+  const uint64_t rule = rules_.as<uint64_t>()[slot_of(pair)];
+  // An empty slot's rank is 0 less 1, also where it looks like that of the pair (0, 0).
+  return rule >> kRankBits == pair ? static_cast<uint32_t>(rule & ((1U << kRankBits) - 1)) - 1 : kNoRank;
 }
 
 void BytePairs::set_byte_token(uint8_t byte, TokenId token) {

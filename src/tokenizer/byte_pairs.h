@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/aligned_buffer.h"
+#include "tokenizer/insertion.h"
 
 namespace stonechat {
 
@@ -26,9 +27,8 @@ class BytePairs {
   // The token of a single byte, which words begin as. A byte that has none is left out of words before the
   // merges, as the `tokenizers` package does (docs/decisions/0003-text.md).
   void set_byte_token(uint8_t byte, TokenId token);
-  // Adds the next rule in order of rank: `left` and `right` side by side become `merged`. False when the pair
-  // has a rule already.
-  bool add_merge(TokenId left, TokenId right, TokenId merged);
+  // Adds the next rule in order of rank: `left` and `right` side by side become `merged`.
+  Insertion add_merge(TokenId left, TokenId right, TokenId merged);
   void reserve(size_t merges);
   static size_t bytes_for(size_t merges);
 
@@ -49,6 +49,7 @@ class BytePairs {
     return uint64_t{static_cast<uint32_t>(left)} << kTokenBits | static_cast<uint32_t>(right);
   }
   uint32_t find(TokenId left, TokenId right) const;  // its rank, or kNoRank
+  // Where the pair's rule is or would be; where neither is near, that of another.
   size_t slot_of(uint64_t pair) const;
   void encode_short(std::string_view word, std::vector<TokenId>& out) const;
   void encode_long(std::string_view word, std::vector<TokenId>& out) const;

@@ -53,19 +53,20 @@ size_t TextIndex::bytes_for(size_t count) {
   return std::bit_ceil(count + count / 2 + 2) * sizeof(Slot);
 }
 
-bool TextIndex::insert(int32_t id) {
+Insertion TextIndex::insert(int32_t id) {
   const std::string_view text = texts_[static_cast<size_t>(id)];
   const uint64_t hash = hash_of(text);
   const Slot tag = static_cast<Slot>(hash >> 32) & ~number_mask_;
   Slot* slots = slots_.as<Slot>();
-  for (uint64_t at = hash & mask_;; at = (at + 1) & mask_) {
-    Slot& slot = slots[at];
+  for (uint64_t probe = 0; probe < kMostProbes; ++probe) {
+    Slot& slot = slots[(hash + probe) & mask_];
     if (slot == 0) {
       slot = tag | (static_cast<Slot>(id) + 1);
-      return true;
+      return Insertion::kNew;
     }
-    if ((slot & ~number_mask_) == tag && texts_[(slot & number_mask_) - 1] == text) return false;
+    if ((slot & ~number_mask_) == tag && texts_[(slot & number_mask_) - 1] == text) return Insertion::kKnown;
   }
+  return Insertion::kCrowded;
 }
 
 int32_t TextIndex::find(std::string_view text) const {
@@ -73,12 +74,13 @@ int32_t TextIndex::find(std::string_view text) const {
   const uint64_t hash = hash_of(text);
   const Slot tag = static_cast<Slot>(hash >> 32) & ~number_mask_;
   const Slot* slots = slots_.as<Slot>();
-  for (uint64_t at = hash & mask_;; at = (at + 1) & mask_) {
-    const Slot slot = slots[at];
+  for (uint64_t probe = 0; probe < kMostProbes; ++probe) {
+    const Slot slot = slots[(hash + probe) & mask_];
     if (slot == 0) return kNone;
     const Slot number = (slot & number_mask_) - 1;
     if ((slot & ~number_mask_) == tag && texts_[number] == text) return static_cast<int32_t>(number);
   }
+  return kNone;
 }
 
 }  // namespace stonechat

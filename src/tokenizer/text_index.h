@@ -6,6 +6,7 @@
 
 #include "base/aligned_buffer.h"
 #include "gguf/string_array.h"
+#include "tokenizer/insertion.h"
 
 namespace stonechat {
 
@@ -19,8 +20,8 @@ class TextIndex {
 
   static size_t bytes_for(size_t count);
 
-  // Adds text `id`. False when an equal text is there already.
-  bool insert(int32_t id);
+  // Adds text `id`.
+  Insertion insert(int32_t id);
   // Its number, or kNone.
   int32_t find(std::string_view text) const;
 

@@ -4,6 +4,7 @@
 #include <rapidcheck.h>
 #include <rapidcheck/gtest.h>
 
+#include <cstring>
 #include <map>
 
 #include "base/error.h"
@@ -113,7 +114,7 @@ RC_GTEST_PROP(BytePairsProperty, EqualTheDefinition, ()) {
   for (int32_t merged = 256; merged < 266; ++merged) {
     const int32_t left = *rc::gen::elementOf(known);
     const int32_t right = *rc::gen::elementOf(known);
-    if (pairs.add_merge(left, right, merged)) {
+    if (pairs.add_merge(left, right, merged) == Insertion::kNew) {
       rules.push_back({left, right, merged});
       known.push_back(merged);
     }
@@ -132,9 +133,9 @@ TEST(BytePairs, TheLargestTokensFit) {
   constexpr int32_t kLast = BytePairs::kMostTokens - 1;
   pairs.set_byte_token('a', kLast);
   pairs.set_byte_token('b', 0);
-  EXPECT_TRUE(pairs.add_merge(0, 0, kLast));
-  EXPECT_TRUE(pairs.add_merge(kLast, 0, 7));
-  EXPECT_TRUE(pairs.add_merge(kLast, kLast, 9));
+  EXPECT_EQ(pairs.add_merge(0, 0, kLast), Insertion::kNew);
+  EXPECT_EQ(pairs.add_merge(kLast, 0, 7), Insertion::kNew);
+  EXPECT_EQ(pairs.add_merge(kLast, kLast, 9), Insertion::kNew);
   std::vector<int32_t> tokens;
   pairs.encode("bba", tokens);
   EXPECT_THAT(tokens, ElementsAre(9));
@@ -146,8 +147,30 @@ TEST(BytePairs, TheLargestTokensFit) {
 TEST(BytePairs, APairTwiceIsRefused) {
   BytePairs pairs;
   pairs.reserve(2);
-  EXPECT_TRUE(pairs.add_merge(1, 2, 3));
-  EXPECT_FALSE(pairs.add_merge(1, 2, 4));
+  EXPECT_EQ(pairs.add_merge(1, 2, 3), Insertion::kNew);
+  EXPECT_EQ(pairs.add_merge(1, 2, 4), Insertion::kKnown);
+}
+
+TEST(BytePairs, PairsThatAllWantOnePlaceAreRefused) {
+  constexpr size_t kRules = 4096, kSlots = 8192;
+  BytePairs pairs;
+  pairs.reserve(kRules);
+  pairs.set_byte_token('a', 0);
+  size_t added = 0;
+  Insertion result = Insertion::kNew;
+  for (uint32_t right = 0; right < BytePairs::kMostTokens && result == Insertion::kNew; ++right) {
+    for (uint32_t left = 0; left < 8 && result == Insertion::kNew; ++left) {
+      const uint64_t hash = (uint64_t{left} << 21 | right) * 0x9e3779b97f4a7c15U;
+      if (((hash ^ (hash >> 32)) % kSlots) != 0) continue;
+      result = pairs.add_merge(static_cast<int32_t>(left), static_cast<int32_t>(right), 5);
+      added += result == Insertion::kNew ? 1 : 0;
+    }
+  }
+  EXPECT_EQ(result, Insertion::kCrowded);
+  EXPECT_EQ(added, kMostProbes);
+  std::vector<int32_t> tokens;
+  pairs.encode("aa", tokens);  // (0, 0) wants that place too, and was the first
+  EXPECT_THAT(tokens, ElementsAre(5));
 }
 
 RC_GTEST_PROP(TextIndexProperty, FindsWhatAMapFinds, ()) {
@@ -158,11 +181,32 @@ RC_GTEST_PROP(TextIndexProperty, FindsWhatAMapFinds, ()) {
   std::map<std::string, int32_t> expected;
   for (size_t i = 0; i < texts.size(); ++i) {
     const bool is_new = expected.emplace(texts[i], static_cast<int32_t>(i)).second;
-    RC_ASSERT(index.insert(static_cast<int32_t>(i)) == is_new);
+    RC_ASSERT((index.insert(static_cast<int32_t>(i)) == Insertion::kNew) == is_new);
   }
   for (const auto& [known, id] : expected) RC_ASSERT(index.find(known) == id);
   const std::string other = *text;
   RC_ASSERT(index.find(other) == (expected.contains(other) ? expected[other] : TextIndex::kNone));
+}
+
+TEST(TextIndex, TextsThatAllWantOnePlaceAreRefused) {
+  // Of 16 bytes, the last eight such that the hash is 0.
+  std::vector<std::string> texts;
+  for (uint64_t first = 0; first <= kMostProbes; ++first) {
+    const auto product =
+        static_cast<unsigned __int128>(0x9e3779b97f4a7c15U ^ 16U ^ first) * 0xbf58476d1ce4e5b9U;
+    const auto last = static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+    std::string text(16, '\0');
+    std::memcpy(text.data(), &first, 8);
+    std::memcpy(text.data() + 8, &last, 8);
+    texts.push_back(text);
+  }
+  TextIndex index{gguf::StringArray(texts), texts.size()};
+  const auto last = static_cast<int32_t>(kMostProbes);
+  for (int32_t id = 0; id < last; ++id) ASSERT_EQ(index.insert(id), Insertion::kNew);
+  EXPECT_EQ(index.insert(last), Insertion::kCrowded);
+  EXPECT_EQ(index.insert(last - 1), Insertion::kKnown);
+  EXPECT_EQ(index.find(texts[kMostProbes - 1]), last - 1);
+  EXPECT_EQ(index.find(texts[kMostProbes]), TextIndex::kNone);
 }
 
 TEST(TextIndex, AnEmptyOneFindsNothing) {

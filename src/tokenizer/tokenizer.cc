@@ -69,6 +69,13 @@ std::string list_key(std::string_view name) {
        two_tokens ? "tokens of the vocabulary" : "two tokens and a space between", merge);
 }
 
+[[noreturn]] void refuse_insertion(const gguf::Metadata& metadata, const std::string& field,
+                                   std::string_view once, std::string_view text, Insertion result) {
+  const bool known = result == Insertion::kKnown;
+  fail(ErrorKind::kBadFile, "{}: tokenizer.ggml.{}: expected {}, found '{}' {}", metadata.file(), field,
+       known ? once : "hashes that differ", text, known ? "again" : "after too many like it");
+}
+
 }  // namespace
 
 struct Tokenizer::State {
@@ -157,10 +164,8 @@ void Tokenizer::State::read_tokens(const gguf::Metadata& metadata) {
            "{}: tokenizer.ggml.tokens[{}]: expected characters of the byte alphabet, found '{}'",
            metadata.file(), i, texts[i]);
     }
-    if (!normal.insert(id)) {
-      fail(ErrorKind::kBadFile, "{}: tokenizer.ggml.tokens[{}]: expected each token once, found '{}' again",
-           metadata.file(), i, texts[i]);
-    }
+    if (const Insertion result = normal.insert(id); result != Insertion::kNew)
+      refuse_insertion(metadata, fmt::format("tokens[{}]", i), "each token once", texts[i], result);
   }
   for (int byte = 0; byte < 256; ++byte) {
     const char character = static_cast<char>(byte);
@@ -187,10 +192,8 @@ void Tokenizer::State::read_merges(const gguf::Metadata& metadata) {
     const TokenId right_id = normal.find(right);
     merged = merged_token(left, right, merged);
     if (left_id < 0 || right_id < 0 || merged < 0) refuse_merge(metadata, i, merge, left, right);
-    if (!pairs.add_merge(left_id, right_id, merged)) {
-      fail(ErrorKind::kBadFile, "{}: tokenizer.ggml.merges[{}]: expected each pair once, found '{}' again",
-           metadata.file(), i, merge);
-    }
+    if (const Insertion result = pairs.add_merge(left_id, right_id, merged); result != Insertion::kNew)
+      refuse_insertion(metadata, fmt::format("merges[{}]", i), "each pair once", merge, result);
   }
 }
 
