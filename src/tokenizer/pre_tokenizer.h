@@ -1,8 +1,8 @@
 // Cuts text into the words within which byte-pair merges happen.
 //
-// Each style is a published regular expression, written here as a scanner that takes one pass and never
-// backtracks further than one character, so that no input is slow. \p{L}, \p{N} and \s are those of
-// tokenizer/unicode.h.
+// Each style is a published regular expression, written here as a scanner that gives back one character at
+// most, or the blanks after a run's last newline, which the next word takes: no input is slow. \p{L}, \p{N}
+// and \s are those of tokenizer/unicode.h.
 #pragma once
 
 #include <optional>

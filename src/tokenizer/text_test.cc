@@ -299,7 +299,13 @@ TEST(Tokenizer, EncodesAndDecodes) {
   EXPECT_EQ(tokenizer.decode(257, true), "<|end|>");
   EXPECT_TRUE(tokenizer.is_end(257));
   EXPECT_FALSE(tokenizer.is_end(256));
-  EXPECT_EQ(tokenizer.find("ab"), 256);
+  const Tokenizer unused(vocabulary([](gguf::Metadata& metadata) {
+    std::vector<int64_t> types(258, 1);
+    types.back() = 5;
+    metadata.set("tokenizer.ggml.token_type",
+                 {gguf::ValueType::kArray, gguf::ValueType::kInt32, gguf::Array(std::move(types))});
+  }));
+  EXPECT_EQ(unused.decode(257, true), "");
   EXPECT_THROW(tokenizer.decode(258), Error);
   EXPECT_THROW(tokenizer.decode(-1), Error);
 }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <unordered_map>
 
 #include "base/error.h"
 #include "tokenizer/byte_alphabet.h"
@@ -84,14 +83,12 @@ struct Tokenizer::State {
   BytePairs pairs;
   gguf::StringArray texts;  // of each token; a normal one's are characters of the byte alphabet
   PartVector<uint8_t, MemoryPart::kTokenizer> types;
-  TextIndex normal;                                       // normal tokens
-  std::unordered_map<std::string_view, TokenId> by_text;  // all others
+  TextIndex normal;  // normal tokens
   // Texts that may be cut out before words are: user-defined ones always, control tokens on demand. Longest
   // first among those of the same first byte.
   std::array<std::vector<TokenId>, 256> special_by_first_byte;
   std::vector<bool> is_end;
   std::optional<TokenId> bos;
-  std::optional<TokenId> eos;
   bool add_bos = false;
 
   State(const gguf::Metadata& metadata);
@@ -155,10 +152,7 @@ void Tokenizer::State::read_tokens(const gguf::Metadata& metadata) {
   normal = TextIndex(texts, texts.size());
   for (size_t i = 0; i < texts.size(); ++i) {
     const auto id = static_cast<TokenId>(i);
-    if (types[i] != kNormal) {
-      by_text.emplace(texts[i], id);
-      continue;
-    }
+    if (types[i] != kNormal) continue;
     if (texts[i].empty() || !is_entry(texts[i])) {
       fail(ErrorKind::kBadFile,
            "{}: tokenizer.ggml.tokens[{}]: expected characters of the byte alphabet, found '{}'",
@@ -222,7 +216,6 @@ std::optional<TokenId> Tokenizer::State::token_id(const gguf::Metadata& metadata
 
 void Tokenizer::State::read_special(const gguf::Metadata& metadata) {
   bos = token_id(metadata, "bos_token_id");
-  eos = token_id(metadata, "eos_token_id");
   add_bos = metadata.find_bool(list_key("add_bos_token")).value_or(whole_words_first && bos.has_value());
   if (add_bos && !bos) {
     fail(ErrorKind::kBadFile,
@@ -230,8 +223,8 @@ void Tokenizer::State::read_special(const gguf::Metadata& metadata) {
          metadata.file());
   }
   is_end.assign(texts.size(), false);
-  for (const auto& id : {eos, token_id(metadata, "eot_token_id"), token_id(metadata, "eom_token_id")}) {
-    if (id) is_end[static_cast<size_t>(*id)] = true;
+  for (const char* name : {"eos_token_id", "eot_token_id", "eom_token_id"}) {
+    if (const auto id = token_id(metadata, name)) is_end[static_cast<size_t>(*id)] = true;
   }
   for (size_t i = 0; i < texts.size(); ++i) {
     if (types[i] != kControl && types[i] != kUserDefined) continue;
@@ -316,10 +309,12 @@ std::string Tokenizer::decode(TokenId token, bool show_special) const {
   if (token < 0 || static_cast<size_t>(token) >= state_->texts.size()) {
     fail(ErrorKind::kUsage, "token id {} is outside of the vocabulary of {}", token, state_->texts.size());
   }
-  if (is_control(token) && !show_special) return {};
   const auto index = static_cast<size_t>(token);
+  const uint8_t type = state_->types[index];
+  const bool control = type == kControl || type == kUnknown;
+  if (type == kUnused || (control && !show_special)) return {};
   const std::string_view text = state_->texts[index];
-  return state_->types[index] == kNormal ? bytes_of_entry(text).value_or("") : std::string(text);
+  return type == kNormal ? bytes_of_entry(text).value_or("") : std::string(text);
 }
 
 std::string Tokenizer::decode(std::span<const TokenId> tokens, bool show_special) const {
@@ -333,27 +328,11 @@ bool Tokenizer::is_end(TokenId token) const {
          state_->is_end[static_cast<size_t>(token)];
 }
 
-bool Tokenizer::is_control(TokenId token) const {
-  if (token < 0 || static_cast<size_t>(token) >= state_->types.size()) return false;
-  const uint8_t type = state_->types[static_cast<size_t>(token)];
-  return type == kControl || type == kUnknown;
-}
-
 std::optional<TokenId> Tokenizer::bos() const {
   return state_->bos;
 }
-std::optional<TokenId> Tokenizer::eos() const {
-  return state_->eos;
-}
 bool Tokenizer::add_bos() const {
   return state_->add_bos;
-}
-
-std::optional<TokenId> Tokenizer::find(std::string_view token_text) const {
-  if (const auto found = state_->by_text.find(token_text); found != state_->by_text.end())
-    return found->second;
-  const TokenId token = state_->normal.find(entry_of_bytes(token_text));
-  return token == TextIndex::kNone ? std::nullopt : std::optional(token);
 }
 
 }  // namespace stonechat

@@ -1,8 +1,9 @@
 // Text to token ids and back: byte-level BPE from the vocabulary and merges that a GGUF file carries.
 //
 // Immutable after construction, so safe to share between threads. Text is bytes: encode() takes any of them,
-// valid UTF-8 or not, in time linear in the input, and decode(encode(text)) == text. Errors:
-// ErrorKind::kBadFile naming file, key, expected, found when the vocabulary is malformed or unknown.
+// valid UTF-8 or not, in time linear in the input. decode(encode(text)) == text for plain text whose bytes
+// all have a token (docs/decisions/0003-text.md). Errors: ErrorKind::kBadFile naming file, key, expected,
+// found when the vocabulary is malformed or unknown.
 #pragma once
 
 #include <cstdint>
@@ -38,18 +39,15 @@ class Tokenizer {
   // text. Never adds tokens; see add_bos().
   std::vector<TokenId> encode(std::string_view text, SpecialTokens special) const;
 
-  // The bytes of one token; control tokens give their text when `show_special`, else nothing. An id outside
-  // of the vocabulary is Error{kUsage}.
+  // The bytes of one token; control tokens give their text when `show_special`, else nothing, and ids that
+  // the vocabulary leaves unused nothing. An id outside of the vocabulary is Error{kUsage}.
   std::string decode(TokenId token, bool show_special = false) const;
   std::string decode(std::span<const TokenId> tokens, bool show_special = false) const;
 
   // True for ids that end a turn or text: end of sequence, end of turn, and the known names of such tokens.
   bool is_end(TokenId token) const;
-  bool is_control(TokenId token) const;
   std::optional<TokenId> bos() const;
-  std::optional<TokenId> eos() const;
   bool add_bos() const;  // whether the file asks for bos before a text
-  std::optional<TokenId> find(std::string_view token_text) const;  // by the text of the whole token
 
  private:
   struct State;
