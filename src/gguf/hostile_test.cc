@@ -221,6 +221,7 @@ TEST(HostileFile, SparseFilesTakeNoMemory) {
       {start(0, 1).key("a", kString).put(kLong), "a: expected at most"},
       {start(0, 1).text("a").put(kArray).put(kString).put(kLong), "a: expected at most"},
       {start(0, 1).text("a").put(kArray).put(kU64).put(kLong), "a: expected at most"},
+      {start(0, 1).text("a").put(kArray).put(kU8).put(uint64_t{200 << 20}), "a: expected at most"},
       {start(0, kLong), "metadata count: expected at most"},
       {start(kLong, 0), "tensor count: expected at most"},
   };
@@ -237,6 +238,22 @@ TEST(HostileFile, SparseFilesTakeNoMemory) {
     } catch (const Error& error) {
       EXPECT_THAT(error.what(), HasSubstr(message));
     }
+  }
+}
+
+// Small numbers take 8 bytes in memory, so their count is limited, over all arrays together.
+TEST(HostileFile, ArraysHaveFewNumbers) {
+  constexpr uint64_t kMany = 5 << 20;
+  GgufBuilder builder = start(0, 2);
+  for (const char* key : {"a", "b"}) builder.key(key, kArray).put(kU8).put(kMany).zeros(kMany);
+  const TemporaryDirectory directory;
+  const std::string path = directory.file("numbers.gguf");
+  builder.write(path);
+  try {
+    const Reader reader(path);
+    FAIL() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("b: expected at most"));
   }
 }
 

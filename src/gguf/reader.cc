@@ -22,6 +22,9 @@ constexpr uint64_t kMostMetadata = 1 << 14;
 // A sparse file is as large as it says and has nothing in it, so its size alone doesn't bound the memory that
 // a header takes. The vocabularies of today's models are below 16 MiB.
 constexpr uint64_t kMostHeaderBytes = 256 << 20;
+// Numbers of arrays take 8 bytes in memory, in the file perhaps one. A vocabulary has a type and perhaps a
+// score a token.
+constexpr uint64_t kMostArrayNumbers = 8 << 20;
 constexpr uint32_t kMostDimensions = 4;
 constexpr uint64_t kBufferBytes = 1 << 18;
 
@@ -79,6 +82,16 @@ class HeaderCursor {
     std::string text(length, '\0');
     read_bytes(text.data(), length, field);
     return text;
+  }
+
+  // Counts the numbers of all arrays.
+  void expect_numbers(uint64_t count, const std::string& field) {
+    if (count > kMostArrayNumbers - array_numbers_) {
+      fail(ErrorKind::kBadFile,
+           "{}: {}: expected at most {} numbers in all arrays, found {} and before them {}", path(), field,
+           kMostArrayNumbers, count, array_numbers_);
+    }
+    array_numbers_ += count;
   }
 
   // `count` numbers one after another.
@@ -174,6 +187,7 @@ class HeaderCursor {
   const InputFile& file_;
   const uint64_t end_;
   uint64_t position_ = 0;
+  uint64_t array_numbers_ = 0;
   uint64_t buffer_start_ = 0;
   std::vector<std::byte> buffer_;
 };
@@ -232,6 +246,7 @@ Value read_array(HeaderCursor& cursor, const std::string& field) {
          "{}: {}: expected at most {} elements in the {} bytes left, found a count of {}", cursor.path(),
          field, cursor.left() / least_bytes, cursor.left(), count);
   }
+  if (!strings) cursor.expect_numbers(count, field);
   if (strings) {
     value.data = Array(cursor.read_strings(count, field));
   } else if (value.element_type == ValueType::kFloat32 || value.element_type == ValueType::kFloat64) {

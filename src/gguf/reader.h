@@ -2,9 +2,10 @@
 //
 // The constructor checks everything that can be checked without knowing the model: magic, version, every
 // count, length, type, alignment, offset, overlap and product; each tensor lies inside of the file. Memory
-// taken is bounded by the size of the file's header, which is bounded by the file. Tensor data is read on
-// demand with pread. Thread safety: const methods may run concurrently. Errors: ErrorKind::kBadFile naming
-// file, field, expected, found; ErrorKind::kIo when the system fails.
+// taken is bounded by the size of the file's header, itself at most 256 MiB, and by a limit on the numbers in
+// arrays, so a sparse file takes no more. Tensor data is read on demand with pread. Thread safety: const
+// methods may run concurrently. Errors: ErrorKind::kBadFile naming file, field, expected, found;
+// ErrorKind::kIo when the system fails.
 #pragma once
 
 #include <cstddef>
