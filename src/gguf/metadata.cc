@@ -131,11 +131,4 @@ std::span<const int64_t> Metadata::get_ints(std::string_view key) const {
   return *array;
 }
 
-std::span<const double> Metadata::get_floats(std::string_view key) const {
-  const Value* value = find(key);
-  const auto* array = array_of<std::vector<double>>(value);
-  if (array == nullptr) wrong_type(file_, key, "array of floats", value);
-  return *array;
-}
-
 }  // namespace stonechat::gguf

@@ -62,7 +62,6 @@ class Metadata {
   const std::string& get_string(std::string_view key) const;
   const StringArray& get_strings(std::string_view key) const;
   std::span<const int64_t> get_ints(std::string_view key) const;
-  std::span<const double> get_floats(std::string_view key) const;
 
   // Optional values: nothing when the key is absent; a value of another type is still an error.
   std::optional<uint64_t> find_uint(std::string_view key) const;

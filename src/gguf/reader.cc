@@ -301,10 +301,8 @@ TensorType read_tensor_type(HeaderCursor& cursor, const std::string& field) {
   const auto number = cursor.read<uint32_t>(field + " (type)");
   const auto type = tensor_type_from_number(number);
   if (!type) {
-    fail(ErrorKind::kBadFile,
-         "{}: {}: expected one of the types F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K, "
-         "Q8_T, Q8_M, Q8_R, found type number {}",
-         cursor.path(), field, number);
+    fail(ErrorKind::kBadFile, "{}: {}: expected one of the types {}, found type number {}", cursor.path(),
+         field, tensor_type_names(), number);
   }
   return *type;
 }

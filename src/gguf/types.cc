@@ -5,6 +5,7 @@
 namespace stonechat::gguf {
 namespace {
 
+// In order of the numbers.
 constexpr std::array<TensorTypeInfo, 15> kTypes = {{
     {TensorType::kF32, "F32", 1, 4},
     {TensorType::kF16, "F16", 1, 2},
@@ -37,6 +38,15 @@ std::optional<TensorType> tensor_type_from_number(uint32_t number) {
     if (static_cast<uint32_t>(entry.type) == number) return entry.type;
   }
   return std::nullopt;
+}
+
+std::string tensor_type_names() {
+  std::string names;
+  for (const auto& entry : kTypes) {
+    if (!names.empty()) names += ", ";
+    names += entry.name;
+  }
+  return names;
 }
 
 uint64_t row_bytes(TensorType type, uint64_t cols) {

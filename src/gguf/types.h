@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace stonechat::gguf {
@@ -40,9 +41,9 @@ struct TensorTypeInfo {
   uint32_t row_header_bytes = 0;
 };
 
-// Every type above; a static array in order of the numbers.
 const TensorTypeInfo& info(TensorType type);
 std::optional<TensorType> tensor_type_from_number(uint32_t number);
+std::string tensor_type_names();  // "F32, F16, ...": all of them
 // Bytes of a row of `cols` elements, a multiple of the type's block, from a file that was checked.
 uint64_t row_bytes(TensorType type, uint64_t cols);
 // Whether a row has a header: such rows are encoded and decoded one at a time.

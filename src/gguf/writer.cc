@@ -142,10 +142,14 @@ uint64_t Writer::predicted_bytes(const Metadata& metadata, std::span<const Tenso
 }
 
 Writer::Writer(std::string path, const Metadata& metadata, std::vector<TensorSpec> tensors)
+    : Writer(std::move(path), build_header(metadata, tensors), std::move(tensors), alignment_of(metadata)) {}
+
+Writer::Writer(std::string path, const std::vector<std::byte>& header, std::vector<TensorSpec>&& tensors,
+               uint32_t alignment)
     : tensors_(std::move(tensors)),
-      alignment_(alignment_of(metadata)),
-      file_(std::move(path), predicted_bytes(metadata, tensors_)) {
-  put(build_header(metadata, tensors_));
+      alignment_(alignment),
+      file_(std::move(path), header.size() + data_bytes(tensors_, alignment)) {
+  put(header);
 }
 
 void Writer::put(std::span<const std::byte> bytes) {

@@ -42,6 +42,8 @@ class Writer {
   void finish();
 
  private:
+  Writer(std::string path, const std::vector<std::byte>& header, std::vector<TensorSpec>&& tensors,
+         uint32_t alignment);
   void put(std::span<const std::byte> bytes);
   void pad();
 
