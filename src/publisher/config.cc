@@ -4,6 +4,7 @@
 #include <numbers>
 
 #include "base/error.h"
+#include "tokenizer/byte_pairs.h"
 
 namespace stonechat {
 namespace {
@@ -12,7 +13,7 @@ namespace {
 constexpr uint64_t kMostLayers = 1024;
 constexpr uint64_t kMostWidth = 1 << 17;
 constexpr uint64_t kMostHeads = 1024;
-constexpr uint64_t kMostVocabulary = 1 << 24;
+constexpr uint64_t kMostVocabulary = BytePairs::kMostTokens;
 constexpr uint64_t kMostContext = 1 << 27;
 constexpr double kMostFactor = 1e6;
 

@@ -69,6 +69,22 @@ std::string read_template(const std::string& path) {
   return text;
 }
 
+// Refuses what no tokenizer could work with. Its errors name fields of GGUF, the user has `json`.
+void check_tokenizer(const gguf::Metadata& metadata, const std::string& json) {
+  constexpr std::pair<const char*, const char*> kFields[] = {{"tokens", "vocab"}, {"merges", "merges"}};
+  try {
+    const Tokenizer checked(metadata);
+  } catch (const Error& error) {
+    const std::string_view text = error.what();
+    for (const auto& [theirs, ours] : kFields) {
+      const std::string start = fmt::format("{}: tokenizer.ggml.{}[", metadata.file(), theirs);
+      if (text.starts_with(start))
+        fail(error.kind(), "{}: model.{}[{}", json, ours, text.substr(start.size()));
+    }
+    throw;
+  }
+}
+
 }  // namespace
 
 PublisherModel::PublisherModel(const std::string& directory) : directory_(directory), metadata_(directory) {
@@ -220,7 +236,7 @@ void PublisherModel::read_metadata(const PublisherConfig& config, const JsonFiel
   constexpr uint64_t kSmallVocabulary = 49152;
   if (llama && config.vocabulary == kSmallVocabulary)
     metadata_.set("tokenizer.ggml.add_bos_token", gguf::Value::of_bool(false));
-  const Tokenizer checked(metadata_);  // refuses what no tokenizer could work with
+  check_tokenizer(metadata_, file("tokenizer.json"));
 }
 
 const gguf::TensorInfo* PublisherModel::find_tensor(std::string_view name) const {

@@ -72,6 +72,13 @@ std::string pre_tokenizer_name(const JsonFields& tokenizer) {
   refuse_pre_tokenizer(tokenizer, all);
 }
 
+// Whether words that are tokens are taken whole, which GGUF says by the name of the pre-tokenizer.
+void check_whole_words(const JsonFields& model, const std::string& pre_tokenizer) {
+  const bool expected = pre_tokenizer == "llama-bpe";
+  if (model.find_bool("ignore_merges").value_or(false) != expected)
+    model.refuse("ignore_merges", fmt::format("{} with the pre_tokenizer of {}", expected, pre_tokenizer));
+}
+
 void check_kind(const JsonFields& tokenizer, const JsonFields& model) {
   if (model.find_string("type").value_or("BPE") != "BPE") model.refuse("type", "BPE");
   if (model.find_bool("byte_fallback").value_or(false))
@@ -189,6 +196,7 @@ Vocabulary read_vocabulary(const JsonFields& tokenizer, uint64_t size) {
   check_kind(tokenizer, model);
   Vocabulary vocabulary;
   vocabulary.pre_tokenizer = pre_tokenizer_name(tokenizer);
+  check_whole_words(model, vocabulary.pre_tokenizer);
   TokenList list(tokenizer, size);
   list.add_model(model.get_object("vocab").json());
   if (const Json* added = tokenizer.find_array("added_tokens")) list.add_added(*added);
