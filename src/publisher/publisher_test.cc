@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "publisher/model_card.h"
 #include "publisher/model_name.h"
 #include "publisher/tensor_roles.h"
 #include "publisher/test_directory.h"
@@ -301,6 +302,13 @@ TEST_P(HostileDirectory, IsRefusedWithItsReason) {
 
 INSTANTIATE_TEST_SUITE_P(Kinds, HostileDirectory, testing::ValuesIn(hostile_directories()),
                          [](const auto& parameter) { return parameter.param.name; });
+
+TEST(ModelCard, LinesMayEndAsOnWindows) {
+  const auto card = parse_model_card("---\r\nlicense: mit\r\ntags:\r\n- chat\r\n---\r\nlicense: none\r\n");
+  ASSERT_TRUE(card.contains("license") && card.contains("tags"));
+  EXPECT_THAT(card.at("license").texts, ElementsAre("mit"));
+  EXPECT_THAT(card.at("tags").texts, ElementsAre("chat"));
+}
 
 TEST(ModelName, TellsFamilySizeAndTuning) {
   const ModelName name = parse_model_name("HuggingFaceTB/smollm2-135M-8k-lc100k-mix1-ep2", 134515008);
