@@ -15,7 +15,7 @@ namespace stonechat {
 struct HttpResponse {
   int status = 0;
   std::map<std::string, std::string> headers;  // names in lower case
-  std::string body;                            // when no sink was given; at most kMostBodyBytes
+  std::string body;  // at most kMostBodyBytes; of a 2xx answer only when no sink was given
 
   std::string header(const std::string& name) const;  // empty when absent
   bool is_redirect() const;

@@ -2,9 +2,10 @@
 // it were a GGUF file.
 //
 // Metadata and tensors have the names, values and order that llama.cpp's converter gives them, and the stored
-// types of the safetensors (F32, F16, BF16). tokenizer_config.json, generation_config.json and
-// chat_template.jinja are read where they are there; shards by model.safetensors.index.json. All files may be
-// hostile. Tensor data is read on demand. Thread safety and errors as in gguf/model_source.h.
+// types of the safetensors (F32, F16, BF16). tokenizer_config.json, generation_config.json,
+// chat_template.jinja or chat_template.json, and the head of README.md are read where they are there; shards
+// by model.safetensors.index.json. All files may be hostile. Tensor data is read on demand. Thread safety and
+// errors as in gguf/model_source.h.
 #pragma once
 
 #include <memory>

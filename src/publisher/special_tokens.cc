@@ -10,14 +10,13 @@
 namespace stonechat {
 namespace {
 
-// Key of GGUF for each kind of token that publishers' files name.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kIdKeys = {
+// Key of GGUF for each kind of token that publishers' files name; "cls" has none.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 8> kIdKeys = {
     {{"bos", "bos_token_id"},
      {"eos", "eos_token_id"},
      {"unk", "unknown_token_id"},
      {"sep", "seperator_token_id"},
      {"pad", "padding_token_id"},
-     {"cls", ""},  // has none
      {"mask", "mask_token_id"},
      {"eot", "eot_token_id"},
      {"eom", "eom_token_id"}}};
@@ -64,7 +63,7 @@ class SpecialTokens {
     for (const auto& [kind, id] : ids_) {
       const auto* key =
           std::find_if(kIdKeys.begin(), kIdKeys.end(), [&](const auto& pair) { return pair.first == kind; });
-      if (key == kIdKeys.end() || key->second.empty()) continue;
+      if (key == kIdKeys.end()) continue;
       metadata.set(fmt::format("tokenizer.ggml.{}", key->second),
                    gguf::Value::of_uint32(static_cast<uint32_t>(id)));
     }
