@@ -31,17 +31,13 @@ void print_catalog() {
 }
 
 void copy_file(const std::string& from, const std::string& to) {
-  constexpr uint64_t kPieceBytes = 1 << 20;
   const InputFile in(from);
   if (in.is_same_file_as(to)) return;
   AtomicFile out(to, in.bytes());
-  std::vector<std::byte> piece(kPieceBytes);
-  for (uint64_t offset = 0; offset < in.bytes(); offset += kPieceBytes) {
+  in.read_pieces([&](std::span<const std::byte> piece) {
     if (interrupted()) fail(ErrorKind::kInterrupted, "interrupted");
-    const auto bytes = std::span(piece).first(std::min(kPieceBytes, in.bytes() - offset));
-    in.read(offset, bytes);
-    out.write(bytes);
-  }
+    out.write(piece);
+  });
   out.commit();
 }
 

@@ -4,8 +4,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 
@@ -58,6 +60,16 @@ std::string InputFile::read_all() const {
   std::string content(bytes_, '\0');
   read(0, std::as_writable_bytes(std::span(content)));
   return content;
+}
+
+void InputFile::read_pieces(FunctionRef<void(std::span<const std::byte>)> use) const {
+  constexpr uint64_t kPieceBytes = 1 << 20;
+  std::vector<std::byte> piece(std::min(kPieceBytes, bytes_));
+  for (uint64_t offset = 0; offset < bytes_; offset += kPieceBytes) {
+    const auto part = std::span(piece).first(std::min(kPieceBytes, bytes_ - offset));
+    read(offset, part);
+    use(part);
+  }
 }
 
 bool InputFile::is_same_file_as(const std::string& path) const noexcept {

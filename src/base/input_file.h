@@ -10,6 +10,8 @@
 #include <span>
 #include <string>
 
+#include "base/function_ref.h"
+
 namespace stonechat {
 
 class InputFile {
@@ -28,6 +30,9 @@ class InputFile {
   void read(uint64_t offset, std::span<std::byte> destination) const;
   // The whole content. What bytes() may be is for the caller to check first.
   std::string read_all() const;
+
+  // Calls `use` with the content from front to back, a MiB at a time.
+  void read_pieces(FunctionRef<void(std::span<const std::byte>)> use) const;
 
   // True when both name one file on disk (device and inode), whatever the paths look like.
   bool is_same_file_as(const std::string& path) const noexcept;

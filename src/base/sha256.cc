@@ -159,15 +159,8 @@ std::string sha256_of_text(std::string_view text) {
 }
 
 std::string sha256_of_file(const std::string& path) {
-  constexpr uint64_t kPieceBytes = 1 << 20;
-  const InputFile file(path);
-  std::vector<std::byte> piece(std::min(kPieceBytes, file.bytes()));
   Sha256 hash;
-  for (uint64_t offset = 0; offset < file.bytes(); offset += piece.size()) {
-    const auto part = std::span(piece).first(std::min<uint64_t>(piece.size(), file.bytes() - offset));
-    file.read(offset, part);
-    hash.update(part);
-  }
+  InputFile(path).read_pieces([&](std::span<const std::byte> piece) { hash.update(piece); });
   return hash.hex_digest();
 }
 

