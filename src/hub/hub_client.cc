@@ -12,8 +12,8 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/file_lock.h"
-#include "base/json.h"
 #include "base/sha256.h"
+#include "base/strict_json.h"
 
 namespace stonechat {
 namespace {
@@ -75,6 +75,14 @@ bool is_sha256(const std::string& text) {
 // The hub names a large file's content by its SHA-256; other names tell nothing.
 bool is_other_content(const std::string& etag, const std::string& sha256) {
   return !sha256.empty() && is_sha256(etag) && etag != sha256;
+}
+
+Json parse_answer(const std::string& body, const std::string& repo) {
+  try {
+    return parse_strict_json(body, repo + ": list of files");
+  } catch (const Error& error) {
+    throw Error(ErrorKind::kNetwork, error.what());
+  }
 }
 
 bool parse_size(const std::string& text, uint64_t& size) {
@@ -400,7 +408,7 @@ std::vector<std::string> HubClient::cached_list(const std::string& repo) const {
 std::vector<std::string> HubClient::fetch_list(const std::string& repo) {
   const std::string url = fmt::format("{}/api/models/{}", environment_.endpoint, repo);
   const HttpResponse response = exchange({url, headers_for(url), false, {}, {}}, repo);
-  const auto json = Json::parse(response.body, nullptr, /*allow_exceptions=*/false);
+  const Json json = parse_answer(response.body, repo);
   if (!json.is_object() || !json.contains("siblings") || !json["siblings"].is_array()) {
     fail(ErrorKind::kNetwork, "{}: expected a list of files, the server sent something else", repo);
   }

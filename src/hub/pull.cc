@@ -60,11 +60,7 @@ std::string pull_source(const CatalogEntry& entry, const CatalogSource& source,
 
 std::string pull_entry(const CatalogEntry& entry, const HubEnvironment& environment,
                        const PullCallbacks& callbacks) {
-  if (!entry.file.empty()) {
-    const std::string path = package_cache_path(entry, environment);
-    std::error_code error;
-    if (fs::is_regular_file(path, error) && fs::file_size(path, error) == entry.bytes) return path;
-  }
+  if (const std::string path = find_in_own_cache(entry, environment); !path.empty()) return path;
   std::vector<std::string> failures;
   for (const auto& source : entry.sources) {
     try {

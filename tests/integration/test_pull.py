@@ -234,10 +234,13 @@ def test_hostile_names(pull, name):
     assert result.returncode == 2 and "expected" in result.stderr
 
 
-def test_listing_that_is_no_json(pull, hub):
-    hub.api = "<html>"
+@pytest.mark.parametrize(
+    "answer, word", [("<html>", "expected JSON"), ("[" * 1000, "32 levels"), ("{}", "something else")]
+)
+def test_listing_that_is_none(pull, hub, answer, word):
+    hub.api = answer
     result = pull("hf:someone/model-GGUF", check=False)
-    assert result.returncode == 1 and "something else" in result.stderr
+    assert result.returncode == 1 and word in result.stderr
 
 
 def test_offline(pull):
