@@ -18,13 +18,10 @@ void append(std::vector<float>& all, const std::vector<float>& more) {
   all.insert(all.end(), more.begin(), more.end());
 }
 
-}  // namespace
-
-std::span<const float> key_bias(const Weights& weights, uint32_t layer, uint32_t kv_head) {
-  const ModelConfig& config = weights.config;
-  const std::vector<float>& bias = weights.layers[layer].qkv_bias;
-  if (bias.empty()) return {};
-  return std::span(bias).subspan(config.query_width() + size_t{kv_head} * config.head_dim, config.head_dim);
+// What a head adds to its keys, head_dim of a layer's bias.
+std::span<const float> key_bias(const ModelConfig& config, std::span<const float> qkv_bias,
+                                uint32_t kv_head) {
+  return qkv_bias.subspan(config.query_width() + size_t{kv_head} * config.head_dim, config.head_dim);
 }
 
 bool has_fast_bias(std::span<const float> bias, std::span<const double> frequencies) {
@@ -33,6 +30,17 @@ bool has_fast_bias(std::span<const float> bias, std::span<const double> frequenc
     if (frequencies[d % pairs] > kSlow && std::fabs(bias[d]) > kMostFastBias) return true;
   }
   return false;
+}
+
+}  // namespace
+
+std::vector<bool> heads_with_fast_bias(const ModelConfig& config, std::span<const float> qkv_bias,
+                                       std::span<const double> frequencies) {
+  std::vector<bool> wide(config.kv_heads);
+  if (qkv_bias.empty()) return wide;
+  for (uint32_t head = 0; head < config.kv_heads; ++head)
+    wide[head] = has_fast_bias(key_bias(config, qkv_bias, head), frequencies);
+  return wide;
 }
 
 KeyShiftTable::KeyShiftTable(const Weights& weights, const VectorKernels& kernels,
@@ -54,7 +62,8 @@ void KeyShiftTable::reserve(uint32_t positions) {
 }
 
 void KeyShiftTable::add_run(uint32_t layer) {
-  if (weights_.layers[layer].qkv_bias.empty()) return;
+  const std::vector<float>& qkv_bias = weights_.layers[layer].qkv_bias;
+  if (qkv_bias.empty()) return;
   const ModelConfig& config = weights_.config;
   const uint32_t pairs = config.head_dim / 2;
   const double middle = (runs_ + 0.5) * kKeyShift;
@@ -62,7 +71,7 @@ void KeyShiftTable::add_run(uint32_t layer) {
   const size_t first = all.size();
   all.resize(first + config.kv_width());
   for (uint32_t head = 0; head < config.kv_heads; ++head) {
-    const std::span<const float> bias = key_bias(weights_, layer, head);
+    const std::span<const float> bias = key_bias(config, qkv_bias, head);
     float* left_out = all.data() + first + size_t{head} * config.head_dim;
     for (uint32_t pair = 0; pair < pairs; ++pair) {
       if (frequencies_[pair] > kSlow) continue;

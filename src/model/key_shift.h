@@ -14,12 +14,10 @@
 
 namespace stonechat {
 
-// The part of a layer's bias that a head adds to its keys, head_dim of it; empty where there is none.
-std::span<const float> key_bias(const Weights& weights, uint32_t layer, uint32_t kv_head);
-
-// True for a head whose keys can't be cached in 8 bits: its bias (head_dim, or empty) is large in dimensions
-// that rotate too fast to be left out.
-bool has_fast_bias(std::span<const float> bias, std::span<const double> frequencies);
+// Of each of a layer's key/value heads: true where its keys can't be cached in 8 bits, as their bias is large
+// in dimensions that rotate too fast to be left out. `qkv_bias` as in LayerWeights.
+std::vector<bool> heads_with_fast_bias(const ModelConfig& config, std::span<const float> qkv_bias,
+                                       std::span<const double> frequencies);
 
 class KeyShiftTable {
  public:

@@ -12,25 +12,20 @@
 #include "model/packed_matrix.h"
 #include "model/planned_stacks.h"
 #include "model/rope.h"
+#include "model/tensor_shelf.h"
 #include "model/weight_formats.h"
 
 namespace stonechat {
 namespace {
 
-// How many heads Weights::wide_key_heads will tell; 0 where the biases can't be read as they are.
-uint32_t wide_key_heads(const gguf::Reader& file, const ModelConfig& config) {
-  const std::vector<double> frequencies = rope_frequencies(config, {});
+// How many heads Weights::wide_key_heads will tell.
+uint32_t count_wide_key_heads(const gguf::Reader& file, const ModelConfig& config) {
+  TensorShelf shelf(file);
+  const std::vector<double> frequencies = rope_frequencies(config, shelf.vector(rope_factors_plan(config)));
   uint32_t heads = 0;
-  std::vector<float> bias(config.kv_width());
   for (uint32_t layer = 0; layer < config.layers; ++layer) {
-    const gguf::TensorInfo* tensor = file.find_tensor(fmt::format("blk.{}.attn_k.bias", layer));
-    if (tensor == nullptr || tensor->type != gguf::TensorType::kF32 || tensor->elements() != bias.size())
-      return 0;
-    file.read_rows(*tensor, 0, 1, std::as_writable_bytes(std::span(bias)));
-    for (uint32_t head = 0; head < config.kv_heads; ++head) {
-      const auto of_head = std::span(bias).subspan(size_t{head} * config.head_dim, config.head_dim);
-      heads += has_fast_bias(of_head, frequencies) ? 1 : 0;
-    }
+    for (const bool is_wide : heads_with_fast_bias(config, shelf.qkv_bias(config, layer), frequencies))
+      heads += is_wide ? 1 : 0;
   }
   return heads;
 }
@@ -113,7 +108,7 @@ MemoryEstimate estimate_memory(const gguf::Reader& file, const ModelConfig& conf
     parts[MemoryPart::kPacking] = shape.threads * piece_bytes(file, kernels, stacks);
   }
   parts[MemoryPart::kKvCache] = shape.sequences * round_up(shape.tokens, kKeyTile) *
-                                KvCache::token_bytes(config, wide_key_heads(file, config), shape.cache);
+                                KvCache::token_bytes(config, count_wide_key_heads(file, config), shape.cache);
   parts[MemoryPart::kActivations] = activation_bytes(config, kernels, stacks, shape);
   parts[MemoryPart::kLogits] = uint64_t{shape.logits_rows} * config.vocabulary * sizeof(float);
   parts[MemoryPart::kOther] = small_bytes(file, config, shape);

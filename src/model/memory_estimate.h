@@ -1,4 +1,4 @@
-// What memory a run of a model takes, from its file's header alone.
+// What memory a run of a model takes, from its file's header and biases alone.
 //
 // Sizes are those of the buffers that loading and Executor get (memory_estimate_test.cc compares them), so
 // what is predicted is what is measured, but for what no buffer of ours is: see MemoryPart::kOther.
@@ -40,7 +40,7 @@ struct MemoryEstimate {
 // Of two models that are in memory together.
 MemoryEstimate operator+(const MemoryEstimate& a, const MemoryEstimate& b);
 
-// Error{kBadFile} where a packed file's list of formats is broken.
+// Error{kBadFile} where a packed file's list of formats, biases or factors of the rotation are broken.
 MemoryEstimate estimate_memory(const gguf::Reader& file, const ModelConfig& config,
                                const KernelTable& kernels, const RunShape& shape);
 

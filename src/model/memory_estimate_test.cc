@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "base/checked.h"
@@ -83,6 +84,24 @@ TEST_P(MemoryEstimateTest, IsWhatARunTakes) {
                        .cache = {kCacheQ8, kCacheQ8},
                        .tuning = {.token_block = 48, .batch = 512}});
     }
+  }
+}
+
+// Whether a head's keys are cached in 8 bits depends on how fast the dimensions of its bias rotate.
+TEST_P(MemoryEstimateTest, KnowsTheRotationOfBiases) {
+  TestModel slowed;
+  slowed.rope_factors.assign(16, 1000.0F);
+  slowed.make(1);
+  slowed.values.at("blk.1.attn_k.bias")[0] = 100;
+  TestModel adjacent_pairs;
+  adjacent_pairs.architecture = "llama";
+  adjacent_pairs.make(1);
+  for (const char* name : {"blk.0.attn_k.bias", "blk.1.attn_k.bias"})
+    std::ranges::fill(adjacent_pairs.values.at(name), 0.0F);
+  adjacent_pairs.values.at("blk.1.attn_k.bias")[11] = 100;  // of pair 5, which is fast; pair 11 is slow
+  for (const TestModel& model : {slowed, adjacent_pairs}) {
+    model.write(path(), GetParam(), model.metadata());
+    compare(path(), {.tokens = 40, .pass_tokens = 40, .cache = {kCacheQ8, kCacheQ8}});
   }
 }
 

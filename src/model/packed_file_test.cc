@@ -438,6 +438,17 @@ TEST(WritePacked, RefusesWhatMakesNoSense) {
   broken.shapes.erase("blk.1.ffn_norm.weight");
   broken.write(plain, gguf::TensorType::kF32, broken.metadata());
   EXPECT_THAT(message(plain, directory.file("out.gguf")), HasSubstr("blk.1.ffn_norm.weight is missing"));
+  broken = small_model();
+  broken.shapes.erase("blk.1.attn_k.bias");
+  broken.write(plain, gguf::TensorType::kF32, broken.metadata());
+  EXPECT_THAT(message(plain, directory.file("out.gguf")), HasSubstr("blk.1.attn_k.bias is missing"));
+  broken = TestModel();
+  broken.rope_factors.assign(16, 0.0F);
+  broken.make(1);
+  broken.write(plain, gguf::TensorType::kF32, broken.metadata());
+  EXPECT_THAT(message(plain, directory.file("out.gguf")),
+              HasSubstr("rope_freqs.weight: expected values above 0, found 0"));
+  EXPECT_FALSE(std::filesystem::exists(directory.file("out.gguf")));
 }
 
 }  // namespace

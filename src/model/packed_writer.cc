@@ -58,8 +58,8 @@ struct NamedVector {
 std::vector<NamedVector> read_vectors(TensorShelf& shelf, const ModelConfig& config) {
   std::vector<NamedVector> vectors;
   for (const VectorPlan& plan : all_vector_plans(config)) {
-    if (plan.optional && !shelf.has(plan.tensor)) continue;
-    vectors.push_back({plan.tensor, shelf.vector(plan.tensor, plan.length)});
+    std::vector<float> values = shelf.vector(plan);
+    if (!values.empty()) vectors.push_back({plan.tensor, std::move(values)});
   }
   return vectors;
 }

@@ -1,5 +1,7 @@
 #include "model/tensor_plan.h"
 
+#include <utility>
+
 #include "base/error.h"
 #include "kernels/kernel_table.h"
 
@@ -61,16 +63,36 @@ std::vector<StackPlan> all_stack_plans(const ModelConfig& config, bool separate_
   return plans;
 }
 
+VectorPlan output_norm_plan(const ModelConfig& config) {
+  return {"output_norm.weight", config.width};
+}
+
+VectorPlan rope_factors_plan(const ModelConfig& config) {
+  return {"rope_freqs.weight", config.head_dim / 2, {"rope_freqs.weight"}, /*above_zero=*/true};
+}
+
+VectorPlan attention_norm_plan(const ModelConfig& config, uint32_t layer) {
+  return {in_layer(layer, "attn_norm.weight"), config.width};
+}
+
+VectorPlan mlp_norm_plan(const ModelConfig& config, uint32_t layer) {
+  return {in_layer(layer, "ffn_norm.weight"), config.width};
+}
+
+std::vector<VectorPlan> qkv_bias_plans(const ModelConfig& config, uint32_t layer) {
+  const std::vector<std::string> names = {in_layer(layer, "attn_q.bias"), in_layer(layer, "attn_k.bias"),
+                                          in_layer(layer, "attn_v.bias")};
+  return {{names[0], config.query_width(), names},
+          {names[1], config.kv_width(), names},
+          {names[2], config.kv_width(), names}};
+}
+
 std::vector<VectorPlan> all_vector_plans(const ModelConfig& config) {
-  std::vector<VectorPlan> plans;
-  plans.push_back({"output_norm.weight", config.width, false});
-  plans.push_back({"rope_freqs.weight", config.head_dim / 2, true});
+  std::vector<VectorPlan> plans = {output_norm_plan(config), rope_factors_plan(config)};
   for (uint32_t layer = 0; layer < config.layers; ++layer) {
-    plans.push_back({in_layer(layer, "attn_norm.weight"), config.width, false});
-    plans.push_back({in_layer(layer, "attn_q.bias"), config.query_width(), true});
-    plans.push_back({in_layer(layer, "attn_k.bias"), config.kv_width(), true});
-    plans.push_back({in_layer(layer, "attn_v.bias"), config.kv_width(), true});
-    plans.push_back({in_layer(layer, "ffn_norm.weight"), config.width, false});
+    plans.push_back(attention_norm_plan(config, layer));
+    for (VectorPlan& bias : qkv_bias_plans(config, layer)) plans.push_back(std::move(bias));
+    plans.push_back(mlp_norm_plan(config, layer));
   }
   return plans;
 }

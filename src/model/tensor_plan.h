@@ -48,10 +48,18 @@ std::vector<StackPlan> all_stack_plans(const ModelConfig& config, bool separate_
 struct VectorPlan {
   std::string tensor;
   uint32_t length;
-  bool optional;
+  std::vector<std::string> needed_with = {};  // must be there if one of these is; empty: always
+  bool above_zero = false;                    // all values
 };
 
-// All vectors: norms, biases, factors of the rotation.
+VectorPlan output_norm_plan(const ModelConfig& config);
+VectorPlan rope_factors_plan(const ModelConfig& config);
+VectorPlan attention_norm_plan(const ModelConfig& config, uint32_t layer);
+VectorPlan mlp_norm_plan(const ModelConfig& config, uint32_t layer);
+// One for each part of qkv_plan(); a layer has all of them or none.
+std::vector<VectorPlan> qkv_bias_plans(const ModelConfig& config, uint32_t layer);
+
+// All vectors, in the order of packed files.
 std::vector<VectorPlan> all_vector_plans(const ModelConfig& config);
 
 // The row of a tensor with adjacent pairs that becomes row `row` of its part.

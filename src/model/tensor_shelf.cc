@@ -1,5 +1,6 @@
 #include "model/tensor_shelf.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -35,21 +36,41 @@ const gguf::TensorInfo& TensorShelf::take(const std::string& name, const std::ve
   return *tensor;
 }
 
-std::vector<float> TensorShelf::vector(const std::string& name, uint32_t length) {
-  const gguf::TensorInfo& tensor = take(name, {length});
+std::vector<float> TensorShelf::vector(const VectorPlan& plan) {
+  const auto is_there = [&](const std::string& name) { return has(name); };
+  if (!plan.needed_with.empty() && std::ranges::none_of(plan.needed_with, is_there)) return {};
+  const gguf::TensorInfo& tensor = take(plan.tensor, {plan.length});
   if (tensor.type == gguf::TensorType::kI8) {
-    fail(ErrorKind::kBadFile, "{}: tensor {}: expected floats, found I8", file_.path(), name);
+    fail(ErrorKind::kBadFile, "{}: tensor {}: expected floats, found I8", file_.path(), tensor.name);
   }
   std::vector<std::byte> stored(tensor.bytes);
   file_.read_rows(tensor, 0, tensor.rows(), stored);
-  std::vector<float> values(length);
-  decode(tensor.type, stored.data(), length, values.data());
+  std::vector<float> values(plan.length);
+  decode(tensor.type, stored.data(), plan.length, values.data());
   for (const float value : values) {
     if (!std::isfinite(value)) {
-      fail(ErrorKind::kBadFile, "{}: tensor {}: expected finite values, found {}", file_.path(), name, value);
+      fail(ErrorKind::kBadFile, "{}: tensor {}: expected finite values, found {}", file_.path(), tensor.name,
+           value);
+    }
+    if (plan.above_zero && !(value > 0)) {
+      fail(ErrorKind::kBadFile, "{}: tensor {}: expected values above 0, found {}", file_.path(), tensor.name,
+           value);
     }
   }
   return values;
+}
+
+std::vector<float> TensorShelf::qkv_bias(const ModelConfig& config, uint32_t layer) {
+  const StackPlan stack = qkv_plan(config, layer);
+  const std::vector<VectorPlan> plans = qkv_bias_plans(config, layer);
+  std::vector<float> bias;
+  for (size_t i = 0; i < plans.size(); ++i) {
+    const std::vector<float> part = vector(plans[i]);
+    const bool reorder = stack.parts[i].reorder_pairs;
+    for (uint32_t row = 0; row < part.size(); ++row)
+      bias.push_back(part[reorder ? row_of_adjacent_pairs(row, config.head_dim) : row]);
+  }
+  return bias;
 }
 
 MatrixStack TensorShelf::stack(const StackPlan& plan, uint32_t head_dim) {

@@ -21,8 +21,10 @@ class TensorShelf {
   bool has(const std::string& name) const { return file_.find_tensor(name) != nullptr; }
   // The tensor, which must have this shape, columns first.
   const gguf::TensorInfo& take(const std::string& name, const std::vector<uint64_t>& shape);
-  // Values of a tensor of one dimension, as floats; all finite.
-  std::vector<float> vector(const std::string& name, uint32_t length);
+  // Values of a tensor of one dimension, as floats, all finite; empty where it needn't be there and isn't.
+  std::vector<float> vector(const VectorPlan& plan);
+  // In the order of the stack's rows, or empty.
+  std::vector<float> qkv_bias(const ModelConfig& config, uint32_t layer);
   MatrixStack stack(const StackPlan& plan, uint32_t head_dim);
   // A file with tensors that we don't compute with isn't the model that we think it is.
   void check_all_taken() const;

@@ -45,34 +45,14 @@ class MatrixSource {
   PackArena arena_;
 };
 
-std::vector<float> load_qkv_bias(TensorShelf& shelf, const ModelConfig& config, const std::string& prefix) {
-  if (!shelf.has(prefix + "attn_q.bias") && !shelf.has(prefix + "attn_k.bias") &&
-      !shelf.has(prefix + "attn_v.bias")) {
-    return {};
-  }
-  std::vector<float> bias;
-  for (const auto& [name, rows] :
-       {std::pair{"attn_q.bias", config.query_width()}, std::pair{"attn_k.bias", config.kv_width()},
-        std::pair{"attn_v.bias", config.kv_width()}}) {
-    const std::vector<float> part = shelf.vector(prefix + name, rows);
-    const bool rotated = std::string_view(name) != "attn_v.bias";
-    const bool reorder = rotated && config.rope_pairs_adjacent;
-    for (uint32_t row = 0; row < rows; ++row) {
-      bias.push_back(part[reorder ? row_of_adjacent_pairs(row, config.head_dim) : row]);
-    }
-  }
-  return bias;
-}
-
 LayerWeights load_layer(TensorShelf& shelf, MatrixSource& matrices, const ModelConfig& config,
                         uint32_t index) {
-  const std::string prefix = fmt::format("blk.{}.", index);
   LayerWeights layer;
-  layer.attention_norm = shelf.vector(prefix + "attn_norm.weight", config.width);
+  layer.attention_norm = shelf.vector(attention_norm_plan(config, index));
   layer.qkv = matrices.matrix(qkv_plan(config, index));
-  layer.qkv_bias = load_qkv_bias(shelf, config, prefix);
+  layer.qkv_bias = shelf.qkv_bias(config, index);
   layer.attention_out = matrices.matrix(attention_out_plan(config, index));
-  layer.mlp_norm = shelf.vector(prefix + "ffn_norm.weight", config.width);
+  layer.mlp_norm = shelf.vector(mlp_norm_plan(config, index));
   layer.gate_up = matrices.matrix(gate_up_plan(config, index));
   layer.down = matrices.matrix(down_plan(config, index));
   return layer;
@@ -108,21 +88,13 @@ Weights Weights::load(const gguf::Reader& file, const KernelTable& kernels, Thre
   MatrixSource matrices(file, config, kernels, shelf, pool);
   weights.embedding = matrices.matrix(embedding_plan(config));
   if (matrices.has_head()) weights.head = matrices.matrix(head_plan(config));
-  weights.output_norm = shelf.vector("output_norm.weight", config.width);
-  if (shelf.has("rope_freqs.weight")) {
-    weights.rope_factors = shelf.vector("rope_freqs.weight", config.head_dim / 2);
-    for (const float factor : weights.rope_factors) {
-      if (!(factor > 0)) {
-        fail(ErrorKind::kBadFile, "{}: tensor rope_freqs.weight: expected factors above 0, found {}",
-             file.path(), factor);
-      }
-    }
-  }
+  weights.output_norm = shelf.vector(output_norm_plan(config));
+  weights.rope_factors = shelf.vector(rope_factors_plan(config));
   const std::vector<double> frequencies = rope_frequencies(config, weights.rope_factors);
   for (uint32_t layer = 0; layer < config.layers; ++layer) {
     weights.layers.push_back(load_layer(shelf, matrices, config, layer));
-    for (uint32_t head = 0; head < config.kv_heads; ++head)
-      weights.wide_key_heads.push_back(has_fast_bias(key_bias(weights, layer, head), frequencies));
+    for (const bool is_wide : heads_with_fast_bias(config, weights.layers.back().qkv_bias, frequencies))
+      weights.wide_key_heads.push_back(is_wide);
   }
   shelf.check_all_taken();
 

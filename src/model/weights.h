@@ -32,7 +32,7 @@ struct Weights {
   std::optional<PackedMatrix> head;  // (v, w)
   std::vector<LayerWeights> layers;
   std::vector<float> output_norm;  // (w)
-  // (layers, kv_heads) heads whose keys need more than 8 bits: see has_fast_bias().
+  // (layers, kv_heads) heads whose keys need more than 8 bits: see heads_with_fast_bias().
   std::vector<bool> wide_key_heads;
   std::vector<float> rope_factors;  // (head_dim / 2) divisors of the frequencies, or empty
 
