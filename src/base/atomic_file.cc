@@ -81,14 +81,14 @@ std::string new_temporary_name(const std::string& target) {
                      random());
 }
 
-// True when the file behind a temporary's name has no living writer. Every writer holds a lock on its
-// temporary for as long as that has a name, and the system drops the lock with the process.
-bool is_abandoned(const std::string& name) {
+// Removes a temporary if it has no living writer. Every writer holds a lock on its temporary for as long as
+// that has a name, and the system drops the lock with the process. A writer that has created its file but not
+// locked it yet waits for our lock, so the name must be gone before that is dropped: the writer then sees it.
+void remove_if_abandoned(const std::string& name) {
   const int descriptor = ::open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-  if (descriptor < 0) return false;
-  const bool locked = ::flock(descriptor, LOCK_EX | LOCK_NB) == 0;
+  if (descriptor < 0) return;
+  if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) ::unlink(name.c_str());
   ::close(descriptor);
-  return locked;
 }
 
 // Some filesystems can't; what lies in the directory is safe without.
@@ -114,8 +114,7 @@ void remove_abandoned(const std::string& target) {
     int parsed = 0;
     if (std::sscanf(name.c_str() + prefix.size(), "%d.%8x.part%n", &process, &random, &parsed) != 2) continue;
     if (parsed == 0 || prefix.size() + static_cast<size_t>(parsed) != name.size()) continue;
-    const std::string full = directory + "/" + name;
-    if (is_abandoned(full)) ::unlink(full.c_str());
+    remove_if_abandoned(directory + "/" + name);
   }
   ::closedir(listing);
 }

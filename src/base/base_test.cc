@@ -1,6 +1,9 @@
 // Errors, checked arithmetic, halves, files, hashes, memory and child processes.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <filesystem>
@@ -178,6 +181,21 @@ TEST(AtomicFile, ReplacesAndKeepsPermissions) {
   EXPECT_TRUE(std::filesystem::is_symlink(directory.file("link")));
   EXPECT_EQ(std::filesystem::status(path).permissions(), std::filesystem::perms(0640));
   EXPECT_EQ(files_in(directory.path()), 2U);
+}
+
+TEST(AtomicFile, RemovesTemporariesWithoutAWriter) {
+  const TemporaryDirectory directory;
+  const std::string abandoned = directory.file(".out.1.00000001.part");
+  const std::string written = directory.file(".out.1.00000002.part");
+  const std::string of_another = directory.file(".out.x.1.00000001.part");
+  for (const std::string& name : {abandoned, written, of_another}) std::ofstream(name) << "half";
+  const int writer = ::open(written.c_str(), O_WRONLY | O_CLOEXEC);
+  ASSERT_EQ(::flock(writer, LOCK_EX), 0);
+  { AtomicFile file(directory.file("out")); }
+  ::close(writer);
+  EXPECT_FALSE(std::filesystem::exists(abandoned));
+  EXPECT_TRUE(std::filesystem::exists(written));
+  EXPECT_TRUE(std::filesystem::exists(of_another));
 }
 
 TEST(AtomicFile, RefusesBeforeAnyWork) {
