@@ -86,31 +86,38 @@ Sampler::Sampler(const SamplerOptions& options) : options_(options), random_(opt
 void Sampler::reset() {
   random_.seed(options_.seed);
   seen_.clear();
+  times_seen_.clear();
 }
 
 void Sampler::accept(int32_t token) {
+  const bool penalizes =
+      options_.repetition_penalty != 1 || options_.presence_penalty != 0 || options_.frequency_penalty != 0;
+  if (!penalizes) return;
   seen_.push_back(token);
-  while (seen_.size() > options_.penalty_window) seen_.pop_front();
+  ++times_seen_[token];
+  while (seen_.size() > options_.penalty_window) {
+    const auto oldest = times_seen_.find(seen_.front());
+    if (--oldest->second == 0) times_seen_.erase(oldest);
+    seen_.pop_front();
+  }
 }
 
-float Sampler::penalized(int32_t token, float logit) const {
-  const auto times = static_cast<float>(std::count(seen_.begin(), seen_.end(), token));
-  if (times == 0) return logit;
+float Sampler::penalized(float logit, uint32_t times) const {
   logit = logit > 0 ? logit / options_.repetition_penalty : logit * options_.repetition_penalty;
-  return logit - options_.presence_penalty - times * options_.frequency_penalty;
+  return logit - options_.presence_penalty - static_cast<float>(times) * options_.frequency_penalty;
 }
 
 Candidates Sampler::candidates(std::span<const float> logits) const {
   Candidates result(logits.size());
   for (size_t token = 0; token < logits.size(); ++token)
     result[token] = {static_cast<int32_t>(token), logits[token], 0};
-  for (const int32_t token : seen_) {
+  for (const auto& [token, times] : times_seen_) {
     if (token < 0 || static_cast<size_t>(token) >= logits.size()) continue;
-    // From the plain logit, so that a token seen twice is penalized once by this formula.
-    result[static_cast<size_t>(token)].logit = penalized(token, logits[static_cast<size_t>(token)]);
+    float& logit = result[static_cast<size_t>(token)].logit;
+    logit = penalized(logit, times);
   }
   if (options_.temperature == 0) {
-    result = {*std::min_element(result.begin(), result.end(), ranks_before)};
+    result = {*std::ranges::max_element(result, {}, &Candidate::logit)};  // the first of equal ones
     result[0].probability = 1;
     return result;
   }

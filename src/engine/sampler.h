@@ -11,6 +11,7 @@
 #include <deque>
 #include <random>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "base/memory_parts.h"
@@ -54,11 +55,12 @@ class Sampler {
   void reset();
 
  private:
-  float penalized(int32_t token, float logit) const;
+  float penalized(float logit, uint32_t times) const;
 
   SamplerOptions options_;
   std::mt19937_64 random_;
-  std::deque<int32_t> seen_;  // the last penalty_window tokens
+  std::deque<int32_t> seen_;  // the last penalty_window tokens; none where nothing is penalized
+  std::unordered_map<int32_t, uint32_t> times_seen_;  // of each token among them
 };
 
 }  // namespace stonechat

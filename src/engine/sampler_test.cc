@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -94,6 +95,21 @@ TEST(Sampler, PenaltiesByTheirFormulas) {
   std::vector<float> after(4);
   for (const auto& candidate : candidates) after[static_cast<size_t>(candidate.token)] = candidate.logit;
   EXPECT_THAT(after, ElementsAre(4 / 2.0F - 0.5F - 0.25F, -4 * 2.0F - 0.5F - 0.5F, 2, 1));
+}
+
+TEST(Sampler, PenaltiesCountWhatIsInTheWindow) {
+  SamplerOptions options = plain();
+  options.frequency_penalty = 1;
+  options.penalty_window = 20;
+  Sampler sampler(options);
+  std::vector<int32_t> seen;
+  for (int32_t i = 0; i < 200; ++i) {
+    seen.push_back(i * i % 7);
+    sampler.accept(seen.back());
+    const auto first = seen.end() - std::min<std::ptrdiff_t>(i + 1, options.penalty_window);
+    for (const auto& candidate : sampler.candidates(std::vector<float>(7)))
+      ASSERT_EQ(candidate.logit, -std::count(first, seen.end(), candidate.token));
+  }
 }
 
 TEST(Sampler, DrawsFollowTheDistribution) {
