@@ -56,7 +56,8 @@ ReplacementByTensor quantized(const gguf::Reader& file, const TypeByTensor& type
 }
 
 ReplacedMatrices::ReplacedMatrices(const gguf::Reader& file, Weights& weights, const KernelTable& kernels,
-                                   ThreadPool& pool, const ReplacementByTensor& replacements) {
+                                   ThreadPool& pool, const ReplacementByTensor& replacements)
+    : ReplacedMatrices() {
   const std::vector<StackPlan> plans = all_stack_plans(weights.config, weights.head.has_value());
   const std::vector<PackedMatrix*> matrices = weights.matrices();
   PackArena arena;

@@ -33,6 +33,7 @@ ReplacementByTensor quantized(const gguf::Reader& file, const TypeByTensor& type
 // `weights` were loaded from `file`, which isn't a packed one.
 class ReplacedMatrices {
  public:
+  // `weights` are as before when it throws, as on values that aren't finite.
   ReplacedMatrices(const gguf::Reader& file, Weights& weights, const KernelTable& kernels, ThreadPool& pool,
                    const ReplacementByTensor& replacements);
   ~ReplacedMatrices();
@@ -40,6 +41,9 @@ class ReplacedMatrices {
   ReplacedMatrices& operator=(const ReplacedMatrices&) = delete;
 
  private:
+  // What another constructor has replaced before it throws goes back then, too: the object is complete.
+  ReplacedMatrices() = default;
+
   std::vector<std::pair<PackedMatrix*, PackedMatrix>> originals_;
 };
 
