@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -254,6 +255,21 @@ TEST(ChildProcess, KeepsStreamsApart) {
                 run_child_apart({"sleep", "60"}, [] { return true; });
               }),
               HasSubstr("interrupted"));
+}
+
+TEST(ChildProcess, StopsProgramsThatAreSilentOrStubborn) {
+  using Clock = std::chrono::steady_clock;
+  for (const char* script : {"exec sleep 20 >/dev/null 2>&1", "trap '' TERM; exec sleep 20",
+                             "trap '' TERM; exec sleep 20 >&- 2>&-"}) {
+    const auto start = Clock::now();
+    EXPECT_THAT(
+        message_of([&] {
+          run_child({"sh", "-c", script}, [&] { return Clock::now() - start > std::chrono::seconds(1); });
+        }),
+        HasSubstr("interrupted"))
+        << script;
+    EXPECT_LT(Clock::now() - start, std::chrono::seconds(15)) << script;
+  }
 }
 
 TEST(FileLock, KeepsOthersOut) {

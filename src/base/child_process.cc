@@ -7,8 +7,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <optional>
 #include <span>
+#include <thread>
 
 #include "base/error.h"
 
@@ -16,7 +20,9 @@ namespace stonechat {
 namespace {
 
 constexpr size_t kTailBytes = 64 << 10;
-constexpr int kPollMilliseconds = 100;
+using Milliseconds = std::chrono::milliseconds;
+constexpr Milliseconds kPause{100};      // between two questions to should_stop
+constexpr Milliseconds kPatience{2000};  // with a program that was told to end
 
 // A pipe, ours to read; the end to write is for children.
 class Pipe {
@@ -58,11 +64,26 @@ pid_t start(const std::vector<std::string>& arguments, int output, int errors) {
   return process;
 }
 
-int wait_for(pid_t process) {
-  int status = 0;
-  while (::waitpid(process, &status, 0) < 0 && errno == EINTR) {
+// The exit code, or nothing when `gives_up` says so before the program ends.
+std::optional<int> wait_for(pid_t process, const std::function<bool()>& gives_up) {
+  // Most programs end as soon as they have closed their streams.
+  for (Milliseconds pause{1};; pause = std::min(2 * pause, kPause)) {
+    int status = 0;
+    const pid_t ended = ::waitpid(process, &status, WNOHANG);
+    if (ended == process || (ended < 0 && errno != EINTR))
+      return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    if (gives_up && gives_up()) return std::nullopt;
+    std::this_thread::sleep_for(pause);
   }
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+// Ends it, by force if it doesn't do so itself.
+void end(pid_t process) {
+  const auto start = std::chrono::steady_clock::now();
+  ::kill(process, SIGTERM);
+  if (wait_for(process, [&] { return std::chrono::steady_clock::now() - start > kPatience; })) return;
+  ::kill(process, SIGKILL);
+  wait_for(process, {});
 }
 
 // Where what a program writes goes. Of a tail the last `most_bytes` are kept; of others more are an error.
@@ -84,7 +105,7 @@ Ending read_streams(std::span<Stream> streams, const std::function<bool()>& shou
     std::vector<struct pollfd> entries;
     for (const Stream& stream : streams)
       entries.push_back({stream.is_open ? stream.descriptor : -1, POLLIN, 0});
-    if (::poll(entries.data(), entries.size(), kPollMilliseconds) <= 0) continue;
+    if (::poll(entries.data(), entries.size(), kPause.count()) <= 0) continue;
     bool any_open = false;
     for (size_t i = 0; i < streams.size(); ++i) {
       Stream& stream = streams[i];
@@ -110,11 +131,14 @@ Ending read_streams(std::span<Stream> streams, const std::function<bool()>& shou
 int finish(const std::string& program, pid_t process, std::span<Stream> streams,
            const std::function<bool()>& should_stop) {
   const Ending ending = read_streams(streams, should_stop);
-  if (ending != Ending::kClosed) ::kill(process, SIGTERM);
-  const int exit_code = wait_for(process);
-  if (ending == Ending::kStopped) fail(ErrorKind::kInterrupted, "interrupted");
-  if (ending == Ending::kTooMuch)
-    fail(ErrorKind::kLimit, "{}: wrote more than {} bytes", program, streams[0].most_bytes);
+  std::optional<int> exit_code;
+  if (ending == Ending::kClosed) exit_code = wait_for(process, should_stop);
+  if (!exit_code) {
+    end(process);
+    if (ending == Ending::kTooMuch)
+      fail(ErrorKind::kLimit, "{}: wrote more than {} bytes", program, streams[0].most_bytes);
+    fail(ErrorKind::kInterrupted, "interrupted");
+  }
   // Where starting and running can't be told apart (qemu-user), a program that isn't there shows as this
   // code.
   constexpr int kNotFound = 127;
@@ -122,7 +146,7 @@ int finish(const std::string& program, pid_t process, std::span<Stream> streams,
   for (const Stream& stream : streams) silent &= stream.text.empty();
   if (exit_code == kNotFound && silent)
     fail(ErrorKind::kIo, "{}: cannot start: {}", program, system_message(ENOENT));
-  return exit_code;
+  return *exit_code;
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
 // Runs another program and waits for it.
 //
 // `arguments[0]` is looked up in PATH; no shell is involved. Standard input is empty. `should_stop` is asked
-// about ten times a second: when it says so, the program is ended and Error{kInterrupted} thrown. Error{kIo}
-// when the program can't be started.
+// about ten times a second: when it says so, the program is told to end, ended by force two seconds later,
+// and Error{kInterrupted} thrown. Error{kIo} when the program can't be started.
 #pragma once
 
 #include <cstddef>
