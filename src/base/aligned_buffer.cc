@@ -4,11 +4,11 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "base/page.h"
 
 namespace stonechat {
 namespace {
 
-constexpr size_t kPage = 4096;
 constexpr size_t kHugePage = size_t{2} << 20;
 
 }  // namespace
@@ -16,7 +16,7 @@ constexpr size_t kHugePage = size_t{2} << 20;
 AlignedBuffer::AlignedBuffer(size_t bytes, MemoryPart part, Pages pages) : bytes_(bytes), part_(part) {
   if (bytes == 0) return;
   const bool huge = pages == Pages::kHuge && bytes >= kHugePage;
-  const size_t wanted = round_up(bytes, kPage);
+  const size_t wanted = round_up(bytes, page_bytes());
   // mmap aligns to a page only: ask for one huge page more and give back what lies outside of the aligned
   // part.
   const size_t slack = huge ? kHugePage : 0;

@@ -5,13 +5,9 @@
 #include <cerrno>
 
 #include "base/error.h"
+#include "base/page.h"
 
 namespace stonechat {
-namespace {
-
-constexpr uint64_t kLargestPage = 65536;  // of the systems that we run on
-
-}  // namespace
 
 MappedFile::MappedFile(const InputFile& file, MemoryPart part) : bytes_(file.bytes()) {
   void* mapped =
@@ -36,7 +32,7 @@ MappedFile::~MappedFile() {
 
 void MappedFile::populate(uint64_t begin, uint64_t end) const noexcept {
 #ifdef MADV_POPULATE_READ
-  begin -= begin % kLargestPage;
+  begin -= begin % page_bytes();
   if (begin < end) ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_POPULATE_READ);
 #else
   (void)begin;

@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "base/checked.h"
+#include "base/page.h"
 
 namespace stonechat {
 namespace {
@@ -69,9 +70,7 @@ std::string read_path(const char* path) {
 // Counts pages by /proc/self/pagemap, which has 64 bits for each.
 class PageMap {
  public:
-  PageMap()
-      : descriptor_(::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)),
-        page_bytes_(static_cast<uint64_t>(::sysconf(_SC_PAGESIZE))) {}
+  PageMap() : descriptor_(::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)) {}
   ~PageMap() {
     if (descriptor_ >= 0) ::close(descriptor_);
   }
@@ -79,7 +78,6 @@ class PageMap {
   PageMap& operator=(const PageMap&) = delete;
 
   bool is_open() const { return descriptor_ >= 0; }
-  uint64_t page_bytes() const { return page_bytes_; }
 
   // Pages in memory that are this process's alone. (What was only read and never written is the one page of
   // zeros that all processes share: it takes no memory.)
@@ -103,7 +101,7 @@ class PageMap {
 
  private:
   int descriptor_;
-  uint64_t page_bytes_;
+  const uint64_t page_bytes_ = page_bytes();
 };
 
 }  // namespace
@@ -145,8 +143,7 @@ ProcessMemoryReader::~ProcessMemoryReader() {
 
 ProcessMemory ProcessMemoryReader::read() const {
   if (const auto memory = parse_smaps_rollup(read_descriptor(rollup_))) return *memory;
-  const auto page_bytes = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
-  if (const auto memory = parse_statm(read_descriptor(statm_), page_bytes)) return *memory;
+  if (const auto memory = parse_statm(read_descriptor(statm_), page_bytes())) return *memory;
   return {peak_resident_bytes(), std::nullopt, std::nullopt};
 }
 
@@ -196,7 +193,7 @@ std::optional<MemoryByPart> measure_memory_parts() {
   const std::vector<Mapping> mappings = parse_smaps(read_path("/proc/self/smaps"));
   if (!page_map.is_open() || mappings.empty()) return std::nullopt;
   std::vector<MemoryRange> ranges = charged_ranges();
-  for (MemoryRange& range : ranges) range.end = round_up(range.end, page_map.page_bytes());
+  for (MemoryRange& range : ranges) range.end = round_up(range.end, page_bytes());
   return split_by_part(mappings, ranges,
                        [&](uintptr_t begin, uintptr_t end) { return page_map.count(begin, end); });
 }

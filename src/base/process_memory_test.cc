@@ -7,9 +7,11 @@
 #include <cstring>
 
 #include "base/aligned_buffer.h"
+#include "base/checked.h"
 #include "base/heap.h"
 #include "base/input_file.h"
 #include "base/mapped_file.h"
+#include "base/page.h"
 #include "tests/support/temporary_directory.h"
 
 namespace stonechat {
@@ -125,7 +127,7 @@ TEST(MemoryParts, BuffersAreChargedWhileTheyLive) {
     buffer.reserve(10'000);
     where = buffer.data();
     const AlignedBuffer moved = std::move(buffer);
-    EXPECT_EQ(charged(where), 3U * 4096);
+    EXPECT_EQ(charged(where), round_up(10'000, page_bytes()));
   }
   EXPECT_EQ(charged(where), 0U);
 }
