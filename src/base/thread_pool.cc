@@ -139,7 +139,8 @@ void ThreadPool::resize(uint32_t threads) {
   const uint32_t wanted = std::max(1U, threads);
   end_helpers(wanted - 1);
   helpers_.reserve(wanted - 1);
-  crowded_.store(wanted > processors_, std::memory_order_relaxed);
+  const auto note_threads = [&] { crowded_.store(this->threads() > processors_, std::memory_order_relaxed); };
+  note_threads();
   while (helpers_.size() < wanted - 1) {
     auto helper = std::make_unique<Helper>(ticket_);
     const uint32_t worker = this->threads();
@@ -149,6 +150,7 @@ void ThreadPool::resize(uint32_t threads) {
       fail(ErrorKind::kLimit, "cannot start thread {} of {}: {}", worker + 1, wanted, error.what());
     }
     helpers_.push_back(std::move(helper));
+    note_threads();
   }
 }
 
