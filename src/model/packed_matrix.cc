@@ -21,11 +21,7 @@ PackedMatrix::PackedMatrix(const MatrixStack& stack, const KernelTable& kernels,
   const uint64_t tiles_at_once = rows_at_once(linear(), stack.row_bytes()) / linear().tile_rows;
   const std::span<PackScratch> scratch = arena.scratch(pool.threads());
   pool.for_each_chunk(tiles, tiles_at_once, [&](uint64_t first_tile, uint64_t end_tile, uint32_t worker) {
-    // One thread is handed all tiles as one chunk.
-    for (uint64_t tile = first_tile; tile < end_tile; tile += tiles_at_once) {
-      stack.pack_tiles(linear(), tile, std::min(end_tile, tile + tiles_at_once),
-                       pack.bytes + tile * tile_bytes, scratch[worker]);
-    }
+    stack.pack_tiles(linear(), first_tile, end_tile, pack.bytes + first_tile * tile_bytes, scratch[worker]);
   });
   pack_ = std::move(pack.memory);
 }
