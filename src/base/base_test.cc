@@ -15,6 +15,7 @@
 #include "base/atomic_file.h"
 #include "base/checked.h"
 #include "base/child_process.h"
+#include "base/cpu_features.h"
 #include "base/error.h"
 #include "base/file_lock.h"
 #include "base/half.h"
@@ -226,6 +227,23 @@ TEST(AlignedBuffer, IsAlignedZeroAndMovable) {
   const auto* before = grows.data();
   grows.reserve(5);
   EXPECT_EQ(grows.data(), before);
+}
+
+TEST(CpuName, KnowsTheCoresOfArm) {
+  const TemporaryDirectory directory;
+  const auto name_of = [&](const std::string& text) {
+    std::ofstream(directory.file("cpuinfo")) << text;
+    return cpu_name(directory.file("cpuinfo"));
+  };
+  const auto arm = [&](const char* implementer, const char* part) {
+    return name_of(fmt::format("processor\t: 0\nCPU implementer\t: {}\nCPU architecture: 8\nCPU part\t: {}\n",
+                               implementer, part));
+  };
+  EXPECT_EQ(arm("0x41", "0xd49"), "Neoverse-N2");
+  EXPECT_EQ(arm("0x41", "0xfff"), "0xfff");
+  EXPECT_EQ(arm("0x61", "0xd49"), "0xd49");
+  EXPECT_EQ(name_of("processor\t: 0\nmodel name\t: AMD EPYC 9755\n"), "AMD EPYC 9755");
+  EXPECT_EQ(name_of(""), "unknown CPU");
 }
 
 TEST(ChildProcess, OutputAndExitCode) {

@@ -5,6 +5,7 @@
 
 #include <fstream>
 #include <string>
+#include <string_view>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -52,6 +53,27 @@ bool has_amx_int8() {
 }
 #endif
 
+// The cores of Arm's own by their number in MIDR_EL1, PartNum.
+std::string arm_core(const std::string& part) {
+  struct Core {
+    std::string_view part;
+    const char* name;
+  };
+  constexpr Core kCores[] = {
+      {"0xd03", "Cortex-A53"},  {"0xd04", "Cortex-A35"},  {"0xd05", "Cortex-A55"},  {"0xd07", "Cortex-A57"},
+      {"0xd08", "Cortex-A72"},  {"0xd09", "Cortex-A73"},  {"0xd0a", "Cortex-A75"},  {"0xd0b", "Cortex-A76"},
+      {"0xd0c", "Neoverse-N1"}, {"0xd0d", "Cortex-A77"},  {"0xd40", "Neoverse-V1"}, {"0xd41", "Cortex-A78"},
+      {"0xd44", "Cortex-X1"},   {"0xd46", "Cortex-A510"}, {"0xd47", "Cortex-A710"}, {"0xd48", "Cortex-X2"},
+      {"0xd49", "Neoverse-N2"}, {"0xd4d", "Cortex-A715"}, {"0xd4e", "Cortex-X3"},   {"0xd4f", "Neoverse-V2"},
+      {"0xd80", "Cortex-A520"}, {"0xd81", "Cortex-A720"}, {"0xd82", "Cortex-X4"},   {"0xd84", "Neoverse-V3"},
+      {"0xd8e", "Neoverse-N3"},
+  };
+  for (const Core& core : kCores) {
+    if (core.part == part) return core.name;
+  }
+  return part;
+}
+
 }  // namespace
 
 uint32_t cpu_features() {
@@ -79,13 +101,16 @@ uint32_t cpu_features() {
   return features;
 }
 
-std::string cpu_name() {
-  std::ifstream cpuinfo("/proc/cpuinfo");
-  for (std::string line; std::getline(cpuinfo, line);) {
-    if (line.starts_with("model name") || line.starts_with("CPU part")) {
-      const size_t colon = line.find(": ");
-      if (colon != std::string::npos) return line.substr(colon + 2);
-    }
+std::string cpu_name(const std::string& cpuinfo) {
+  std::ifstream file(cpuinfo);
+  bool of_arm = false;
+  for (std::string line; std::getline(file, line);) {
+    const size_t colon = line.find(": ");
+    if (colon == std::string::npos) continue;
+    const std::string value = line.substr(colon + 2);
+    if (line.starts_with("CPU implementer")) of_arm = value == "0x41";
+    if (line.starts_with("model name")) return value;
+    if (line.starts_with("CPU part")) return of_arm ? arm_core(value) : value;
   }
   return "unknown CPU";
 }
