@@ -120,8 +120,10 @@ ModelConfig ModelConfig::from(const gguf::ModelSource& file) {
   }
   const gguf::TensorInfo* embedding = file.find_tensor("token_embd.weight");
   if (embedding == nullptr) fail(ErrorKind::kBadFile, "{}: tensor token_embd.weight is missing", file.path());
-  keys.require(embedding->rows() <= kMostVocabulary, "vocab_size", fmt::format("at most {}", kMostVocabulary),
-               embedding->rows());
+  if (embedding->rows() > kMostVocabulary) {
+    fail(ErrorKind::kBadFile, "{}: tensor token_embd.weight: expected at most {} rows, found {}", file.path(),
+         kMostVocabulary, embedding->rows());
+  }
   config.vocabulary = static_cast<uint32_t>(embedding->rows());
   return config;
 }

@@ -238,6 +238,21 @@ TEST_F(ExecutorTest, RefusesWhatDoesNotFitAndDoesNothing) {
   EXPECT_THAT(message({1}), HasSubstr("interrupted"));
 }
 
+TEST_F(ExecutorTest, RefusesTooManyTokensInTheVocabulary) {
+  const std::string path = directory_.file("model.gguf");
+  const std::vector<gguf::TensorSpec> specs = {
+      {"token_embd.weight", gguf::TensorType::kI8, {1, (1 << 24) + 1}}};
+  gguf::Writer writer(path, TestModel().metadata(), specs);
+  writer.write_tensor_data(std::vector<std::byte>(specs[0].bytes()));
+  writer.finish();
+  try {
+    ModelConfig::from(gguf::Reader(path));
+    FAIL() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("token_embd.weight: expected at most 16777216 rows, found 16777217"));
+  }
+}
+
 TEST_F(ExecutorTest, RefusesModelsThatAreNotWhatTheySay) {
   TestModel model;
   model.make(10);
