@@ -147,7 +147,7 @@ AtomicFile::AtomicFile(std::string path, uint64_t expected_bytes) : path_(std::m
   remove_abandoned(target_);
   check_free_space(path_, directory_of(target_), expected_bytes);
   open_temporary();
-  // Read and write bits only ever widen to what the old file had; set-uid bits are not for data files.
+  // Set-uid bits are not for data files.
   if (exists) ::fchmod(descriptor_, info.st_mode & 0777);
 }
 

@@ -2,10 +2,10 @@
 //
 // The content goes to a temporary in the same directory; commit() syncs it, renames it onto `path` and syncs
 // the directory. A full disk, an exception, a signal or kill -9 before that leaves the old file, or none.
-// Where the filesystem can, the temporary has no name (O_TMPFILE), so nothing is left behind whatever
-// happens; elsewhere it is
-// `.NAME.PID.RANDOM.part`, removed by the destructor, on SIGHUP, SIGINT and SIGTERM (unless the program
-// handles these itself), and otherwise by the next AtomicFile of the same name.
+// Where the filesystem can, the temporary has no name (O_TMPFILE) until commit() replaces an old file, so
+// that nothing is left behind whatever happens. Otherwise it is `.NAME.PID.RANDOM.part`, removed by the
+// destructor, on SIGHUP, SIGINT and SIGTERM (unless the program handles these itself), and else by the next
+// AtomicFile of the same name.
 //
 // An existing file keeps its permission bits; a symbolic link is followed. Not thread safe, but write_at() of
 // disjoint ranges may run concurrently. Errors: ErrorKind::kIo naming `path`; the constructor fails before

@@ -9,8 +9,7 @@ namespace stonechat {
 
 struct MemoryRoom {
   uint64_t bytes = 0;
-  std::string
-      source;  // a sentence's part: "the system has 23,695 MB available (MemAvailable of /proc/meminfo)"
+  std::string source;  // part of a sentence: "the system has 23695 MB left (/proc/meminfo: MemAvailable)"
 };
 
 // Where the system tells it.

@@ -7,9 +7,10 @@
 namespace stonechat {
 
 struct PoolClock {
-  // In ThreadPool::run(), as its caller sees it. Written by that caller.
+  // In calls of run(), for_each_part() and for_each_chunk(), as their caller sees them, but for calls of the
+  // last two whose work isn't shared. Written by that caller.
   uint64_t run_ns = 0;
-  // In the bodies that run() called, all workers together. What is missing to threads x run_ns was spent
+  // In the bodies that these called, all workers together. What is missing to threads x run_ns was spent
   // waiting: for the start, or for those who take longer.
   std::atomic<uint64_t> busy_ns{0};
 };

@@ -51,9 +51,10 @@ class Session {
   const KvCache& cache() const { return cache_; }
 
   // Runs the prompt, reusing what the cache holds of its beginning, then generates. Text goes to `on_text` as
-  // soon as its characters are complete. `should_stop` is asked before each batch and token. Error{kUsage}
-  // for an empty prompt; Error{kLimit} with both counts when the prompt and one token of answer don't fit
-  // into the context.
+  // soon as its characters are complete. `should_stop` is asked before each batch and token: a stop during
+  // the prompt is Error{kInterrupted}, a later one EndReason::kInterrupted. Error{kUsage} for an empty
+  // prompt; Error{kLimit} with both counts when the prompt and one token of answer don't fit into the
+  // context.
   GenerateStats generate(std::span<const TokenId> prompt, const GenerateOptions& options,
                          const std::function<void(std::string_view)>& on_text,
                          const std::function<bool()>& should_stop = {});

@@ -10,7 +10,7 @@
 namespace stonechat {
 
 struct Cost {
-  double integer_macs = 0;    // multiply-adds with Q8_0 weights, in 8 bits
+  double integer_macs = 0;    // multiply-adds with weights of 8 and 4 bits, in 8 bits
   double float_macs = 0;      // with F32, F16 and BF16 weights, in FP32
   double attention_macs = 0;  // of scores and of weighted values
   double bytes = 0;           // of packed weights, of cached keys and values; activations where said

@@ -162,7 +162,7 @@ class Executor {
   // (tokens, query_width + 2 kv_width): a layer's queries, keys and values; then what is prepared for its
   // down product, when they aren't needed any more.
   AlignedBuffer qkv_or_down_{MemoryPart::kActivations};
-  AlignedBuffer prepared_{MemoryPart::kActivations};  // of the layer's width
+  AlignedBuffer prepared_{MemoryPart::kActivations};  // for any other product, the head's too
   AlignedBuffer scratch_{MemoryPart::kActivations};   // one piece a thread
   AlignedBuffer hidden_{MemoryPart::kActivations};    // (hidden_rows, width), after the last norm
   AlignedBuffer logits_{MemoryPart::kLogits};
