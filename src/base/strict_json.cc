@@ -103,6 +103,7 @@ std::string json_text(const Json& value) {
     while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80U) --end;  // whole characters
     text = text.substr(0, end) + "...";
   }
+  for (size_t at; (at = text.find('\n')) != std::string::npos;) text.replace(at, 1, "\\n");
   return text;
 }
 

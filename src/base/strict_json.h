@@ -66,7 +66,7 @@ class JsonFields {
   std::string where_;
 };
 
-// A value as errors show it: short, however large it is.
+// A value as errors show it: short, however large it is, and on one line.
 std::string json_text(const Json& value);
 
 }  // namespace stonechat

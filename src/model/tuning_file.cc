@@ -11,6 +11,7 @@
 #include "base/strict_json.h"
 #include "base/thread_pool.h"
 #include "model/planned_stacks.h"
+#include "model/weight_formats.h"
 
 namespace stonechat {
 namespace {
@@ -28,42 +29,6 @@ constexpr KeyField kKeyFields[] = {
     {"model", &TuningKey::model},
 };
 
-const char* format_name(WeightFormat format) {
-  switch (format) {
-    case kWeightF32:
-      return "F32";
-    case kWeightF16:
-      return "F16";
-    case kWeightBf16:
-      return "BF16";
-    case kWeightQ8Row:
-      return "Q8Row";
-    case kWeightQ4_0:
-      return "Q4_0";
-    case kWeightQ8_0:
-      break;
-  }
-  return "Q8_0";
-}
-
-const OrderedJson& object_in(const OrderedJson& file, const char* name, const std::string& path) {
-  const auto object = file.find(name);
-  if (object == file.end() || !object->is_object())
-    fail(ErrorKind::kBadFile, "{}: {}: expected an object, found {}", path, name,
-         object == file.end() ? "nothing" : shown_json(*object));
-  return *object;
-}
-
-uint32_t number_in(const OrderedJson& object, const TuningField& field, const std::string& path) {
-  const auto value = object.find(field.name);
-  const bool is_number = value != object.end() && value->is_number_unsigned();
-  if (!is_number || value->get<uint64_t>() > field.most) {
-    fail(ErrorKind::kBadFile, "{}: tuning.{}: expected an integer from {} to {}, found {}", path, field.name,
-         field.least, field.most, value == object.end() ? "nothing" : shown_json(*value));
-  }
-  return value->get<uint32_t>();
-}
-
 }  // namespace
 
 TuningKey TuningKey::of(const gguf::Reader& file, const ModelConfig& config, const KernelTable& kernels,
@@ -76,10 +41,10 @@ TuningKey TuningKey::of(const gguf::Reader& file, const ModelConfig& config, con
       .processors = fmt::format("{}, {} usable", processor_set(), usable_processors()),
       .kernels = kernels.name,
       .version = std::move(version),
-      .model =
-          fmt::format("{} {}: layers {}, width {}, heads {} + {} of {}, MLP {}, vocabulary {}",
-                      config.architecture, format_name(layers->format), config.layers, config.width,
-                      config.heads, config.kv_heads, config.head_dim, config.mlp_width, config.vocabulary),
+      .model = fmt::format("{} {}: layers {}, width {}, heads {} + {} of {}, MLP {}, vocabulary {}",
+                           config.architecture, gguf::name(tensor_type(layers->format)), config.layers,
+                           config.width, config.heads, config.kv_heads, config.head_dim, config.mlp_width,
+                           config.vocabulary),
   };
 }
 
@@ -100,24 +65,24 @@ std::string to_json(const Tuning& tuning, const TuningKey& key) {
 }
 
 Tuning parse_tuning(std::string_view json, const TuningKey& key, const std::string& path) {
-  const OrderedJson file = parse_strict_json(json, path);
+  const Json file = parse_strict_json(json, path);
   if (!file.is_object())
-    fail(ErrorKind::kBadFile, "{}: expected a JSON object, found {}", path, shown_json(file));
-  const OrderedJson& stored_key = object_in(file, "key", path);
+    fail(ErrorKind::kBadFile, "{}: expected a JSON object, found {}", path, json_text(file));
+  const JsonFields fields(file, path);
+  const JsonFields stored_key = fields.get_object("key");
   for (const KeyField& field : kKeyFields) {
-    const OrderedJson stored = stored_key.value(field.name, OrderedJson());
-    const OrderedJson expected = key.*field.value;
-    if (stored != expected) {
-      fail(ErrorKind::kBadFile, "{}: key.{}: expected {}, found {}", path, field.name, shown_json(expected),
-           stored.is_null() ? "nothing" : shown_json(stored));
-    }
+    const std::string& expected = key.*field.value;
+    if (stored_key.get_string(field.name) != expected)
+      stored_key.refuse(field.name, fmt::format("'{}'", expected));
   }
-  const OrderedJson& stored = object_in(file, "tuning", path);
+  const JsonFields stored = fields.get_object("tuning");
   Tuning tuning;
-  for (const TuningField& field : tuning_fields()) tuning.*field.value = number_in(stored, field, path);
-  for (const auto& [name, value] : stored.items()) {
+  for (const TuningField& field : tuning_fields()) {
+    tuning.*field.value = static_cast<uint32_t>(stored.get_uint(field.name, field.least, field.most));
+  }
+  for (const auto& [name, value] : stored.json().items()) {
     if (std::ranges::none_of(tuning_fields(), [&](const TuningField& field) { return name == field.name; }))
-      fail(ErrorKind::kBadFile, "{}: tuning.{}: no such field", path, shown_json(name));
+      fail(ErrorKind::kBadFile, "{}: tuning.{}: no such field", path, json_text(name));
   }
   try {
     check(tuning);
