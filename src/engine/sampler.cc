@@ -83,12 +83,6 @@ Sampler::Sampler(const SamplerOptions& options) : options_(options), random_(opt
         options.frequency_penalty);
 }
 
-void Sampler::reset() {
-  random_.seed(options_.seed);
-  seen_.clear();
-  times_seen_.clear();
-}
-
 void Sampler::accept(int32_t token) {
   const bool penalizes =
       options_.repetition_penalty != 1 || options_.presence_penalty != 0 || options_.frequency_penalty != 0;

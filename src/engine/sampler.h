@@ -51,9 +51,6 @@ class Sampler {
   // Tells the penalties of a token of the prompt or of the answer.
   void accept(int32_t token);
 
-  // Starts again with the seed and without seen tokens.
-  void reset();
-
  private:
   float penalized(float logit, uint32_t times) const;
 

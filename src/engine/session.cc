@@ -107,9 +107,7 @@ GenerateStats Session::generate(std::span<const TokenId> prompt, const GenerateO
     executor_.forward(cache_, std::span(&token, 1), Wanted::kLast);
   }
   show(characters.finish());
-  if (!stop_matcher.matched()) {
-    if (const std::string rest = stop_matcher.finish(); !rest.empty()) on_text(rest);
-  }
+  if (const std::string rest = stop_matcher.finish(); !rest.empty()) on_text(rest);
   stats.generate_seconds = seconds_since(start);
   return stats;
 }

@@ -47,7 +47,6 @@ class Session {
   uint32_t context() const { return cache_.capacity(); }
   // The tokens in the cache.
   std::span<const TokenId> tokens() const { return tokens_; }
-  Executor& executor() { return executor_; }
   const KvCache& cache() const { return cache_; }
 
   // Runs the prompt, reusing what the cache holds of its beginning, then generates. Text goes to `on_text` as

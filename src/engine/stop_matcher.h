@@ -16,7 +16,7 @@ class StopMatcher {
   // all but an end that could still become one. After a match nothing is returned any more.
   std::string push(std::string_view text);
   bool matched() const { return matched_; }
-  // What was held back when no more text comes.
+  // What was held back when no more text comes; nothing after a match.
   std::string finish();
 
  private:

@@ -36,9 +36,6 @@ class Executor {
  public:
   // Error{kUsage} when a field of the tuning is out of its range.
   Executor(const Weights& weights, const KernelTable& kernels, ThreadPool& pool, const Tuning& tuning = {});
-  // `max_batch` tokens go through the layers together; more are cut.
-  Executor(const Weights& weights, const KernelTable& kernels, ThreadPool& pool, uint32_t max_batch)
-      : Executor(weights, kernels, pool, Tuning{.batch = max_batch}) {}
 
   // Appends the tokens to their caches. Afterwards hidden_rows() states are held, in the order of the
   // sequences and their wanted tokens. Error{kLimit} with both counts, and nothing done, when a cache has no

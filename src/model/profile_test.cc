@@ -65,7 +65,7 @@ TEST_F(ProfileTest, AttentionSeesAllKeysUpToItsOwn) {
 
 TEST_F(ProfileTest, CountsTheStepsOfAForwardPass) {
   const Weights weights = load(gguf::TensorType::kQ8_0);
-  Executor executor(weights, kernels(), pool_, /*max_batch=*/4);
+  Executor executor(weights, kernels(), pool_, Tuning{.batch = 4});
   KvCache cache(weights, 100);
   const std::vector<int32_t> tokens = {1, 2, 3, 4, 5, 6};
   executor.forward(cache, tokens);  // not recorded

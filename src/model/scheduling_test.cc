@@ -94,7 +94,7 @@ TEST_P(SchedulingTest, ThreadsAndBatchesDoNotChangeBits) {
   for (const auto& [threads, batch] : kThreadsAndBatch) {
     SCOPED_TRACE(testing::Message() << threads << " threads, batches of " << batch);
     ThreadPool pool(threads);
-    Executor executor(weights_, table_, pool, batch);
+    Executor executor(weights_, table_, pool, Tuning{.batch = batch});
     KvCache cache(weights_, kContext);
     executor.forward(cache, tokens, Wanted::kAll);
     ASSERT_EQ(as_bits(executor.logits(0, executor.hidden_rows())), expected);
@@ -107,7 +107,7 @@ TEST_P(SchedulingTest, CallsOfAnyLengthDoNotChangeBits) {
   const Tokens tokens = some_tokens(75, 1);
   const Bits& expected = expected_logits(tokens);
   ThreadPool pool(3);
-  Executor executor(weights_, table_, pool, 16);
+  Executor executor(weights_, table_, pool, Tuning{.batch = 16});
   for (const auto& lengths : {std::vector<size_t>{10, 65}, {1, 1, 33, 1, 39}, {31, 32, 11, 1}, {74, 1}}) {
     KvCache cache(weights_, kContext);
     size_t done = 0;
@@ -132,7 +132,7 @@ TEST_P(SchedulingTest, SequencesDecodedTogetherAreSequencesAlone) {
     ThreadPool pool(threads);
     for (const uint32_t batch : {3U, 512U}) {  // several batches a step, and one
       SCOPED_TRACE(testing::Message() << threads << " threads, batches of " << batch);
-      Executor executor(weights_, table_, pool, batch);
+      Executor executor(weights_, table_, pool, Tuning{.batch = batch});
       std::vector<KvCache> caches;
       for (const size_t prompt : prompts) {
         caches.emplace_back(weights_, kContext);
@@ -173,7 +173,7 @@ TEST_P(SchedulingTest, PromptChunksAndDecodeTokensInOneCall) {
     ThreadPool pool(threads);
     for (const uint32_t batch : {5U, 33U, 512U}) {
       SCOPED_TRACE(testing::Message() << threads << " threads, batches of " << batch);
-      Executor executor(weights_, table_, pool, batch);
+      Executor executor(weights_, table_, pool, Tuning{.batch = batch});
       std::vector<KvCache> caches;
       for (size_t i = 0; i < sequences.size(); ++i) {
         caches.emplace_back(weights_, kContext);
@@ -304,7 +304,7 @@ TEST_P(SchedulingTest, AnInterruptedPromptGoesOnWhereItWas) {
   const Tokens tokens = some_tokens(70, 5);
   const Bits& expected = expected_logits(tokens);
   ThreadPool pool(2);
-  Executor executor(weights_, table_, pool, 16);
+  Executor executor(weights_, table_, pool, Tuning{.batch = 16});
   KvCache cache(weights_, kContext);
   int questions = 0;
   executor.set_should_stop([&] { return ++questions == 3; });
