@@ -12,10 +12,6 @@
 namespace stonechat {
 namespace {
 
-double megabytes(uint64_t bytes) {
-  return 1e-6 * static_cast<double>(bytes);
-}
-
 void print_series(const char* what, const std::optional<MemorySeries>& series) {
   if (!series) {
     fmt::print(stderr, "{:<24} the system doesn't tell\n", what);

@@ -15,6 +15,11 @@
 
 namespace stonechat {
 
+// As users are shown them.
+constexpr double megabytes(uint64_t bytes) {
+  return 1e-6 * static_cast<double>(bytes);
+}
+
 enum class MemoryPart {
   kWeights,      // packed or mapped
   kKvCache,      // keys and values of all sequences

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "base/cgroup.h"
+#include "base/memory_parts.h"
 
 namespace stonechat {
 namespace {
@@ -29,10 +30,6 @@ uint64_t sum_of(const std::string& path, std::initializer_list<std::string_view>
     if (std::find(words.begin(), words.end(), word) != words.end() && file >> number) sum += number;
   }
   return sum;
-}
-
-double megabytes(uint64_t bytes) {
-  return 1e-6 * static_cast<double>(bytes);
 }
 
 // `swap` is what the system has free of it.

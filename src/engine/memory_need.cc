@@ -13,10 +13,6 @@ namespace {
 
 constexpr uint32_t kFewTokens = 32;  // a context of less is no use, and caches grow by so many
 
-double megabytes(uint64_t bytes) {
-  return 1e-6 * static_cast<double>(bytes);
-}
-
 // A run that ends when so many tokens are in the caches.
 RunShape with_tokens(RunShape shape, uint32_t tokens) {
   tokens = std::min(tokens, shape.tokens);

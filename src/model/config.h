@@ -34,6 +34,7 @@ struct ModelConfig {
 
   uint32_t query_width() const { return heads * head_dim; }
   uint32_t kv_width() const { return kv_heads * head_dim; }
+  uint32_t qkv_width() const { return query_width() + 2 * kv_width(); }
 
   // Error{kBadFile} naming the key when it is missing, out of range, or asks for something that we don't
   // compute.

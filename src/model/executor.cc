@@ -152,9 +152,9 @@ size_t Executor::scratch_bytes(const ModelConfig& config, const KernelTable& ker
   return round_up(std::max(of_mlp, kernels.attention->scratch_bytes(config.head_dim)), 64);
 }
 
-void Executor::prepare_all_cols(const LinearKernels& linear, const float* x, size_t x_stride, uint32_t cols,
-                                uint32_t begin, uint32_t end) {
-  const PrepareJob job = {x + begin * x_stride, x_stride, cols, 0, cols, begin, end, prepared_.data()};
+void Executor::prepare_all_cols(const LinearKernels& linear, const float* x, uint32_t cols, uint32_t begin,
+                                uint32_t end) {
+  const PrepareJob job = {x + size_t{begin} * cols, cols, cols, 0, cols, begin, end, prepared_.data()};
   linear.prepare(&job);
 }
 
@@ -169,16 +169,15 @@ void Executor::norm_and_prepare(const std::vector<float>& weight, const PackedMa
                                 weights_.config.rms_epsilon, width,
                                 normed_.as<float>() + size_t{token} * width);
     }
-    prepare_all_cols(linear, normed_.as<float>(), width, width, begin, end);
+    prepare_all_cols(linear, normed_.as<float>(), width, begin, end);
   });
 }
 
 void Executor::prepare(const float* x, const PackedMatrix& matrix, uint32_t tokens) {
   const LinearKernels& linear = matrix.linear();
   prepared_.reserve(linear.prepared_bytes(tokens, matrix.cols()));
-  for_tokens(tokens, linear.tile_tokens, [&](uint32_t begin, uint32_t end) {
-    prepare_all_cols(linear, x, matrix.cols(), matrix.cols(), begin, end);
-  });
+  for_tokens(tokens, linear.tile_tokens,
+             [&](uint32_t begin, uint32_t end) { prepare_all_cols(linear, x, matrix.cols(), begin, end); });
 }
 
 void Executor::forward_batch(std::span<const int32_t> tokens, std::span<const Run> runs) {
@@ -186,7 +185,7 @@ void Executor::forward_batch(std::span<const int32_t> tokens, std::span<const Ru
   const auto count = static_cast<uint32_t>(tokens.size());
   residual_.reserve(size_t{count} * config.width * sizeof(float));
   normed_.reserve(size_t{count} * std::max(config.width, config.query_width()) * sizeof(float));
-  qkv_or_down_.reserve(size_t{count} * (config.query_width() + 2 * config.kv_width()) * sizeof(float));
+  qkv_or_down_.reserve(size_t{count} * config.qkv_width() * sizeof(float));
   scratch_.reserve(pool_.threads() * scratch_bytes());
   rotations_.reserve(size_t{count} * config.head_dim * sizeof(float));
 
@@ -243,7 +242,7 @@ void Executor::rotate(float* heads, uint32_t count, uint32_t token) {
 
 void Executor::rotate_and_store(uint32_t layer, uint32_t tokens, std::span<const Run> runs) {
   const ModelConfig& config = weights_.config;
-  const uint32_t qkv_width = config.query_width() + 2 * config.kv_width();
+  const uint32_t qkv_width = config.qkv_width();
   const uint32_t rotated_heads = config.heads + config.kv_heads;  // queries and keys lie side by side
   for_tokens(tokens, weights_.layers[layer].qkv.linear().tile_tokens, [&](uint32_t begin, uint32_t end) {
     for (const Run& run : runs) {
@@ -279,7 +278,7 @@ void Executor::transform_for_codes(uint32_t layer, const KvCache& cache, float* 
 
 void Executor::attend(uint32_t layer, std::span<const Run> runs) {
   const ModelConfig& config = weights_.config;
-  const uint32_t qkv_width = config.query_width() + 2 * config.kv_width();
+  const uint32_t qkv_width = config.qkv_width();
   const uint32_t group_heads = config.heads / config.kv_heads;
   // One item: some tokens of a run, the query heads of one key/value head.
   constexpr uint32_t kTokensPerItem = 18;
@@ -420,7 +419,7 @@ void Executor::observe_qkv(uint32_t layer, uint32_t tokens, std::span<const Run>
   const ModelConfig& config = weights_.config;
   const uint32_t query_width = config.query_width();
   const uint32_t kv_width = config.kv_width();
-  const size_t stride = query_width + size_t{2} * kv_width;
+  const size_t stride = config.qkv_width();
   const auto* queries = qkv_or_down_.as<float>();
   const float* keys = queries + query_width;
   observe(Tap::kQueryOut, layer, queries, tokens, query_width, stride);

@@ -137,9 +137,9 @@ class Executor {
   // Normalizes `tokens` rows of the residual stream and prepares them for `matrix` in prepared_.
   void norm_and_prepare(const std::vector<float>& weight, const PackedMatrix& matrix, uint32_t tokens);
   void prepare(const float* x, const PackedMatrix& matrix, uint32_t tokens);
-  // Prepares tokens [begin, end) of x[token * x_stride + col].
-  void prepare_all_cols(const LinearKernels& linear, const float* x, size_t x_stride, uint32_t cols,
-                        uint32_t begin, uint32_t end);
+  // Prepares tokens [begin, end) of x[token * cols + col].
+  void prepare_all_cols(const LinearKernels& linear, const float* x, uint32_t cols, uint32_t begin,
+                        uint32_t end);
 
   const Weights& weights_;
   const KernelTable& kernels_;

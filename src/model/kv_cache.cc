@@ -23,8 +23,6 @@ size_t head_bytes(CacheFormat format, uint32_t head_dim) {
 // Codes up to `most`; returns their scale.
 template <typename Code>
 float quantize(const float* x, uint32_t count, float most, Code* codes) {
-  // Numbers below 2^22 that are added to it are rounded to the nearest even integer.
-  constexpr float kRounder = 0x1.8p23F;
   float largest = 0;
   for (uint32_t i = 0; i < count; ++i) largest = std::fabs(x[i]) > largest ? std::fabs(x[i]) : largest;
   const bool is_zero = largest <= 1e-30F;

@@ -21,14 +21,6 @@ WeightFormat format_of(std::span<const MatrixStack::Part> parts) {
   return common_format(types);
 }
 
-void check_finite(const std::string& path, const gguf::TensorInfo& tensor, std::span<const float> values) {
-  for (const float value : values) {
-    if (!std::isfinite(value)) {
-      fail(ErrorKind::kBadFile, "{}: tensor {}: expected finite values, found {}", path, tensor.name, value);
-    }
-  }
-}
-
 // In blocks of a binary16 scale and codes only the scales can be non-finite.
 void check_block_scales(const std::string& path, const gguf::TensorInfo& tensor, const std::byte* row) {
   constexpr uint16_t kExponent = 0x7c00;
@@ -103,6 +95,14 @@ class RowSource {
 };
 
 }  // namespace
+
+void check_finite(const std::string& path, const gguf::TensorInfo& tensor, std::span<const float> values) {
+  for (const float value : values) {
+    if (!std::isfinite(value)) {
+      fail(ErrorKind::kBadFile, "{}: tensor {}: expected finite values, found {}", path, tensor.name, value);
+    }
+  }
+}
 
 MatrixStack::MatrixStack(std::string path, std::vector<Part> parts, ReadRows read)
     : path_(std::move(path)),

@@ -19,6 +19,9 @@
 
 namespace stonechat {
 
+// Error{kBadFile} where one of a tensor's values isn't finite.
+void check_finite(const std::string& path, const gguf::TensorInfo& tensor, std::span<const float> values);
+
 class MatrixStack {
  public:
   // Rows [first_row, first_row + rows) of one tensor; they may be reordered (see tensor_plan.h).

@@ -50,7 +50,6 @@ uint64_t activation_bytes(const ModelConfig& config, const KernelTable& kernels,
                           std::span<const PlannedStack> stacks, const RunShape& shape) {
   const auto tokens = static_cast<uint32_t>(std::min<uint64_t>(shape.tuning.batch, shape.pass_tokens));
   const uint64_t widest = std::max(config.width, config.query_width());
-  const uint64_t qkv_width = config.query_width() + 2 * uint64_t{config.kv_width()};
   // The head is the last matrix that isn't of a layer.
   const size_t outside = stacks.size() - 4 * size_t{config.layers};
   uint64_t prepared = 0;
@@ -65,7 +64,8 @@ uint64_t activation_bytes(const ModelConfig& config, const KernelTable& kernels,
   }
   const uint64_t floats =
       tokens * (config.width + widest + config.head_dim) + uint64_t{shape.hidden_rows} * config.width;
-  return floats * sizeof(float) + prepared + std::max(tokens * qkv_width * sizeof(float), prepared_down) +
+  return floats * sizeof(float) + prepared +
+         std::max(uint64_t{tokens} * config.qkv_width() * sizeof(float), prepared_down) +
          shape.threads * Executor::scratch_bytes(config, kernels, shape.tuning);
 }
 

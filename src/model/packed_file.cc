@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 #include "base/checked.h"
 #include "base/error.h"
@@ -116,10 +117,10 @@ class MadeUpPack {
 std::string layout_fingerprint(std::span<const StackPlan> plans, std::span<const WeightFormat> formats,
                                uint32_t head_dim, const KernelTable& kernels) {
   Sha256 hash;
-  std::map<std::pair<std::string, WeightFormat>, bool> seen;
+  std::set<std::pair<std::string, WeightFormat>> seen;
   for (size_t i = 0; i < plans.size(); ++i) {
     const StackPlan& plan = plans[i];
-    if (!seen.emplace(std::pair(std::string(kind_of(plan.name)), formats[i]), true).second) continue;
+    if (!seen.emplace(kind_of(plan.name), formats[i]).second) continue;
     const LinearKernels& linear = *kernels.linear[formats[i]];
     hash_text(hash, fmt::format("{} {} {} {} {} {}\n", kind_of(plan.name), static_cast<int>(formats[i]),
                                 plan.rows(), plan.cols, linear.tile_rows, linear.tile_bytes(plan.cols)));

@@ -1,7 +1,6 @@
 #include "model/tensor_shelf.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/error.h"
 #include "quant/decode.h"
@@ -47,11 +46,8 @@ std::vector<float> TensorShelf::vector(const VectorPlan& plan) {
   file_.read_rows(tensor, 0, tensor.rows(), stored);
   std::vector<float> values(plan.length);
   decode(tensor.type, stored.data(), plan.length, values.data());
+  check_finite(file_.path(), tensor, values);
   for (const float value : values) {
-    if (!std::isfinite(value)) {
-      fail(ErrorKind::kBadFile, "{}: tensor {}: expected finite values, found {}", file_.path(), tensor.name,
-           value);
-    }
     if (plan.above_zero && !(value > 0)) {
       fail(ErrorKind::kBadFile, "{}: tensor {}: expected values above 0, found {}", file_.path(), tensor.name,
            value);
