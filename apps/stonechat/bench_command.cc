@@ -232,7 +232,7 @@ void bench(const BenchOptions& options) {
       run_tests(options, model, count, baseline, *report);
     });
   } catch (...) {
-    report->finish();
+    if (!report->is_empty()) report->finish();
     throw;
   }
   report->finish();

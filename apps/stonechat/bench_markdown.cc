@@ -30,24 +30,6 @@ std::string giga_rate(double amount, double seconds) {
 // --profile a table after each test.
 class MarkdownReport : public BenchReport {
  public:
-  void add(const BenchResult& result) override {
-    if (first_) print_head(result);
-    first_ = false;
-    const std::vector<double> speeds = result.tokens_per_second();
-    std::string line =
-        row(result.model_type, fmt::format("{:.2f} MiB", static_cast<double>(result.model_size) / (1 << 20)),
-            fmt::format("{:.2f} M", static_cast<double>(result.model_n_params) / 1e6), "CPU",
-            std::to_string(result.n_threads), result.test_name,
-            fmt::format("{:.2f} \u00b1 {:.2f}", estimate(speeds).mean, standard_deviation(speeds)));
-    if (result.roofline) {
-      line += fmt::format(" {:>22} | {:>7} |", limit_text(*result.roofline), percent(result.roofline->share));
-      limit_rows_.push_back(limit_row(result));
-    }
-    print_line(line);
-    if (result.profile) print_profile(result);
-    if (result.memory) print_memory(*result.memory);
-  }
-
   void finish() override {
     if (!limit_rows_.empty()) {
       print_line(
@@ -64,6 +46,24 @@ class MarkdownReport : public BenchReport {
   }
 
  private:
+  void put(const BenchResult& result, bool) override {
+    if (begins_table_) print_head(result);
+    begins_table_ = false;
+    const std::vector<double> speeds = result.tokens_per_second();
+    std::string line =
+        row(result.model_type, fmt::format("{:.2f} MiB", static_cast<double>(result.model_size) / (1 << 20)),
+            fmt::format("{:.2f} M", static_cast<double>(result.model_n_params) / 1e6), "CPU",
+            std::to_string(result.n_threads), result.test_name,
+            fmt::format("{:.2f} \u00b1 {:.2f}", estimate(speeds).mean, standard_deviation(speeds)));
+    if (result.roofline) {
+      line += fmt::format(" {:>22} | {:>7} |", limit_text(*result.roofline), percent(result.roofline->share));
+      limit_rows_.push_back(limit_row(result));
+    }
+    print_line(line);
+    if (result.profile) print_profile(result);
+    if (result.memory) print_memory(*result.memory);
+  }
+
   static std::string row(const std::string& model, const std::string& size, const std::string& parameters,
                          const std::string& backend, const std::string& threads, const std::string& test,
                          const std::string& speed) {
@@ -116,10 +116,10 @@ class MarkdownReport : public BenchReport {
     }
     print_row("all", sum);
     print_line("");
-    first_ = true;  // the next test begins a table
+    begins_table_ = true;
   }
 
-  bool first_ = true;
+  bool begins_table_ = true;
   std::vector<std::string> limit_rows_;
 };
 

@@ -107,26 +107,28 @@ OrderedJson fields(const BenchResult& result) {
 
 class JsonReport : public BenchReport {
  public:
-  void add(const BenchResult& result) override {
-    std::string text = dump_json(fields(result), 2);
-    print_line((first_ ? "[\n" : ",\n") + text);
-    first_ = false;
-  }
-  void finish() override { print_line(first_ ? "[]" : "]"); }
+  void finish() override { print_line(is_empty() ? "[]" : "]"); }
 
  private:
-  bool first_ = true;
+  void put(const BenchResult& result, bool is_first) override {
+    print_line((is_first ? "[\n" : ",\n") + dump_json(fields(result), 2));
+  }
 };
 
 class JsonLinesReport : public BenchReport {
  public:
-  void add(const BenchResult& result) override { print_line(dump_json(fields(result))); }
   void finish() override {}
+
+ private:
+  void put(const BenchResult& result, bool) override { print_line(dump_json(fields(result))); }
 };
 
 class CsvReport : public BenchReport {
  public:
-  void add(const BenchResult& result) override {
+  void finish() override {}
+
+ private:
+  void put(const BenchResult& result, bool is_first) override {
     std::string names;
     std::string values;
     const OrderedJson json = fields(result);
@@ -136,20 +138,16 @@ class CsvReport : public BenchReport {
       values += (values.empty() ? "" : ",") +
                 quoted(value.is_string() ? value.get<std::string>() : dump_json(value));
     }
-    if (first_) print_line(names);
-    first_ = false;
+    if (is_first) print_line(names);
     print_line(values);
   }
-  void finish() override {}
 
- private:
   static std::string quoted(const std::string& text) {
     std::string result = "\"";
     for (const char character : text)
       result += character == '"' ? std::string("\"\"") : std::string(1, character);
     return result + "\"";
   }
-  bool first_ = true;
 };
 
 }  // namespace

@@ -54,12 +54,21 @@ class BenchReport {
  public:
   virtual ~BenchReport() = default;
   // Prints as results come, so that an interrupted run keeps them.
-  virtual void add(const BenchResult& result) = 0;
+  void add(const BenchResult& result) {
+    put(result, is_empty_);
+    is_empty_ = false;
+  }
+  bool is_empty() const { return is_empty_; }
   // After the last result, also where an error ends the run.
   virtual void finish() = 0;
 
   // `format` is "md", "json", "jsonl" or "csv".
   static std::unique_ptr<BenchReport> create(const std::string& format);
+
+ private:
+  virtual void put(const BenchResult& result, bool is_first) = 0;
+
+  bool is_empty_ = true;
 };
 
 }  // namespace stonechat

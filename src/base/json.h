@@ -15,8 +15,4 @@ using OrderedJson = nlohmann::ordered_json;
 std::string dump_json(const Json& value, int indent = -1);
 std::string dump_json(const OrderedJson& value, int indent = -1);
 
-// A value as it stands in a file, cut where it gets long; never with a line's end or broken UTF-8 in it. Goes
-// as deep into the stack as the value is nested: for what parse_strict_json() read.
-std::string shown_json(const OrderedJson& value);
-
 }  // namespace stonechat

@@ -13,36 +13,24 @@ namespace {
 using gguf::TensorType;
 constexpr TensorType kFloatTypes[] = {TensorType::kBF16, TensorType::kF16, TensorType::kF32};
 
-TensorType type_in(const OrderedJson& value, const std::string& field, const std::string& file) {
-  const auto type = value.is_string() ? writable_type(value.get_ref<const std::string&>()) : std::nullopt;
-  if (!type) {
-    fail(ErrorKind::kBadFile, "{}: {}: expected one of {}, found {}", file, field, writable_type_names(),
-         shown_json(value));
-  }
+TensorType type_in(const JsonFields& json) {
+  const auto type = writable_type(json.get_string("type"));
+  if (!type) json.refuse("type", fmt::format("one of {}", writable_type_names()));
   return *type;
 }
 
-TypeRule rule_in(const OrderedJson& value, const std::string& field, const std::string& file) {
-  if (!value.is_object())
-    fail(ErrorKind::kBadFile, "{}: {}: expected an object, found {}", file, field, shown_json(value));
-  TypeRule rule;
-  bool has_type = false;
-  for (const auto& [key, member] : value.items()) {
-    if (key == "tensors") {
-      if (!member.is_string() || member.get_ref<const std::string&>().empty())
-        fail(ErrorKind::kBadFile, "{}: {}.tensors: expected a pattern, found {}", file, field,
-             shown_json(member));
-      rule.tensors = member.get<std::string>();
-    } else if (key == "type") {
-      rule.type = type_in(member, field + ".type", file);
-      has_type = true;
-    } else {
-      fail(ErrorKind::kBadFile, "{}: {}: expected tensors and type, found a field {}", file, field,
-           shown_json(key));
-    }
+// One that isn't known may be a mistake that changes what is meant.
+void check_fields(const JsonFields& json, const std::vector<std::string>& known) {
+  for (const auto& [key, value] : json.json().items()) {
+    if (std::find(known.begin(), known.end(), key) == known.end())
+      json.refuse(key, fmt::format("no field but {}", fmt::join(known, ", ")));
   }
-  if (rule.tensors.empty() || !has_type)
-    fail(ErrorKind::kBadFile, "{}: {}: expected tensors and type, found {}", file, field, shown_json(value));
+}
+
+TypeRule rule_in(const JsonFields& json) {
+  check_fields(json, {"tensors", "type"});
+  const TypeRule rule = {json.get_string("tensors"), type_in(json)};
+  if (rule.tensors.empty()) json.refuse("tensors", "a pattern");
   return rule;
 }
 
@@ -51,22 +39,15 @@ TypeRule rule_in(const OrderedJson& value, const std::string& field, const std::
 TypePlan TypePlan::parse(std::string_view json, const std::string& file) {
   if (json.size() > kMostBytes)
     fail(ErrorKind::kBadFile, "{}: expected at most {} bytes, found {}", file, kMostBytes, json.size());
-  const OrderedJson root = parse_strict_json(json, file);
+  const Json root = parse_strict_json(json, file);
   if (!root.is_object())
-    fail(ErrorKind::kBadFile, "{}: expected a JSON object, found {}", file, shown_json(root));
+    fail(ErrorKind::kBadFile, "{}: expected a JSON object, found {}", file, json_text(root));
+  const JsonFields fields(root, file);
+  check_fields(fields, {"type", "rules", "comment"});
   TypePlan plan;
-  for (const auto& [key, value] : root.items()) {
-    if (key == "type") {
-      plan.type = type_in(value, key, file);
-    } else if (key == "rules") {
-      if (!value.is_array())
-        fail(ErrorKind::kBadFile, "{}: rules: expected an array, found {}", file, shown_json(value));
-      for (size_t i = 0; i < value.size(); ++i)
-        plan.rules.push_back(rule_in(value[i], fmt::format("rules[{}]", i), file));
-    } else if (key != "comment") {
-      fail(ErrorKind::kBadFile, "{}: expected type, rules and comment, found a field {}", file,
-           shown_json(key));
-    }
+  if (root.contains("type")) plan.type = type_in(fields);
+  if (root.contains("rules")) {
+    for (const JsonFields& rule : fields.get_objects("rules")) plan.rules.push_back(rule_in(rule));
   }
   return plan;
 }
