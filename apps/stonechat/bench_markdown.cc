@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/memory_parts.h"
 #include "eval/statistics.h"
 #include "kernels/dispatch.h"
 
@@ -51,7 +52,7 @@ class MarkdownReport : public BenchReport {
     begins_table_ = false;
     const std::vector<double> speeds = result.tokens_per_second();
     std::string line =
-        row(result.model_type, fmt::format("{:.2f} MiB", static_cast<double>(result.model_size) / (1 << 20)),
+        row(result.model_type, fmt::format("{:.2f} MiB", mebibytes(result.model_size)),
             fmt::format("{:.2f} M", static_cast<double>(result.model_n_params) / 1e6), "CPU",
             std::to_string(result.n_threads), result.test_name,
             fmt::format("{:.2f} \u00b1 {:.2f}", estimate(speeds).mean, standard_deviation(speeds)));

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/memory_parts.h"
 #include "chat_conversation.h"
 #include "commands.h"
 #include "interrupt.h"
@@ -53,8 +54,7 @@ std::string stats_text(const Conversation& conversation) {
       "{}\ncontext {} of {} tokens used, cache {:.1f} MiB\n",
       stats.prompt_tokens, stats.reused_tokens, per_second(computed, stats.prompt_seconds),
       stats.generated_tokens, per_second(stats.generated_tokens, stats.generate_seconds), name(stats.reason),
-      conversation.used_tokens(), conversation.context(),
-      static_cast<double>(conversation.cache_bytes()) / (1 << 20));
+      conversation.used_tokens(), conversation.context(), mebibytes(conversation.cache_bytes()));
 }
 
 // Handles a line that begins with a slash; false when the program shall end.

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/memory_parts.h"
 #include "commands.h"
 #include "kernels/dispatch.h"
 #include "loaded_model.h"
@@ -31,10 +32,6 @@ struct TypeSum {
   uint64_t parameters = 0;
   uint64_t bytes = 0;
 };
-
-double mib(uint64_t bytes) {
-  return static_cast<double>(bytes) / (1 << 20);
-}
 
 // Packs are plain bytes: their parameters aren't the file's elements.
 std::map<std::string_view, TypeSum> sum_by_type(const gguf::Reader& file) {
@@ -189,7 +186,7 @@ void print_json(const InspectOptions& options, const gguf::Reader& file) {
 
 void print_text(const InspectOptions& options, const gguf::Reader& file) {
   fmt::print("{}\nGGUF version {}, alignment {}, {:.2f} MiB\n\n", printable(file.path()), file.version(),
-             file.alignment(), mib(file.file().bytes()));
+             file.alignment(), mebibytes(file.file().bytes()));
   for (const auto& entry : file.metadata().entries())
     fmt::print("{:<44} {}\n", printable(entry.key), value_text(entry.value));
   if (options.tensors) {
@@ -203,13 +200,13 @@ void print_text(const InspectOptions& options, const gguf::Reader& file) {
   TypeSum total;
   for (const auto& [type, sum] : sum_by_type(file)) {
     fmt::print("{:<8} {:>8} {:>12.2f} M {:>10.2f} MiB\n", type, sum.tensors,
-               static_cast<double>(sum.parameters) / 1e6, mib(sum.bytes));
+               static_cast<double>(sum.parameters) / 1e6, mebibytes(sum.bytes));
     total.tensors += sum.tensors;
     total.parameters += sum.parameters;
     total.bytes += sum.bytes;
   }
   fmt::print("{:<8} {:>8} {:>12.2f} M {:>10.2f} MiB\n", "all", total.tensors,
-             static_cast<double>(total.parameters) / 1e6, mib(total.bytes));
+             static_cast<double>(total.parameters) / 1e6, mebibytes(total.bytes));
   for (const auto& [type, sum] : sum_by_type(file)) {
     if (const Scheme* scheme = scheme_of(type))
       fmt::print("\n{}: one scale for each {}; {}\n", type, scheme->scale, scheme->formula);
@@ -217,7 +214,7 @@ void print_text(const InspectOptions& options, const gguf::Reader& file) {
   if (const auto packed = packed_info(file)) {
     fmt::print("\npacked for the kernels {} from {:.2f} M parameters, most of them {}, {:.2f} MiB\n",
                printable(packed->isa), static_cast<double>(packed->parameters) / 1e6,
-               printable(packed->source_type), mib(packed->source_bytes));
+               printable(packed->source_type), mebibytes(packed->source_bytes));
   }
   const RunEstimate run = estimate_run(file);
   if (!run.obstacle.empty()) {
@@ -227,8 +224,8 @@ void print_text(const InspectOptions& options, const gguf::Reader& file) {
   fmt::print(
       "\na run with {} tokens of context takes about {:.0f} MiB: weights {:.0f}, cache {:.0f} in {} "
       "({:.0f} in q8_0), activations {:.0f}\n",
-      run.context, mib(run.total()), mib(run.weights_bytes), mib(run.cache_bytes), name(kDefaultCache),
-      mib(run.code_cache_bytes), mib(run.activation_bytes));
+      run.context, mebibytes(run.total()), mebibytes(run.weights_bytes), mebibytes(run.cache_bytes),
+      name(kDefaultCache), mebibytes(run.code_cache_bytes), mebibytes(run.activation_bytes));
 }
 
 void inspect(const InspectOptions& options) {

@@ -7,7 +7,6 @@
 namespace stonechat {
 namespace {
 
-constexpr int kExitInterrupted = 130;
 volatile std::sig_atomic_t interrupt_count = 0;
 
 void on_interrupt(int) {

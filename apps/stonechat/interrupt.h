@@ -3,6 +3,8 @@
 
 namespace stonechat {
 
+inline constexpr int kExitInterrupted = 130;
+
 // From now on SIGINT sets a flag. A second SIGINT before the flag was cleared ends the program at once.
 void catch_interrupts();
 // SIGTERM and SIGHUP too: for a program that has others to end.

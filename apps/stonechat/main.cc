@@ -11,19 +11,19 @@
 #include "base/error.h"
 #include "command_line.h"
 #include "commands.h"
+#include "interrupt.h"
 
 namespace {
 
 constexpr int kExitFailed = 1;
 constexpr int kExitUsage = 2;
-constexpr int kExitInterrupted = 130;
 
 int exit_code(stonechat::ErrorKind kind) {
   switch (kind) {
     case stonechat::ErrorKind::kUsage:
       return kExitUsage;
     case stonechat::ErrorKind::kInterrupted:
-      return kExitInterrupted;
+      return stonechat::kExitInterrupted;
     default:
       return kExitFailed;
   }

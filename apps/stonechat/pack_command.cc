@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "base/memory_parts.h"
 #include "commands.h"
 #include "interrupt.h"
 #include "kernels/dispatch.h"
@@ -29,8 +30,7 @@ void pack(const PackOptions& options) {
   const uint64_t bytes = write_packed(
       file, table, options.out, pool, [&](uint64_t done, uint64_t) { progress.update(done); }, interrupted);
   progress.finish();
-  fmt::print("packed for {}, {:.2f} MiB\nwrote {}\n", table.name, static_cast<double>(bytes) / (1 << 20),
-             options.out);
+  fmt::print("packed for {}, {:.2f} MiB\nwrote {}\n", table.name, mebibytes(bytes), options.out);
 }
 
 }  // namespace

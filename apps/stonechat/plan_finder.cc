@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "base/memory_parts.h"
 #include "eval/plan_search.h"
 #include "eval/plan_trial.h"
 #include "interrupt.h"
@@ -115,22 +116,21 @@ TypePlan find_plan(const gguf::Reader& file, const PlanWishes& wishes, ThreadPoo
     fmt::print(
         "{} of {} stacks {}, the rest {}: predicted KL {:.6f}, measured {:.6f} +- {:.6f}, {:.2f} MiB\n",
         count, costs.size(), writable_type_name(wishes.better), writable_type_name(wishes.plain),
-        choice.predicted_kl, measured.mean, measured.standard_error,
-        static_cast<double>(plain_bytes + choice.bytes) / kMib);
+        choice.predicted_kl, measured.mean, measured.standard_error, mebibytes(plain_bytes + choice.bytes));
     if (wishes.target_kl == 0 || measured.mean <= wishes.target_kl) break;
     aim = std::max(0.0, choice.predicted_kl + std::min(0.0, wishes.target_kl - measured.mean)) * 0.9;
   }
   if (wishes.target_kl > 0 && measured.mean > wishes.target_kl) {
     fail(ErrorKind::kLimit,
          "--target-kl: expected a mean KL of at most {}, reached {:.6f} with {:.2f} MiB; {}",
-         wishes.target_kl, measured.mean, static_cast<double>(plain_bytes + choice.bytes) / kMib,
+         wishes.target_kl, measured.mean, mebibytes(plain_bytes + choice.bytes),
          wishes.budget_mib > 0 ? "a larger --budget-mib or a better --better type may reach it"
                                : "a better --better type may reach it");
   }
   if (plain_bytes + choice.bytes > plain_bytes + budget) {
     fail(ErrorKind::kLimit,
          "--budget-mib: expected at most {} MiB, the file takes {:.2f} MiB with all matrices {}",
-         wishes.budget_mib, static_cast<double>(plain_bytes) / kMib, writable_type_name(wishes.plain));
+         wishes.budget_mib, mebibytes(plain_bytes), writable_type_name(wishes.plain));
   }
   return plan_of(trial, choice, wishes);
 }

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <utility>
 
+#include "base/memory_parts.h"
+
 namespace stonechat {
 namespace {
 
@@ -14,7 +16,7 @@ constexpr auto kInterval = std::chrono::milliseconds(100);
 constexpr uint64_t kBarWidth = 24;
 
 std::string amount(uint64_t count, const std::string& unit) {
-  if (unit == "bytes") return fmt::format("{:.1f}", static_cast<double>(count) / (1 << 20));
+  if (unit == "bytes") return fmt::format("{:.1f}", mebibytes(count));
   return std::to_string(count);
 }
 

@@ -5,6 +5,7 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/input_file.h"
+#include "base/memory_parts.h"
 #include "commands.h"
 #include "hub/catalog.h"
 #include "interrupt.h"
@@ -24,9 +25,8 @@ struct PullOptions {
 
 void print_catalog() {
   for (const auto& entry : catalog()) {
-    const double mib = static_cast<double>(entry.bytes) / (1 << 20);
-    fmt::print("{:<24} {:>10}  {}\n", entry.name, entry.bytes == 0 ? "" : fmt::format("{:.1f} MiB", mib),
-               entry.about);
+    fmt::print("{:<24} {:>10}  {}\n", entry.name,
+               entry.bytes == 0 ? "" : fmt::format("{:.1f} MiB", mebibytes(entry.bytes)), entry.about);
   }
 }
 

@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/memory_parts.h"
 #include "gguf/reader.h"
 #include "hub/catalog.h"
 #include "hub/environment.h"
@@ -147,10 +148,9 @@ void ReportModels::prepare(const std::vector<ReportStep>& steps) const {
     if (step.part == ReportPart::kModels) needed += file_bytes_of(step.inputs);
   }
   const uint64_t free = fs::space(folder_).available;
-  constexpr double kMib = 1 << 20;
   if (needed > free) {
     fail(ErrorKind::kIo, "{}: expected {:.0f} MiB free for the model's files, found {:.0f} MiB", folder_,
-         std::ceil(static_cast<double>(needed) / kMib), std::floor(static_cast<double>(free) / kMib));
+         std::ceil(mebibytes(needed)), std::floor(mebibytes(free)));
   }
 }
 

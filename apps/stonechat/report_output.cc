@@ -9,6 +9,7 @@
 
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "base/memory_parts.h"
 #include "eval/statistics.h"
 #include "report/report.h"
 #include "report/results_json.h"
@@ -35,12 +36,10 @@ Column speed_column(const ReportSpeed& like) {
 
 // Of speeds one prompt and one answer, the longest; of tasks all.
 std::vector<Column> columns_of(const ReportResults& results) {
-  constexpr double kMib = 1 << 20;
   const ReportVariant& reference = results.variants[0];
   std::vector<Column> columns = {{"", [](const ReportVariant& variant) { return variant.name; }},
                                  {"MiB", [](const ReportVariant& variant) {
-                                    return fmt::format("{:.1f}",
-                                                       static_cast<double>(variant.weights_bytes) / kMib);
+                                    return fmt::format("{:.1f}", mebibytes(variant.weights_bytes));
                                   }}};
   const ReportSpeed* prompt = nullptr;
   const ReportSpeed* decode = nullptr;
@@ -51,7 +50,7 @@ std::vector<Column> columns_of(const ReportResults& results) {
                        if (!variant.memory) return "";
                        const auto found = variant.memory->series.find("rss");
                        if (found == variant.memory->series.end()) return "";
-                       return fmt::format("{:.0f}", static_cast<double>(found->second.peak) / kMib);
+                       return fmt::format("{:.0f}", mebibytes(found->second.peak));
                      }});
   columns.push_back({"perplexity", [](const ReportVariant& variant) {
                        return variant.text ? fmt::format("{:.3f}", variant.text->perplexity.mean) : "";

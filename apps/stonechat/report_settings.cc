@@ -28,7 +28,6 @@ const Size kQuick = {{"q8_0"}, {256, 512}, {50}, 3, 8};
 
 constexpr uint32_t kWindow = 512, kBuiltinWindow = 256;
 constexpr uint32_t kMemoryPrompt = 512, kMemoryGenerate = 64;
-constexpr double kBytesAToken = 4;  // of English text
 
 const Size& size_of(const ReportOptions& options) {
   return options.quick ? kQuick : kFull;

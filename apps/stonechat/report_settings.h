@@ -27,6 +27,9 @@ struct ReportOptions {
   bool dry_run = false;
 };
 
+// To guess how many tokens a text has: of English.
+inline constexpr double kBytesAToken = 4;
+
 // Checked: unknown types are Error{kUsage}; a text or a task's data that can't be read is an error that names
 // it, before anything is measured. `directory` is where the report goes, which need not be there.
 ReportSettings report_settings(const ReportOptions& options, const ReportModels& models,

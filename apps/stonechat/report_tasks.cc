@@ -9,12 +9,12 @@
 #include "eval/builtin_tasks.h"
 #include "eval/question_set.h"
 #include "report_hash.h"
+#include "report_settings.h"
 
 namespace stonechat {
 namespace {
 
 constexpr uint32_t kFewQuestions = 100;
-constexpr double kBytesAToken = 4;
 constexpr const char* kCeval = "ceval";
 
 // A task's data below the folder, as data sets come; and the shots that papers count with.

@@ -5,21 +5,18 @@
 #include <algorithm>
 #include <map>
 
+#include "base/memory_parts.h"
 #include "interrupt.h"
 #include "progress.h"
 
 namespace stonechat {
 namespace {
 
-double mib(uint64_t bytes) {
-  return static_cast<double>(bytes) / (1 << 20);
-}
-
 void print_sizes(const gguf::ModelSource& file, const RewritePlan& plan) {
   uint64_t before = 0;
   for (const auto& tensor : file.tensors()) before += tensor.bytes;
   fmt::print("{} tensors, {:.2f} M parameters, {:.2f} MiB to {:.2f} MiB\n", plan.tensors.size(),
-             static_cast<double>(plan.parameters()) / 1e6, mib(before), mib(plan.tensor_bytes()));
+             static_cast<double>(plan.parameters()) / 1e6, mebibytes(before), mebibytes(plan.tensor_bytes()));
 }
 
 }  // namespace
@@ -37,7 +34,7 @@ void print_plan(const gguf::ModelSource& file, const RewritePlan& plan) {
   }
   for (const auto& [types, sum] : changes) {
     fmt::print("{:>5} tensors {:>5} to {:<5} {:>9.2f} MiB\n", sum.tensors, types.first, types.second,
-               mib(sum.bytes));
+               mebibytes(sum.bytes));
   }
   print_sizes(file, plan);
   fmt::print("the file would have {} bytes\n", plan.predicted_bytes());

@@ -16,6 +16,9 @@
 namespace stonechat {
 
 // As users are shown them.
+constexpr double mebibytes(uint64_t bytes) {
+  return static_cast<double>(bytes) / (1 << 20);
+}
 constexpr double megabytes(uint64_t bytes) {
   return 1e-6 * static_cast<double>(bytes);
 }

@@ -49,7 +49,7 @@ struct SpeedSample {
   std::string limit;
 };
 
-std::vector<SpeedSample> speeds_of(const std::string& output, const std::string& where, uint32_t round) {
+std::vector<SpeedSample> speeds_in(const std::string& output, const std::string& where, uint32_t round) {
   std::vector<SpeedSample> samples;
   for (const JsonFields& test : BenchTests(output, where).tests) {
     samples.push_back({round, static_cast<uint32_t>(test.get_uint("n_prompt", 0, UINT32_MAX)),
@@ -62,7 +62,7 @@ std::vector<SpeedSample> speeds_of(const std::string& output, const std::string&
 
 // The best of those that were measured beside each test: a limit is what the machine can do, and its
 // neighbours only take from that.
-MachineLimits limits_of(const std::string& output, const std::string& where) {
+MachineLimits limits_in(const std::string& output, const std::string& where) {
   MachineLimits best;
   for (const JsonFields& test : BenchTests(output, where).tests) {
     const auto number = [&](const char* key) { return test.get_number(key, 0, kHuge); };
@@ -72,7 +72,7 @@ MachineLimits limits_of(const std::string& output, const std::string& where) {
   return best;
 }
 
-ReportMemory memory_of(const std::string& output, const std::string& where) {
+ReportMemory memory_in(const std::string& output, const std::string& where) {
   const BenchTests bench(output, where);
   const JsonFields fields = bench.tests[0].get_object("memory");
   ReportMemory memory;
@@ -91,7 +91,7 @@ ReportMemory memory_of(const std::string& output, const std::string& where) {
   return memory;
 }
 
-ReportText text_of(const std::string& output, const std::string& where, bool is_reference) {
+ReportText text_in(const std::string& output, const std::string& where, bool is_reference) {
   const Json json = parse_strict_json(output, where);
   const JsonFields fields(json, where);
   ReportText text;
@@ -115,7 +115,7 @@ ReportText text_of(const std::string& output, const std::string& where, bool is_
   return text;
 }
 
-ReportTask task_of(const std::string& output, const std::string& where) {
+ReportTask task_in(const std::string& output, const std::string& where) {
   const Json json = parse_strict_json(output, where);
   const JsonFields fields(json, where);
   ReportTask task;
@@ -205,18 +205,18 @@ class Collector {
       case ReportPart::kModels:
         break;
       case ReportPart::kLimits:
-        add_limits(limits_of(record.output, where_of(step)));
+        add_limits(limits_in(record.output, where_of(step)));
         break;
       case ReportPart::kSpeed:
-        add_limits(limits_of(record.output, where_of(step)));
-        for (const SpeedSample& sample : speeds_of(record.output, where_of(step), step.round))
+        add_limits(limits_in(record.output, where_of(step)));
+        for (const SpeedSample& sample : speeds_in(record.output, where_of(step), step.round))
           samples_[{step.variant, sample.prompt, sample.generate}].push_back(sample);
         break;
       case ReportPart::kMemory:
-        variant.memory = memory_of(record.output, where_of(step));
+        variant.memory = memory_in(record.output, where_of(step));
         break;
       case ReportPart::kText:
-        variant.text = text_of(record.output, where_of(step), step.variant == 0);
+        variant.text = text_in(record.output, where_of(step), step.variant == 0);
         variant.text->text = settings_.text.name;
         break;
       case ReportPart::kTasks:
@@ -236,7 +236,7 @@ class Collector {
   }
 
   void add_task(const ReportStep& step, const StepRecord& record) {
-    ReportTask task = task_of(record.output, where_of(step));
+    ReportTask task = task_in(record.output, where_of(step));
     const auto reference = std::find_if(steps_.begin(), steps_.end(), [&](const ReportStep& other) {
       return other.part == ReportPart::kTasks && other.variant == 0 && other.task == step.task;
     });
@@ -307,19 +307,19 @@ void check_output(const ReportStep& step, const std::string& output) {
     case ReportPart::kModels:
       break;
     case ReportPart::kLimits:
-      limits_of(output, where_of(step));
+      limits_in(output, where_of(step));
       break;
     case ReportPart::kSpeed:
-      speeds_of(output, where_of(step), step.round);
+      speeds_in(output, where_of(step), step.round);
       break;
     case ReportPart::kMemory:
-      memory_of(output, where_of(step));
+      memory_in(output, where_of(step));
       break;
     case ReportPart::kText:
-      text_of(output, where_of(step), step.variant == 0);
+      text_in(output, where_of(step), step.variant == 0);
       break;
     case ReportPart::kTasks:
-      task_of(output, where_of(step));
+      task_in(output, where_of(step));
       break;
   }
 }

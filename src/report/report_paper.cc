@@ -23,7 +23,7 @@ Columns columns_of(const paper::Pair& pair) {
   return {pair.fp32, pair.q8_0};
 }
 
-std::string text_of(const Figure& figure, int decimals) {
+std::string shown(const Figure& figure, int decimals) {
   return figure ? fixed_text(*figure, decimals) : "";
 }
 std::string ratio_text(const Figure& ratio) {
@@ -79,11 +79,11 @@ class PaperTables {
   static std::vector<std::string> pair_row(std::string name, const Columns& theirs, const Columns& ours,
                                            int decimals, Figure their_ratio = std::nullopt) {
     return {std::move(name),
-            text_of(theirs.fp32, decimals),
-            text_of(theirs.q8_0, decimals),
+            shown(theirs.fp32, decimals),
+            shown(theirs.q8_0, decimals),
             ratio_text(their_ratio ? their_ratio : theirs.ratio()),
-            text_of(ours.fp32, decimals),
-            text_of(ours.q8_0, decimals),
+            shown(ours.fp32, decimals),
+            shown(ours.q8_0, decimals),
             ratio_text(ours.ratio())};
   }
 
