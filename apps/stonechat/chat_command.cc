@@ -46,15 +46,13 @@ void print_piece(std::string_view piece) {
 
 std::string stats_text(const Conversation& conversation) {
   const GenerateStats& stats = conversation.last_stats();
-  const auto per_second = [](double tokens, double seconds) { return seconds > 0 ? tokens / seconds : 0; };
-  const uint32_t computed = stats.prompt_tokens - stats.reused_tokens;
   return fmt::format(
       "prompt {} tokens ({} of them kept from before), {:.1f} tokens/s; answer {} tokens, {:.1f} tokens/s, "
       "ended by "
       "{}\ncontext {} of {} tokens used, cache {:.1f} MiB\n",
-      stats.prompt_tokens, stats.reused_tokens, per_second(computed, stats.prompt_seconds),
-      stats.generated_tokens, per_second(stats.generated_tokens, stats.generate_seconds), name(stats.reason),
-      conversation.used_tokens(), conversation.context(), mebibytes(conversation.cache_bytes()));
+      stats.prompt_tokens, stats.reused_tokens, stats.prompt_speed(), stats.generated_tokens,
+      stats.generate_speed(), name(stats.reason), conversation.used_tokens(), conversation.context(),
+      mebibytes(conversation.cache_bytes()));
 }
 
 // Handles a line that begins with a slash; false when the program shall end.

@@ -43,10 +43,6 @@ std::string prompt_text(const RunOptions& options, bool prompt_given) {
   return read_standard_input();
 }
 
-double per_second(uint32_t tokens, double seconds) {
-  return seconds > 0 ? tokens / seconds : 0;
-}
-
 void print_json(const RunOptions& options, const std::string& text, const GenerateStats& stats,
                 uint64_t seed) {
   const OrderedJson result = {
@@ -57,8 +53,8 @@ void print_json(const RunOptions& options, const std::string& text, const Genera
       {"generated_tokens", stats.generated_tokens},
       {"prompt_seconds", stats.prompt_seconds},
       {"generate_seconds", stats.generate_seconds},
-      {"prompt_tokens_per_second", per_second(stats.prompt_tokens, stats.prompt_seconds)},
-      {"generated_tokens_per_second", per_second(stats.generated_tokens, stats.generate_seconds)},
+      {"prompt_tokens_per_second", stats.prompt_speed()},
+      {"generated_tokens_per_second", stats.generate_speed()},
       {"seed", seed},
   };
   fmt::print("{}\n", dump_json(result, 2));
@@ -120,9 +116,8 @@ void run(const RunOptions& options, bool prompt_given) {
     fmt::print(
         stderr,
         "prompt: {} tokens, {:.1f} tokens/s; answer: {} tokens, {:.1f} tokens/s; ended by {}; seed {}\n",
-        stats.prompt_tokens, per_second(stats.prompt_tokens, stats.prompt_seconds), stats.generated_tokens,
-        per_second(stats.generated_tokens, stats.generate_seconds), name(stats.reason),
-        generate.sampler.seed);
+        stats.prompt_tokens, stats.prompt_speed(), stats.generated_tokens, stats.generate_speed(),
+        name(stats.reason), generate.sampler.seed);
   }
   if (figures) print_memory(*figures);
   if (stats.reason == EndReason::kInterrupted) fail(ErrorKind::kInterrupted, "interrupted");

@@ -36,6 +36,13 @@ struct GenerateStats {
   uint32_t generated_tokens = 0;  // an end token included
   double prompt_seconds = 0;
   double generate_seconds = 0;
+
+  // Tokens a second, of the prompt those that weren't found in the cache; 0 where none were timed.
+  double prompt_speed() const { return speed(prompt_tokens - reused_tokens, prompt_seconds); }
+  double generate_speed() const { return speed(generated_tokens, generate_seconds); }
+
+ private:
+  static double speed(uint32_t tokens, double seconds) { return seconds > 0 ? tokens / seconds : 0; }
 };
 
 class Session {
