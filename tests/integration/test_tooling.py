@@ -16,7 +16,7 @@ def run(*words, **keywords):
 
 def test_make_help_names_the_targets():
     text = run("make").stdout
-    for target in ("build", "test", "demo", "arm-cycles", "lint", "format", "clean"):
+    for target in ("build", "install", "test", "demo", "arm-cycles", "lint", "format", "clean"):
         assert f"make {target}" in text
 
 
