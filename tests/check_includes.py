@@ -26,10 +26,10 @@ MAY_INCLUDE = {
 }
 # kernels may see the plain structs of block formats, no more of quant.
 ONLY_HEADERS = {("kernels", "quant"): {"quant/block_formats.h"}}
-ISA_SOURCE = re.compile(r"/(avx|amx|neon|simd_|code_|float_|weight_streams)\w*\.(cc|h)$")
+ISA_SOURCE = re.compile(r"/(avx|amx|neon|simd_|code_|float_|attention_rows|weight_streams)\w*\.(cc|h)$")
 ISA_MAY_INCLUDE = re.compile(
     r"<(immintrin|arm_neon|assert|math|stddef|stdint|string|float)\.h>|"
-    r'"(kernels/(kernel_table|tables|code_formats|float_packs|weight_streams|avx\w*|amx\w*|neon\w*|simd_\w*)\.h|'
+    r'"(kernels/(kernel_table|tables|attention_rows|code_formats|float_packs|weight_streams|avx\w*|amx\w*|neon\w*|simd_\w*)\.h|'
     r'base/cpu_feature_bits\.h|quant/block_formats\.h)"'
 )
 

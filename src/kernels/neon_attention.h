@@ -16,6 +16,7 @@
 
 #include <math.h>
 
+#include "kernels/attention_rows.h"
 #include "kernels/neon_norm_codes.h"
 #include "kernels/neon_product.h"
 
@@ -51,16 +52,7 @@ class NeonAttention {
     float factor;      // of products with the query's codes
   };
 
-  // What the rows' softmax has come to, and factors for one tile.
-  static constexpr uint32_t kPaddedRows = kGroupRows + kLanes - 1;
-  struct Softmax {
-    float largest[kPaddedRows];
-    float total[kPaddedRows];
-    float before[kPaddedRows];  // factor of what was summed before
-    float most[kPaddedRows];    // the largest weight
-    float sum[kPaddedRows];     // of the weights
-    float unit[kPaddedRows];    // of the codes of weights
-  };
+  using Softmax = AttentionSoftmax<kGroupRows + kLanes - 1>;
 
   // The parts of a job's scratch.
   struct Scratch {
@@ -114,11 +106,6 @@ class NeonAttention {
     if (rows <= kMostVectors<uint16_t>) return use(halves);
     widen_halves(halves, count, area);
     use(static_cast<const float*>(area));
-  }
-
-  static uint32_t keys_seen(const Row& row, uint32_t first_key) noexcept {
-    if (row.visible <= first_key) return 0;
-    return row.visible - first_key < kKeyTile ? row.visible - first_key : kKeyTile;
   }
 
   // Masks the scores of one tile that the row doesn't see; returns the largest of the others, lane by lane.
@@ -263,12 +250,7 @@ class NeonAttention {
                                const Softmax& softmax) noexcept {
     const uint32_t head_dim = job->head_dim;
     const auto add = [&]<typename Value>(const Value* values) {
-      for (uint32_t row = begin; row < end;) {
-        // Rows that see the same number of keys go together: all of a token's, or all that see the whole
-        // tile.
-        const uint32_t keys = keys_seen(rows[row], first_key);
-        uint32_t next = row + 1;
-        while (next < end && keys_seen(rows[next], first_key) == keys) ++next;
+      for_rows_alike(rows, begin, end, first_key, [&](uint32_t row, uint32_t next, uint32_t keys) {
         for_vectors<kMostVectors<Value>>(next - row, [&]<uint32_t kRows>(uint32_t first) {
           const float* weights = scratch.scores + size_t{row + first} * kKeyTile;
           const float* before = softmax.before + row + first;
@@ -283,8 +265,7 @@ class NeonAttention {
                 });
           }
         });
-        row = next;
-      }
+      });
     };
     use_tile(job->values, size_t{first_key} * head_dim, kKeyTile * head_dim, end - begin, scratch.values,
              add);
@@ -300,7 +281,6 @@ class NeonAttention {
     for (uint32_t j = 1; j < kKeyTile; ++j) largest_scale[j] = fmaxf(scales[j], largest_scale[j - 1]);
     for (uint32_t row = begin; row < end; ++row)
       softmax.unit[row] = largest_scale[keys_seen(rows[row], first_key) - 1];
-    float inverse[kPaddedRows];
     for (uint32_t row = begin; row < end; row += kLanes) {
       float32x4_t most = vld1q_f32(softmax.most + row);
       if (has_words<C>()) most = vmaxq_f32(most, vmulq_n_f32(vld1q_f32(softmax.sum + row), 0.5F));
@@ -308,12 +288,12 @@ class NeonAttention {
           vmaxq_f32(vmulq_f32(most, vld1q_f32(softmax.unit + row)), vdupq_n_f32(kLeastWeight));
       const float32x4_t codes = vdupq_n_f32(C::kWeightCodes);
       vst1q_f32(softmax.unit + row, vdivq_f32(bound, codes));
-      vst1q_f32(inverse + row, vdivq_f32(codes, bound));
+      vst1q_f32(softmax.inverse + row, vdivq_f32(codes, bound));
     }
     for (uint32_t row = begin; row < end; ++row) {
       const float* weights = scratch.scores + size_t{row} * kKeyTile;
       const auto scaled = [&](uint32_t j) {
-        return vmulq_n_f32(vmulq_f32(vld1q_f32(weights + j), vld1q_f32(scales + j)), inverse[row]);
+        return vmulq_n_f32(vmulq_f32(vld1q_f32(weights + j), vld1q_f32(scales + j)), softmax.inverse[row]);
       };
       for (uint32_t j = 0; j < kKeyTile; j += 2 * kLanes) {
         C::put(scratch.weight_codes + size_t{2} * row * kKeyTile, kKeyTile, j,

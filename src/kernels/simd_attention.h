@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "kernels/attention_rows.h"
 #include "kernels/kernel_table.h"
 #include "kernels/simd_attention_codes.h"
 #include "kernels/simd_attention_float.h"
@@ -58,16 +59,7 @@ class SimdAttention {
     uint8_t* weights;  // (rows, kWeightBytes)
   };
 
-  // What the rows' softmax has come to, and factors for one tile.
-  struct Softmax {
-    float largest[kPaddedRows];
-    float total[kPaddedRows];
-    float before[kPaddedRows];  // factor of what was summed before
-    float most[kPaddedRows];    // the largest weight
-    float sum[kPaddedRows];     // of the weights
-    float unit[kPaddedRows];    // of the codes of weights
-    float inverse[kPaddedRows];
-  };
+  using Softmax = AttentionSoftmax<kPaddedRows>;
 
   static size_t scratch_bytes(uint32_t head_dim) noexcept {
     const size_t floats = 2 * size_t{kKeyTile} * head_dim + kGroupRows * (kKeyTile + size_t{head_dim});
@@ -100,11 +92,6 @@ class SimdAttention {
     const uint32_t before = vector * kLanes;
     if (keys <= before) return 0;
     return keys - before < kLanes ? keys - before : kLanes;
-  }
-
-  static uint32_t keys_seen(const Row& row, uint32_t first_key) noexcept {
-    if (row.visible <= first_key) return 0;
-    return row.visible - first_key < kKeyTile ? row.visible - first_key : kKeyTile;
   }
 
   // Masks the scores of one tile that the row doesn't see; returns the largest of the others, lane by lane.
@@ -204,16 +191,10 @@ class SimdAttention {
                                const Softmax& softmax) noexcept {
     const size_t first = size_t{first_key} * job->head_dim;
     const auto add = [&](auto values) {
-      for (uint32_t row = begin; row < end;) {
-        // Rows that see the same number of keys go together: all of a token's, or all that see the whole
-        // tile.
-        const uint32_t keys = keys_seen(rows[row], first_key);
-        uint32_t next = row + 1;
-        while (next < end && keys_seen(rows[next], first_key) == keys) ++next;
+      for_rows_alike(rows, begin, end, first_key, [&](uint32_t row, uint32_t next, uint32_t keys) {
         Floats::add_values(next - row, values, job->head_dim, keys, scratch.scores + row * kKeyTile,
                            softmax.before + row, scratch.sums + size_t{row} * job->head_dim);
-        row = next;
-      }
+      });
     };
     if (Floats::takes_halves(job->values, end - begin)) {
       add(Floats::halves(job->values, first));
