@@ -165,7 +165,7 @@ void check_outputs(const QuantizeOptions& options, const gguf::ModelSource& file
     if (file.reads_from(path))
       fail(ErrorKind::kUsage, "{}: the output is the input; expected another file", path);
   }
-  if (options.save_plan == options.out)
+  if (!options.save_plan.empty() && options.save_plan == options.out)
     fail(ErrorKind::kUsage, "--save-plan: {} is the model to be written; expected another file", options.out);
   check_output(options.save_plan, {options.wishes.text, options.out});
   if (!options.dry_run) check_output(options.out, {options.wishes.text, options.plan});
