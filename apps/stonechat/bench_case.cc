@@ -8,6 +8,7 @@
 #include "kernels/dispatch.h"
 
 namespace stonechat {
+
 std::vector<int32_t> TokenSource::next(uint32_t count) {
   std::vector<int32_t> tokens(count);
   for (auto& token : tokens) {

@@ -187,7 +187,7 @@ class TaskRun {
       inputs.insert(inputs.end(), {set.path, set.shots_path});
       total_ += asked(options, set);
     }
-    check_output(options.samples, inputs);
+    check_no_input(options.samples, inputs);
     if (!options.samples.empty()) samples_.emplace(options.samples);
     result_.context = context_for(ModelConfig::from(gguf::Reader(model)), options.run.context);
     if (!options.results.empty()) results_.emplace(options, model, result_.context, sets_);

@@ -51,7 +51,7 @@ std::string sample_line(const QuestionSet& set, size_t index, const Answer& answ
   json["choice_norm"] = answer.choice_norm;
   json["truncated"] = answer.scores.truncated;
   json["log_likelihoods"] = answer.scores.log_likelihoods;
-  return dump_json(json, -1) + "\n";
+  return dump_json(json) + "\n";
 }
 
 void print_task_text(const std::string& task, const TaskResult& result) {

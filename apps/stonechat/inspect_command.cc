@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 
+#include "base/characters.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/memory_parts.h"
@@ -52,11 +53,8 @@ const Scheme* scheme_of(std::string_view type_name) {
   return nullptr;
 }
 
-// The beginning of a text, not cut within a character.
 std::string shortened(const std::string& text) {
-  size_t end = kShownCharacters;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80U) --end;
-  return text.substr(0, end) + "...";
+  return std::string(whole_characters(text, kShownCharacters)) + "...";
 }
 
 // A scalar, or the first elements of an array.

@@ -1,4 +1,4 @@
-// What a command asks of a file or directory that it will write to, before any work.
+// What a command asks of a file that it will write, before any work.
 #pragma once
 
 #include <string>
@@ -6,11 +6,11 @@
 
 namespace stonechat {
 
-// Error{kUsage} where `path` is one of the files `inputs`, kIo where it can't be written. Empty paths, and
-// inputs that don't exist, are no files.
-void check_output(const std::string& path, const std::vector<std::string>& inputs);
+// Error{kUsage} where `path` is one of the files `inputs`. Empty paths, and inputs that don't exist, are no
+// files.
+void check_no_input(const std::string& path, const std::vector<std::string>& inputs);
 
-// A directory and those above it, where they are missing. Error{kIo}.
-void make_directories(const std::string& path);
+// The same, and Error{kIo} where it can't be written: for what is opened only after the work.
+void check_output(const std::string& path, const std::vector<std::string>& inputs);
 
 }  // namespace stonechat

@@ -10,7 +10,6 @@
 #include "hub/catalog.h"
 #include "interrupt.h"
 #include "model_argument.h"
-#include "output_file.h"
 
 namespace stonechat {
 namespace {

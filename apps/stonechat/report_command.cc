@@ -16,7 +16,6 @@
 #include "interrupt.h"
 #include "kernels/dispatch.h"
 #include "model_argument.h"
-#include "output_file.h"
 #include "report/builtin_text.h"
 #include "report/collect.h"
 #include "report/number_text.h"

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/memory_parts.h"
 #include "gguf/reader.h"
@@ -14,7 +15,6 @@
 #include "hub/environment.h"
 #include "loaded_model.h"
 #include "model_argument.h"
-#include "output_file.h"
 #include "quant/plans.h"
 #include "quant/type_plan.h"
 #include "report_hash.h"

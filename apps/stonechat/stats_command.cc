@@ -19,7 +19,7 @@ struct StatsOptions {
 void show(const StatsOptions& options) {
   const CalibrationStats stats = read_calibration(options.file);
   if (!options.html.empty()) {
-    check_output(options.html, {options.file});
+    check_no_input(options.html, {options.file});
     write_text_file(options.html, stats_html(stats));
     fmt::print("wrote {}\n", options.html);
     return;

