@@ -17,10 +17,10 @@ constexpr uint32_t kCaches = 48;  // 24 layers of 2 key/value heads
 
 void attention(benchmark::State& state, const KernelTable& table, CacheFormat format, uint32_t tokens,
                uint32_t depth) {
-  const size_t keys = round_up(depth + tokens, kKeyTile);
+  const size_t keys = round_up(depth + tokens, kKeyStep);
   const std::vector<float> scales(keys, 0.01F);
   const std::vector<uint8_t> values = some_cached(format, keys * kHeadDim);
-  AlignedBuffer cache(kCaches * 2 * values.size());
+  AlignedBuffer cache(kCaches * 2 * values.size(), MemoryPart::kKvCache, AlignedBuffer::Pages::kSmall);
   for (uint32_t i = 0; i < 2 * kCaches; ++i)
     std::memcpy(cache.data() + i * values.size(), values.data(), values.size());
   const size_t stride = kGroupHeads * kHeadDim;

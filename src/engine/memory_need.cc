@@ -5,13 +5,14 @@
 
 #include "base/error.h"
 #include "gguf/types.h"
+#include "kernels/kernel_table.h"
 #include "model/packed_file.h"
 #include "tokenizer/tokenizer.h"
 
 namespace stonechat {
 namespace {
 
-constexpr uint32_t kFewTokens = 32;  // a context of less is no use, and caches grow by so many
+constexpr uint32_t kFewTokens = kKeyStep;  // a context of less is no use, and caches grow by so many
 
 // A run that ends when so many tokens are in the caches.
 RunShape with_tokens(RunShape shape, uint32_t tokens) {

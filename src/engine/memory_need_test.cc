@@ -70,7 +70,7 @@ TEST_F(MemoryNeedTest, ALongContextIsShortened) {
   EXPECT_THAT(text, Not(HasSubstr("weights in")));
   EXPECT_THAT(
       told(need(8192), estimate(need(8192)).peak() - 1),
-      HasSubstr("a context of 8160 tokens, a cache of 8 bits (-ctk q8_0 -ctv q8_0), or weights in q8_0 "
+      HasSubstr("a context of 8128 tokens, a cache of 8 bits (-ctk q8_0 -ctv q8_0), or weights in q8_0 "
                 "(stonechat quantize --type q8_0)"));
 }
 

@@ -16,8 +16,8 @@ struct AmxWideDots : WideDots {
     alignas(64) int32_t low[2][kAmxRows * Simd::kLanes];
   };
 
-  // Tiles 0 and 1: sums of the high and of the low digits, 2 and 3: of the next 16 outputs; 4 and 5: codes of
-  // queries, and of keys; 6 and 7: of weights, and of values.
+  // Tiles 0 and 1: sums of the high and of the low digits, 2 and 3: of the next 16 outputs; 4: codes of
+  // queries or weights, 5: of keys or values. The 64 of a step fill a tile's row.
   struct Matrices {
     static constexpr uint32_t kRows = kAmxRows;
     static constexpr uint32_t kDepth = kAmxRowBytes;  // dimensions at once
@@ -25,8 +25,6 @@ struct AmxWideDots : WideDots {
     static void begin() {
       AmxShapes shapes;
       for (uint32_t tile = 0; tile < 6; ++tile) shapes.set(tile, kAmxRows, kAmxRowBytes);
-      shapes.set(6, kAmxRows, kKeyTile);
-      shapes.set(7, kKeyTile / 4, kAmxRowBytes);
       amx_configure(shapes);
     }
     static void end() { amx_release(); }
@@ -38,10 +36,10 @@ struct AmxWideDots : WideDots {
       amx_zero<3>();
     }
     static void add_keys(const uint8_t* queries, uint32_t head_dim, const int8_t* keys) {
-      add<4, 5>(queries, size_t{2} * head_dim, head_dim, keys, size_t{4} * kKeyTile);
+      add(queries, size_t{2} * head_dim, head_dim, keys, size_t{4} * kKeyTile);
     }
     static void add_values(const uint8_t* weights, const int8_t* values, uint32_t head_dim) {
-      add<6, 7>(weights, size_t{2} * kKeyTile, kKeyTile, values, size_t{4} * head_dim);
+      add(weights, size_t{2} * kKeyStep, kKeyStep, values, size_t{4} * head_dim);
     }
     static void store(Products& out) {
       amx_store<0>(out.high[0], kAmxRowBytes);
@@ -52,17 +50,16 @@ struct AmxWideDots : WideDots {
 
    private:
     // Digits of rows, the low ones `low` bytes behind the high ones, times codes of 32 outputs.
-    template <int kLeft, int kRight>
     static void add(const uint8_t* rows, size_t row_bytes, size_t low, const int8_t* codes, size_t stride) {
-      amx_load<kRight>(codes, stride);
-      amx_load<kLeft>(rows, row_bytes);
-      amx_add_products<0, kLeft, kRight>();
-      amx_load<kLeft>(rows + low, row_bytes);
-      amx_add_products<1, kLeft, kRight>();
-      amx_load<kRight>(codes + kAmxRowBytes, stride);
-      amx_add_products<3, kLeft, kRight>();
-      amx_load<kLeft>(rows, row_bytes);
-      amx_add_products<2, kLeft, kRight>();
+      amx_load<5>(codes, stride);
+      amx_load<4>(rows, row_bytes);
+      amx_add_products<0, 4, 5>();
+      amx_load<4>(rows + low, row_bytes);
+      amx_add_products<1, 4, 5>();
+      amx_load<5>(codes + kAmxRowBytes, stride);
+      amx_add_products<3, 4, 5>();
+      amx_load<4>(rows, row_bytes);
+      amx_add_products<2, 4, 5>();
     }
   };
 

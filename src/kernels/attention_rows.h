@@ -3,14 +3,16 @@
 // Internal to each source that includes it, as these are compiled for different processors.
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "kernels/kernel_table.h"
+#include "kernels/weight_streams.h"
 
 namespace stonechat {
 namespace {
 
-// What the rows' softmax has come to, and factors for one tile.
+// What the rows' softmax has come to, and factors for one step.
 template <uint32_t kRows>
 struct AttentionSoftmax {
   float largest[kRows];
@@ -22,15 +24,46 @@ struct AttentionSoftmax {
   float inverse[kRows];
 };
 
-// Keys of the tile from first_key on that a row sees, whose `visible` are all that it sees.
+// Keys of the step from first_key on that a row sees, whose `visible` are all that it sees.
 template <typename Row>
 inline uint32_t keys_seen(const Row& row, uint32_t first_key) noexcept {
   if (row.visible <= first_key) return 0;
-  return row.visible - first_key < kKeyTile ? row.visible - first_key : kKeyTile;
+  return row.visible - first_key < kKeyStep ? row.visible - first_key : kKeyStep;
 }
 
-// Calls use(row, end of its rows, keys) for rows [begin, end) that see the same number of a tile's keys, as
-// they go together: all of a token's, or all that see the whole tile.
+// The keys of the step from first_key on up to the end of the last tile of which any of the rows before `end`
+// sees one, as rows come by position.
+template <typename Row>
+inline uint32_t keys_there(const Row* rows, uint32_t end, uint32_t first_key) noexcept {
+  return (keys_seen(rows[end - 1], first_key) + kKeyTile - 1) / kKeyTile * kKeyTile;
+}
+
+// Asks for the cache's line that lies one step behind `at`. Inlined, as GCC 12 takes calls for useless that
+// do nothing else.
+template <typename Element>
+[[gnu::always_inline]] inline void ask_for_next_step(const Element* at, uint32_t head_dim) noexcept {
+  __builtin_prefetch(at + size_t{kKeyStep} * head_dim, 0, kSecondLevel);
+}
+
+// Asks for the scales of the step behind the one from first_key on, and for a line of each of its pages: the
+// many that ask_for_next_step() asks for then don't wait until the pages are found.
+[[gnu::always_inline]] inline void ask_for_next_pages(const CachedHead& head, uint32_t first_key,
+                                                      uint32_t head_dim) noexcept {
+  constexpr uint32_t kPage = 4096;
+  constexpr uint32_t kLineScales = 16;
+  const uint32_t next = first_key + kKeyStep;
+  if (has_codes(head.format)) {
+    for (uint32_t key = 0; key < kKeyStep; key += kLineScales)
+      __builtin_prefetch(head.scales + next + key, 0, kSecondLevel);
+  }
+  const uint32_t key_bytes = head_dim * number_bytes(head.format);
+  const char* data = static_cast<const char*>(head.data) + size_t{next} * key_bytes;
+  for (uint32_t byte = 0; byte < kKeyStep * key_bytes; byte += kPage)
+    __builtin_prefetch(data + byte, 0, kSecondLevel);
+}
+
+// Calls use(row, end of its rows, keys) for rows [begin, end) that see the same number of a step's keys, as
+// they go together: all of a token's, or all that see the whole step.
 template <typename Row, typename Use>
 inline void for_rows_alike(const Row* rows, uint32_t begin, uint32_t end, uint32_t first_key,
                            Use&& use) noexcept {

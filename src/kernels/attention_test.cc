@@ -88,7 +88,7 @@ Problem make_problem(uint32_t head_dim, uint32_t group_heads, uint32_t tokens, u
   problem.key_format = key_format;
   problem.value_format = value_format;
   problem.queries = random.floats(size_t{tokens} * group_heads * head_dim, query_magnitude);
-  const uint32_t padded = (problem.key_count() + 31) / 32 * 32;
+  const uint32_t padded = (problem.key_count() + 63) / 64 * 64;
   problem.keys.resize(size_t{padded} * head_dim * 4);
   problem.values.resize(size_t{padded} * head_dim * 4);
   if (shift_magnitude > 0) {
@@ -184,7 +184,7 @@ TEST_P(AttentionTest, EqualsTheScalarTable) {
   int combination = 0;  // of formats: each shape takes the next one
   for (const uint32_t head_dim : {32U, 64U, 96U, 256U}) {
     for (const uint32_t group_heads : {1U, 3U, 7U}) {
-      for (const uint32_t first_position : {0U, 1U, 31U, 32U, 33U, 100U}) {
+      for (const uint32_t first_position : {0U, 1U, 31U, 32U, 33U, 62U, 100U}) {
         for (const uint32_t tokens : {1U, 2U, 5U, 40U}) {
           const CacheFormat keys = kCacheFormats[combination % 4];
           const CacheFormat values = kCacheFormats[combination / 4 % 4];
@@ -230,13 +230,12 @@ TEST_P(AttentionTest, IsSoftmaxOfScores) {
         // summed after that. Codes of queries are off by half a step, magnitude / 32512, in each of 64
         // products; those of weights by 1 / 32512 of the tile's largest weight. Of codes of 16 bits half a
         // step is 8 x magnitude / 65024; those of weights are off by 1 / 65024 of the largest or of half of
-        // the tile's sum, so 32 of them by 16 / 65024 of what all tiles' weights come to, more where scales
-        // differ.
+        // the sum of 64, so these by 32 / 65024 of what all weights come to, more where scales differ.
         double tolerance = (2 * 64 * 24 * magnitude + 4 * 309) * 0x1p-24;
         if (keys == kCacheQ8) tolerance += 2 * 64 / 8.0 * magnitude / 32512;
         if (keys == kCacheQ16) tolerance += 2 * 64 * 3 / 8.0 * 8 * magnitude / 65024;
         if (values == kCacheQ8) tolerance += 309 / 32512.0;
-        if (values == kCacheQ16) tolerance += 2 * 32 / 65024.0;
+        if (values == kCacheQ16) tolerance += 2 * 64 / 65024.0;
         for (size_t i = 0; i < out.size(); ++i)
           ASSERT_NEAR(out[i], expected[i], tolerance) << "element " << i;
       }
@@ -249,9 +248,9 @@ TEST_P(AttentionTest, IsSoftmaxOfScores) {
 TEST_P(AttentionTest, SumsOfWordsFit) {
   Random random(15);
   for (const uint32_t head_dim : {32U, 64U, 256U}) {
-    Problem problem = make_problem(head_dim, 1, 32, 0, 1.0F, random, kCacheQ16, kCacheQ16);
+    Problem problem = make_problem(head_dim, 1, 64, 0, 1.0F, random, kCacheQ16, kCacheQ16);
     std::fill(problem.queries.begin(), problem.queries.end(), 0.75F);
-    for (uint32_t j = 0; j < 32; ++j) {
+    for (uint32_t j = 0; j < 64; ++j) {
       std::vector<float> key(head_dim, 0.75F);
       std::vector<float> value(head_dim, -0.5F);
       problem.key_scales.resize(j);
@@ -259,19 +258,19 @@ TEST_P(AttentionTest, SumsOfWordsFit) {
       put(kCacheQ16, problem.keys, problem.key_scales, key_place(kCacheQ16, head_dim, j), key);
       put(kCacheQ16, problem.values, problem.value_scales, value_place(kCacheQ16, head_dim, j), value);
     }
-    // Up to 32 equal weights round alike, each by up to half a step: 1 / 65024 of half of what they come to.
-    for (const float out : attend(table_, problem, 32)) ASSERT_NEAR(out, -0.5F, 0.5F * 16 / 65024);
+    // Up to 64 equal weights round alike, each by up to half a step: 1 / 65024 of half of what they come to.
+    for (const float out : attend(table_, problem, 64)) ASSERT_NEAR(out, -0.5F, 0.5F * 32 / 65024);
     // One key that is the opposite weighs exp(-2 * 0.75^2 * sqrt(head_dim)) of the others.
     std::vector<float> key(head_dim, -0.75F);
     std::vector<float> value(head_dim, 100.0F);
-    problem.key_scales.resize(31);
-    problem.value_scales.resize(31);
-    put(kCacheQ16, problem.keys, problem.key_scales, key_place(kCacheQ16, head_dim, 31), key);
-    put(kCacheQ16, problem.values, problem.value_scales, value_place(kCacheQ16, head_dim, 31), value);
+    problem.key_scales.resize(63);
+    problem.value_scales.resize(63);
+    put(kCacheQ16, problem.keys, problem.key_scales, key_place(kCacheQ16, head_dim, 63), key);
+    put(kCacheQ16, problem.values, problem.value_scales, value_place(kCacheQ16, head_dim, 63), value);
     const double weight = std::exp(-2 * 0.5625 * std::sqrt(static_cast<double>(head_dim)));
-    const double expected = (100 * weight - 0.5 * 31) / (31 + weight);
+    const double expected = (100 * weight - 0.5 * 63) / (63 + weight);
     // Half a step of a weight is 1 / 65024 of half of their sum times the largest scale, which is of 100.
-    EXPECT_NEAR(attend(table_, problem, 32).back(), expected, 2 * 100 * 16 / 65024.0);
+    EXPECT_NEAR(attend(table_, problem, 64).back(), expected, 2 * 100 * 32 / 65024.0);
   }
 }
 

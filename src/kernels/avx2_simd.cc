@@ -34,7 +34,7 @@ struct Dots : WideCodeDots {
     Simd::store_words(reinterpret_cast<int16_t*>(row) + first, scaled);
     return 0;
   }
-  static void put_weights(const __m256 (&scaled)[4], uint8_t* row) { Words::put_weights(scaled, row); }
+  static void put_weights(const __m256 (&scaled)[8], uint8_t* row) { Words::put_weights(scaled, row); }
   static Keys load_keys(const int8_t* p) { return {widen(p), widen(p + 16)}; }
   static Values load_values(const int8_t* p) { return load_keys(p); }
   static __m256i query(const uint8_t* row, uint32_t, uint32_t first) {

@@ -21,8 +21,8 @@ struct WordDots : WordCodeDots {
   using Values = __m256i;
 
   static Sum zero() { return _mm256_setzero_si256(); }
-  static void put_weights(const __m256 (&scaled)[4], uint8_t* row) {
-    for (uint32_t v = 0; v < 4; ++v)
+  static void put_weights(const __m256 (&scaled)[8], uint8_t* row) {
+    for (uint32_t v = 0; v < 8; ++v)
       Simd::store_words(reinterpret_cast<int16_t*>(row) + v * Simd::kLanes, scaled[v]);
   }
   static Keys load_keys(const int16_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }

@@ -20,11 +20,14 @@ struct WordDots : WordCodeDots {
   using Values = __m512i;
 
   static Sum zero() { return _mm512_setzero_si512(); }
-  static void put_weights(const __m512 (&scaled)[2], uint8_t* row) {
-    const __m512i words = _mm512_packs_epi32(_mm512_cvtps_epi32(scaled[0]), _mm512_cvtps_epi32(scaled[1]));
-    // Packing works within 128-bit lanes: each has four of scaled[0] and four of scaled[1].
-    const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
-    _mm512_storeu_si512(row, _mm512_permutexvar_epi64(order, words));
+  static void put_weights(const __m512 (&scaled)[4], uint8_t* row) {
+    for (uint32_t v = 0; v < 4; v += 2) {
+      const __m512i words =
+          _mm512_packs_epi32(_mm512_cvtps_epi32(scaled[v]), _mm512_cvtps_epi32(scaled[v + 1]));
+      // Packing works within 128-bit lanes: each has four of one vector and four of the other.
+      const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+      _mm512_storeu_si512(row + size_t{32} * v, _mm512_permutexvar_epi64(order, words));
+    }
   }
   static Keys load_keys(const int16_t* p) { return _mm512_loadu_si512(p); }
   static Values load_values(const int16_t* p) { return _mm512_loadu_si512(p); }
@@ -71,16 +74,16 @@ struct WideDots : WideCodeDots {
     put_digits(high, _mm512_sub_epi32(code, _mm512_slli_epi32(high, 7)), row, depth, first);
     return _mm512_reduce_add_epi32(code);
   }
-  // In one store, as matrices that are loaded soon after have halves of a row.
-  static void put_weights(const __m512 (&scaled)[2], uint8_t* row) {
-    const __m512i first = _mm512_cvtps_epi32(scaled[0]);
-    const __m512i second = _mm512_cvtps_epi32(scaled[1]);
-    const __m512i high = _mm512_packs_epi32(_mm512_srli_epi32(first, 7), _mm512_srli_epi32(second, 7));
-    const __m512i mask = _mm512_set1_epi32(127);
-    const __m512i low = _mm512_packs_epi32(_mm512_and_si512(first, mask), _mm512_and_si512(second, mask));
-    // Packing works within 128-bit lanes: each has four of `first` and four of `second`, high and low.
-    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    _mm512_storeu_si512(row, _mm512_permutexvar_epi32(order, _mm512_packs_epi16(high, low)));
+  static void put_weights(const __m512 (&scaled)[4], uint8_t* row) {
+    __m512i high[4];
+    __m512i low[4];
+    for (uint32_t v = 0; v < 4; ++v) {
+      const __m512i codes = _mm512_cvtps_epi32(scaled[v]);
+      high[v] = _mm512_srli_epi32(codes, 7);
+      low[v] = _mm512_and_si512(codes, _mm512_set1_epi32(127));
+    }
+    _mm512_storeu_si512(row, bytes_of(high));
+    _mm512_storeu_si512(row + kKeyStep, bytes_of(low));
   }
   static Keys load_keys(const int8_t* p) {
     return {_mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(-128))};
@@ -118,6 +121,13 @@ struct WideDots : WideCodeDots {
   static void put_digits(__m512i high, __m512i low, uint8_t* row, uint32_t depth, uint32_t first) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(row + first), _mm512_cvtepi32_epi8(high));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(row + depth + first), _mm512_cvtepi32_epi8(low));
+  }
+  static __m512i bytes_of(const __m512i (&digits)[4]) {
+    const __m512i bytes = _mm512_packs_epi16(_mm512_packs_epi32(digits[0], digits[1]),
+                                             _mm512_packs_epi32(digits[2], digits[3]));
+    // Packing works within 128-bit lanes: each has four of each vector.
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    return _mm512_permutexvar_epi32(order, bytes);
   }
   static __m512i four(const uint8_t* codes) {
     int32_t bits;

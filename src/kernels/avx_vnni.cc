@@ -62,11 +62,11 @@ struct VnniWideDots : WideCodeDots {
     sum = _mm_hadd_epi32(sum, sum);
     return _mm_cvtsi128_si32(_mm_hadd_epi32(sum, sum));
   }
-  static void put_weights(const __m256 (&scaled)[4], uint8_t* row) {
-    for (uint32_t v = 0; v < 4; ++v) {
+  static void put_weights(const __m256 (&scaled)[8], uint8_t* row) {
+    for (uint32_t v = 0; v < 8; ++v) {
       const __m256i code = _mm256_cvtps_epi32(scaled[v]);
       const __m256i low = _mm256_and_si256(code, _mm256_set1_epi32(127));
-      put_digits(_mm256_srli_epi32(code, 7), low, row, kKeyTile, v * Simd::kLanes);
+      put_digits(_mm256_srli_epi32(code, 7), low, row, kKeyStep, v * Simd::kLanes);
     }
   }
   static Keys load_keys(const int8_t* p) { return {_mm256_xor_si256(load(p), _mm256_set1_epi8(-128))}; }

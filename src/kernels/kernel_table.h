@@ -28,6 +28,7 @@ inline constexpr int kWeightFormats = 6;
 // Activations that share a scale in products with codes, and weights in Q8_0 and Q4_0.
 inline constexpr uint32_t kBlock = 32;
 inline constexpr uint32_t kKeyTile = 32;  // keys that lie transposed together in the cache
+inline constexpr uint32_t kKeyStep = 64;  // keys that softmax takes at once: two tiles
 
 // Activations of some tokens, and of some columns, to be put into the layout that a product reads.
 struct PrepareJob {
@@ -93,8 +94,12 @@ enum CacheFormat { kCacheF32, kCacheF16, kCacheQ16, kCacheQ8 };
 inline constexpr bool has_codes(CacheFormat format) {
   return format == kCacheQ16 || format == kCacheQ8;
 }
+inline constexpr uint32_t number_bytes(CacheFormat format) {
+  if (format == kCacheF32) return sizeof(float);
+  return format == kCacheQ8 ? sizeof(int8_t) : sizeof(int16_t);
+}
 
-// One head's keys or values. Memory up to the next multiple of 32 positions is readable and finite. With D =
+// One head's keys or values. Memory up to the next multiple of 64 positions is readable and finite. With D =
 // head_dim, key j's dimension d is at
 //   floats             [(j / 32 * D + d) * 32 + j % 32]
 //   codes of 8 bits    [(j / 32 * D + d / 4 * 4) * 32 + j % 32 * 4 + d % 4]
@@ -132,13 +137,13 @@ struct AttentionJob {
   float* scratch;  // AttentionKernels::scratch_bytes(head_dim), for this call alone
 };
 
-// For each query q, with m = -infinity, l = 0, acc[] = 0, for each tile of 32 keys that has a visible one:
+// For each query q, with m = -infinity, l = 0, acc[] = 0, for each 64 keys of which one is visible:
 //   s[j] = fma(dot[j], f[j], c), -infinity where j isn't visible
-//   m' = max(m, max s); r = exp2(m - m') (0 in the first tile); p[j] = exp2(s[j] - m'), exactly 0 where not
+//   m' = max(m, max s); r = exp2(m - m') (0 at first); p[j] = exp2(s[j] - m'), exactly 0 where not
 //   visible; l = fma(l, r, tree(p)), m = m'
-//   acc[d] = fma(acc[d], r, what the tile's values add)
-// and out[d] = acc[d] / l. With e = scale * log2(e), so that scores are powers of two. tree() of 32 values:
-// halves added until one is left, p[i] + p[i + 16], then 8, 4, 2, 1.
+//   acc[d] = fma(acc[d], r, what these values add)
+// and out[d] = acc[d] / l. With e = scale * log2(e), so that scores are powers of two. tree() of 64 values:
+// halves added until one is left, p[i] + p[i + 32], then 16, 8, 4, 2, 1.
 // exp2(x), x <= 0: 0 if x < -125; n = to-nearest-even(x); r = x - n; p = kExp2Coefficients[0]; for i = 1 ..
 // 5: p = fma(p, r, c[i]); exp2 = p * 2^n (exact).
 //   Keys as floats: f[j] = e; for d = 0, 1, ...: dot = fma(q[d], key[j][d], dot).
@@ -147,14 +152,14 @@ struct AttentionJob {
 //   a <= 1e-30 gives 0 for all. For keys of 16 bits code_q and d_q are those of to_norm_codes.
 //   c = tree() of 16 sums t[d % 16] = fma(q[d], shift[d], t[d % 16]), times e; 0 without shifts.
 //   Values as floats add t: t = 0; for j = 0, 1, ... while visible: t = fma(p[j], value[j][d], t).
-//   Values as codes: b = w * max scales[j], over the tile's visible keys, at least 1e-30; w = exp2(max s -
+//   Values as codes: b = w * max scales[j], over the visible ones of the 64, at least 1e-30; w = exp2(max s -
 //   m') for values of 8 bits and L = 16256; for those of 16 bits the larger of it and tree(p) / 2, and L =
 //   32512. code_p = to-nearest-even((p[j] * scales[j]) * (L / b)); they add float(exact sum of code_p[j] *
 //   code[j][d]) * (b / L).
 // 16256 = 127 * 128, 32512 = 127 * 256: a code is two digits, each for a product of 8-bit integers.
 // No sum of products of 16-bit codes leaves 32 bits: codes of keys and of queries have a norm of 32512 and
-// at most 8 of rounding each, and 32520^2 < 2^31; codes of weights come to at most 2 * 32512 and 16 of
-// rounding, and 65040 * 32512 < 2^31.
+// at most 8 of rounding each, and 32520^2 < 2^31; codes of weights come to at most 2 * 32512 and 32 of
+// rounding, and 65056 * 32512 < 2^31.
 struct AttentionKernels {
   size_t (*scratch_bytes)(uint32_t head_dim) noexcept;
   void (*attend)(const AttentionJob* job) noexcept;

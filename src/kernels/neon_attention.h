@@ -1,9 +1,9 @@
-// Attention by tiles of 32 keys with a running maximum, for an Arm instruction set's way to multiply codes.
+// Attention in steps of 64 keys with a running maximum, for an Arm instruction set's way to multiply codes.
 //
-// Included by neon*.cc only. The rows (token, head) of a job go through in groups, which share each tile of
+// Included by neon*.cc only. The rows (token, head) of a job go through in groups, which share each step's
 // keys and values: binary16 is widened to FP32 once for all of them, unless they are few.
 //
-// `Dots` multiplies the codes of queries and softmax's weights, of 16 bits, with a tile's codes of 8 bits,
+// `Dots` multiplies the codes of queries and softmax's weights, of 16 bits, with a step's codes of 8 bits,
 // which lie as [depth / 4][output][4], `Dots::Words` with those of 16 bits, [depth / 2][output][2]:
 //   Code, kWeightCodes             of the tile; the largest of softmax's weights
 //   put(codes, depth, i, eight)    stores codes i .. i + 7 of a row, which takes 2 * depth bytes
@@ -38,8 +38,8 @@ class NeonAttention {
 
  private:
   using Words = typename Dots::Words;
-  static constexpr uint32_t kGroupRows = 64;  // rows that share a tile
-  static constexpr uint32_t kTileVectors = kKeyTile / kLanes;
+  static constexpr uint32_t kGroupRows = 64;  // rows that share a step's keys and values
+  static constexpr uint32_t kStepVectors = kKeyStep / kLanes;
   template <typename Number>
   static constexpr uint32_t kMostVectors = sizeof(Number) == sizeof(float) ? kProductVectors
                                                                            : kHalfProductVectors;
@@ -56,14 +56,14 @@ class NeonAttention {
 
   // The parts of a job's scratch.
   struct Scratch {
-    float* keys;            // (head_dim, 32), or codes as multiply() wants them
-    float* values;          // (32, head_dim), or codes as multiply() wants them
+    float* widened;         // a tile's keys (head_dim, 32), then the step's values (64, head_dim); or codes
+                            // of either as multiply() wants them
     float* queries;         // (rows, head_dim)
     float* sums;            // (rows, head_dim)
-    float* scores;          // (rows, 32), later softmax's weights
+    float* scores;          // (rows, 64), later softmax's weights
     int32_t* dots;          // (rows, the larger of head_dim and 32)
     uint8_t* query_codes;   // (rows, 2 * head_dim)
-    uint8_t* weight_codes;  // (rows, 2 * 32)
+    uint8_t* weight_codes;  // (rows, 2 * 64)
   };
 
   // Of scores, as powers of two.
@@ -74,21 +74,19 @@ class NeonAttention {
   }
 
   static size_t scratch_bytes(uint32_t head_dim) noexcept {
-    const size_t floats = (2 * size_t{kKeyTile} + 2 * kGroupRows) * head_dim + kGroupRows * kKeyTile;
+    const size_t floats = (size_t{kKeyStep} + 2 * kGroupRows) * head_dim + kGroupRows * kKeyStep;
     const size_t dots = size_t{kGroupRows} * most_outputs(head_dim);
-    return (floats + dots) * sizeof(float) + size_t{2} * kGroupRows * (head_dim + kKeyTile);
+    return (floats + dots) * sizeof(float) + size_t{2} * kGroupRows * (head_dim + kKeyStep);
   }
 
   static Scratch scratch_of(const AttentionJob* job) noexcept {
-    const size_t tile = size_t{kKeyTile} * job->head_dim;
     const size_t rows = size_t{kGroupRows} * job->head_dim;
     Scratch scratch;
-    scratch.keys = job->scratch;
-    scratch.values = scratch.keys + tile;
-    scratch.queries = scratch.values + tile;
+    scratch.widened = job->scratch;
+    scratch.queries = scratch.widened + size_t{kKeyStep} * job->head_dim;
     scratch.sums = scratch.queries + rows;
     scratch.scores = scratch.sums + rows;
-    scratch.dots = reinterpret_cast<int32_t*>(scratch.scores + size_t{kGroupRows} * kKeyTile);
+    scratch.dots = reinterpret_cast<int32_t*>(scratch.scores + size_t{kGroupRows} * kKeyStep);
     scratch.query_codes =
         reinterpret_cast<uint8_t*>(scratch.dots + size_t{kGroupRows} * most_outputs(job->head_dim));
     scratch.weight_codes = scratch.query_codes + 2 * rows;
@@ -108,24 +106,24 @@ class NeonAttention {
     use(static_cast<const float*>(area));
   }
 
-  // Masks the scores of one tile that the row doesn't see; returns the largest of the others, lane by lane.
+  // Masks the scores of one step that the row doesn't see; returns the largest of the others, lane by lane.
   static float32x4_t mask(uint32_t keys, float* scores) noexcept {
-    float32x4_t score[kTileVectors];
-#pragma GCC unroll 8
-    for (uint32_t v = 0; v < kTileVectors; ++v) score[v] = vld1q_f32(scores + v * kLanes);
-    if (keys < kKeyTile) {
+    float32x4_t score[kStepVectors];
+#pragma GCC unroll 16
+    for (uint32_t v = 0; v < kStepVectors; ++v) score[v] = vld1q_f32(scores + v * kLanes);
+    if (keys < kKeyStep) {
       constexpr uint32_t kIndices[kLanes] = {0, 1, 2, 3};
       const uint32x4_t first = vld1q_u32(kIndices);
-#pragma GCC unroll 8
-      for (uint32_t v = 0; v < kTileVectors; ++v) {
+#pragma GCC unroll 16
+      for (uint32_t v = 0; v < kStepVectors; ++v) {
         const uint32x4_t is_visible = vcltq_u32(vaddq_u32(first, vdupq_n_u32(v * kLanes)), vdupq_n_u32(keys));
         score[v] = vbslq_f32(is_visible, score[v], vdupq_n_f32(-INFINITY));
         vst1q_f32(scores + v * kLanes, score[v]);
       }
     }
 #pragma GCC unroll 4
-    for (uint32_t half = kTileVectors / 2; half > 0; half /= 2) {
-#pragma GCC unroll 4
+    for (uint32_t half = kStepVectors / 2; half > 0; half /= 2) {
+#pragma GCC unroll 8
       for (uint32_t v = 0; v < half; ++v) score[v] = vmaxq_f32(score[v], score[v + half]);
     }
     return score[0];
@@ -133,21 +131,27 @@ class NeonAttention {
 
   // Turns a row's scores into weights; returns their sum, as tree() has it when four values are left.
   static float32x4_t weigh(float largest, float* scores) noexcept {
-    float32x4_t sums[4];
-#pragma GCC unroll 2
-    for (uint32_t half = 0; half < kTileVectors; half += 4) {
+    float32x4_t sums[kStepVectors / 2];
+#pragma GCC unroll 4
+    for (uint32_t first = 0; first < kStepVectors; first += 4) {
       float32x4_t weights[4];
 #pragma GCC unroll 4
       for (uint32_t v = 0; v < 4; ++v)
-        weights[v] = vsubq_f32(vld1q_f32(scores + (half + v) * kLanes), vdupq_n_f32(largest));
+        weights[v] = vsubq_f32(vld1q_f32(scores + (first + v) * kLanes), vdupq_n_f32(largest));
       exp2_shared(weights);
 #pragma GCC unroll 4
       for (uint32_t v = 0; v < 4; ++v) {
-        vst1q_f32(scores + (half + v) * kLanes, weights[v]);
-        sums[v] = half == 0 ? weights[v] : vaddq_f32(sums[v], weights[v]);
+        vst1q_f32(scores + (first + v) * kLanes, weights[v]);
+        const uint32_t i = (first + v) % (kStepVectors / 2);
+        sums[i] = first + v == i ? weights[v] : vaddq_f32(sums[i], weights[v]);
       }
     }
-    return vaddq_f32(vaddq_f32(sums[0], sums[2]), vaddq_f32(sums[1], sums[3]));
+#pragma GCC unroll 4
+    for (uint32_t half = kStepVectors / 4; half > 0; half /= 2) {
+#pragma GCC unroll 4
+      for (uint32_t v = 0; v < half; ++v) sums[v] = vaddq_f32(sums[v], sums[v + half]);
+    }
+    return sums[0];
   }
 
   // The ends of the tree()s of two rows: two sums left of each.
@@ -164,19 +168,19 @@ class NeonAttention {
                      Softmax& softmax) noexcept {
     for (uint32_t row = begin; row < end; row += kLanes) {
       const uint32_t count = end - row < kLanes ? end - row : kLanes;
-      float* const first = scores + size_t{row} * kKeyTile;
+      float* const first = scores + size_t{row} * kKeyStep;
       float32x4_t each[kLanes] = {};
       for (uint32_t i = 0; i < count; ++i)
-        each[i] = mask(keys_seen(rows[row + i], first_key), first + i * kKeyTile);
-      const float32x4_t tile_largest = vpmaxq_f32(vpmaxq_f32(each[0], each[1]), vpmaxq_f32(each[2], each[3]));
+        each[i] = mask(keys_seen(rows[row + i], first_key), first + i * kKeyStep);
+      const float32x4_t step_largest = vpmaxq_f32(vpmaxq_f32(each[0], each[1]), vpmaxq_f32(each[2], each[3]));
       const float32x4_t largest_before = vld1q_f32(softmax.largest + row);
-      const float32x4_t largest = vmaxq_f32(tile_largest, largest_before);
-      float32x4_t factors[2] = {vsubq_f32(largest_before, largest), vsubq_f32(tile_largest, largest)};
+      const float32x4_t largest = vmaxq_f32(step_largest, largest_before);
+      float32x4_t factors[2] = {vsubq_f32(largest_before, largest), vsubq_f32(step_largest, largest)};
       exp2_shared(factors);
       vst1q_f32(softmax.largest + row, largest);
       vst1q_f32(softmax.before + row, factors[0]);
       vst1q_f32(softmax.most + row, factors[1]);
-      for (uint32_t i = 0; i < count; ++i) each[i] = weigh(softmax.largest[row + i], first + i * kKeyTile);
+      for (uint32_t i = 0; i < count; ++i) each[i] = weigh(softmax.largest[row + i], first + i * kKeyStep);
       const float32x4_t sum = vpaddq_f32(add_halves(each[0], each[1]), add_halves(each[2], each[3]));
       vst1q_f32(softmax.sum + row, sum);
       vst1q_f32(softmax.total + row, vfmaq_f32(sum, vld1q_f32(softmax.total + row), factors[0]));
@@ -206,41 +210,44 @@ class NeonAttention {
     return is_zero ? 0.0F : (largest / kFineCodes) * scale;
   }
 
+  // Of the tile from first_key on; `scores` are those of row `begin`. So with score_codes().
   static void score_float(const AttentionJob* job, const Scratch& scratch, const Row* rows, uint32_t begin,
-                          uint32_t end, uint32_t first_key) noexcept {
+                          uint32_t end, uint32_t first_key, float* scores) noexcept {
     const uint32_t head_dim = job->head_dim;
-    const uint32_t seen = keys_seen(rows[end - 1], first_key);
+    const uint32_t most = keys_seen(rows[end - 1], first_key);
+    const uint32_t seen = most < kKeyTile ? most : kKeyTile;
     const float32x4_t scale = vdupq_n_f32(scale_of(job));
     const auto score = [&]<typename Key>(const Key* keys) {
       for_vectors<kMostVectors<Key>>(end - begin, [&]<uint32_t kRows>(uint32_t first) {
         const Row* row = rows + begin + first;
         const float* queries = scratch.queries + size_t{begin + first} * head_dim;
-        float* scores = scratch.scores + size_t{begin + first} * kKeyTile;
+        float* const out = scores + size_t{first} * kKeyStep;
         for (uint32_t key = 0; key < seen; key += kProductFours<kRows> * kLanes) {
           multiply_vectors<kRows>(
               keys + key, kKeyTile, queries, head_dim, head_dim,
               [](uint32_t, uint32_t) { return vdupq_n_f32(0); },
               [&](uint32_t r, uint32_t i, float32x4_t dot) {
-                vst1q_f32(scores + r * kKeyTile + key + i, vfmaq_f32(vdupq_n_f32(row[r].shift), dot, scale));
+                vst1q_f32(out + r * kKeyStep + key + i, vfmaq_f32(vdupq_n_f32(row[r].shift), dot, scale));
               });
         }
       });
     };
-    use_tile(job->keys, size_t{first_key} * head_dim, kKeyTile * head_dim, end - begin, scratch.keys, score);
+    use_tile(job->keys, size_t{first_key} * head_dim, kKeyTile * head_dim, end - begin, scratch.widened,
+             score);
   }
 
   template <typename C>
   static void score_codes(const AttentionJob* job, const Scratch& scratch, const Row* rows, uint32_t begin,
-                          uint32_t end, uint32_t first_key) noexcept {
+                          uint32_t end, uint32_t first_key, float* scores) noexcept {
     const uint32_t head_dim = job->head_dim;
     const auto* tile = static_cast<const typename C::Code*>(job->keys.data) + size_t{first_key} * head_dim;
     const float* scales = job->keys.scales + first_key;
-    C::multiply(C::operand(tile, kKeyTile, head_dim, scratch.keys), kKeyTile, head_dim, end - begin,
+    C::multiply(C::operand(tile, kKeyTile, head_dim, scratch.widened), kKeyTile, head_dim, end - begin,
                 scratch.query_codes + size_t{2} * begin * head_dim, scratch.dots,
                 [&](uint32_t r, uint32_t key, int32x4_t dot) {
                   const Row& row = rows[begin + r];
                   const float32x4_t factor = vmulq_n_f32(vld1q_f32(scales + key), row.factor);
-                  vst1q_f32(scratch.scores + size_t{begin + r} * kKeyTile + key,
+                  vst1q_f32(scores + size_t{r} * kKeyStep + key,
                             vfmaq_f32(vdupq_n_f32(row.shift), vcvtq_f32_s32(dot), factor));
                 });
   }
@@ -252,12 +259,12 @@ class NeonAttention {
     const auto add = [&]<typename Value>(const Value* values) {
       for_rows_alike(rows, begin, end, first_key, [&](uint32_t row, uint32_t next, uint32_t keys) {
         for_vectors<kMostVectors<Value>>(next - row, [&]<uint32_t kRows>(uint32_t first) {
-          const float* weights = scratch.scores + size_t{row + first} * kKeyTile;
+          const float* weights = scratch.scores + size_t{row + first} * kKeyStep;
           const float* before = softmax.before + row + first;
           float* sums = scratch.sums + size_t{row + first} * head_dim;
           for (uint32_t d = 0; d < head_dim; d += kProductFours<kRows> * kLanes) {
             multiply_vectors<kRows>(
-                values + d, head_dim, weights, kKeyTile, keys,
+                values + d, head_dim, weights, kKeyStep, keys,
                 [](uint32_t, uint32_t) { return vdupq_n_f32(0); },
                 [&](uint32_t r, uint32_t i, float32x4_t added) {
                   float* sum = sums + size_t{r} * head_dim + d + i;
@@ -267,8 +274,8 @@ class NeonAttention {
         });
       });
     };
-    use_tile(job->values, size_t{first_key} * head_dim, kKeyTile * head_dim, end - begin, scratch.values,
-             add);
+    use_tile(job->values, size_t{first_key} * head_dim, keys_there(rows, end, first_key) * head_dim,
+             end - begin, scratch.widened, add);
   }
 
   template <typename C>
@@ -276,9 +283,10 @@ class NeonAttention {
                               uint32_t begin, uint32_t end, uint32_t first_key, Softmax& softmax) noexcept {
     const uint32_t head_dim = job->head_dim;
     const float* scales = job->values.scales + first_key;
-    float largest_scale[kKeyTile];  // of the keys up to this one
+    const uint32_t keys = keys_there(rows, end, first_key);
+    float largest_scale[kKeyStep];  // of the keys up to this one
     largest_scale[0] = scales[0];
-    for (uint32_t j = 1; j < kKeyTile; ++j) largest_scale[j] = fmaxf(scales[j], largest_scale[j - 1]);
+    for (uint32_t j = 1; j < keys; ++j) largest_scale[j] = fmaxf(scales[j], largest_scale[j - 1]);
     for (uint32_t row = begin; row < end; ++row)
       softmax.unit[row] = largest_scale[keys_seen(rows[row], first_key) - 1];
     for (uint32_t row = begin; row < end; row += kLanes) {
@@ -291,18 +299,18 @@ class NeonAttention {
       vst1q_f32(softmax.inverse + row, vdivq_f32(codes, bound));
     }
     for (uint32_t row = begin; row < end; ++row) {
-      const float* weights = scratch.scores + size_t{row} * kKeyTile;
+      const float* weights = scratch.scores + size_t{row} * kKeyStep;
       const auto scaled = [&](uint32_t j) {
         return vmulq_n_f32(vmulq_f32(vld1q_f32(weights + j), vld1q_f32(scales + j)), softmax.inverse[row]);
       };
-      for (uint32_t j = 0; j < kKeyTile; j += 2 * kLanes) {
-        C::put(scratch.weight_codes + size_t{2} * row * kKeyTile, kKeyTile, j,
+      for (uint32_t j = 0; j < keys; j += 2 * kLanes) {
+        C::put(scratch.weight_codes + size_t{2} * row * keys, keys, j,
                round_eight(scaled(j), scaled(j + kLanes)));
       }
     }
     const auto* tile = static_cast<const typename C::Code*>(job->values.data) + size_t{first_key} * head_dim;
-    C::multiply(C::operand(tile, head_dim, kKeyTile, scratch.values), head_dim, kKeyTile, end - begin,
-                scratch.weight_codes + size_t{2} * begin * kKeyTile, scratch.dots,
+    C::multiply(C::operand(tile, head_dim, keys, scratch.widened), head_dim, keys, end - begin,
+                scratch.weight_codes + size_t{2} * begin * keys, scratch.dots,
                 [&](uint32_t r, uint32_t d, int32x4_t dot) {
                   float* sum = scratch.sums + size_t{begin + r} * head_dim + d;
                   const float32x4_t added = vmulq_n_f32(vcvtq_f32_s32(dot), softmax.unit[begin + r]);
@@ -338,19 +346,22 @@ class NeonAttention {
     Softmax softmax = {};
     for (uint32_t row = 0; row < count; ++row) softmax.largest[row] = -INFINITY;
     const uint32_t most_keys = rows[count - 1].visible;
-    uint32_t begin = 0;  // rows before it don't see this tile any more
-    for (uint32_t first_key = 0; first_key < most_keys; first_key += kKeyTile) {
+    uint32_t begin = 0;  // rows before it don't see this step any more
+    for (uint32_t first_key = 0; first_key < most_keys; first_key += kKeyStep) {
       while (rows[begin].visible <= first_key) ++begin;
       if (job->shifts != nullptr && first_key != 0 && first_key % kKeyShift == 0) {
         for (uint32_t row = begin; row < count; ++row)
           rows[row].shift = shift_of(job, scratch.queries + size_t{row} * head_dim, first_key);
       }
-      if (job->keys.format == kCacheQ8) {
-        score_codes<Dots>(job, scratch, rows, begin, count, first_key);
-      } else if (job->keys.format == kCacheQ16) {
-        score_codes<Words>(job, scratch, rows, begin, count, first_key);
-      } else {
-        score_float(job, scratch, rows, begin, count, first_key);
+      for (uint32_t key = 0; key < keys_there(rows, count, first_key); key += kKeyTile) {
+        float* const scores = scratch.scores + size_t{begin} * kKeyStep + key;
+        if (job->keys.format == kCacheQ8) {
+          score_codes<Dots>(job, scratch, rows, begin, count, first_key + key, scores);
+        } else if (job->keys.format == kCacheQ16) {
+          score_codes<Words>(job, scratch, rows, begin, count, first_key + key, scores);
+        } else {
+          score_float(job, scratch, rows, begin, count, first_key + key, scores);
+        }
       }
       soften(rows, begin, count, first_key, scratch.scores, softmax);
       if (job->values.format == kCacheQ8) {

@@ -339,7 +339,7 @@ void add_values(const AttentionJob* job, uint32_t first, uint32_t keys, const fl
   const float most_code = is_word ? kWordCodes : kFineCodes;
   const float unit = bound / most_code;
   const float inverse = most_code / bound;
-  int32_t codes[kKeyTile];
+  int32_t codes[kKeyStep];
   for (uint32_t j = 0; j < keys; ++j)
     codes[j] = static_cast<int32_t>(rintf((weights[j] * job->values.scales[first + j]) * inverse));
   for (uint32_t d = 0; d < job->head_dim; ++d) {
@@ -357,23 +357,23 @@ void attend_one(const AttentionJob* job, const float* values, uint32_t visible, 
   for (uint32_t d = 0; d < head_dim; ++d) sums[d] = 0;
   float largest = -INFINITY;
   float total = 0;
-  for (uint32_t first = 0; first < visible; first += kKeyTile) {
-    const uint32_t keys = visible - first < kKeyTile ? visible - first : kKeyTile;
+  for (uint32_t first = 0; first < visible; first += kKeyStep) {
+    const uint32_t keys = visible - first < kKeyStep ? visible - first : kKeyStep;
     const float shift = shift_of(job, values, first);
-    float scores[kKeyTile];
-    float tile_largest = -INFINITY;
+    float scores[kKeyStep];
+    float step_largest = -INFINITY;
     for (uint32_t j = 0; j < keys; ++j) {
       scores[j] = score(job, query, first + j, shift);
-      tile_largest = scores[j] > tile_largest ? scores[j] : tile_largest;
+      step_largest = scores[j] > step_largest ? scores[j] : step_largest;
     }
-    const float new_largest = tile_largest > largest ? tile_largest : largest;
+    const float new_largest = step_largest > largest ? step_largest : largest;
     const float correction = exp2_shared(largest - new_largest);
-    for (uint32_t j = 0; j < kKeyTile; ++j)
+    for (uint32_t j = 0; j < kKeyStep; ++j)
       scores[j] = j < keys ? exp2_shared(scores[j] - new_largest) : 0.0F;
-    float halves[kKeyTile];
+    float halves[kKeyStep];
     memcpy(halves, scores, sizeof halves);
-    const float sum = tree_sum(halves, kKeyTile);
-    add_values(job, first, keys, scores, exp2_shared(tile_largest - new_largest), sum, correction, sums);
+    const float sum = tree_sum(halves, kKeyStep);
+    add_values(job, first, keys, scores, exp2_shared(step_largest - new_largest), sum, correction, sums);
     total = fmaf(total, correction, sum);
     largest = new_largest;
   }

@@ -1,10 +1,10 @@
-// Attention by tiles of 32 keys with a running maximum, for any width of vectors.
+// Attention in steps of 64 keys with a running maximum, for any width of vectors.
 //
 // `Simd` (avx2_parts.h, avx512_parts.h) gives the vectors and the sizes of register tiles, `Dots` the integer
 // products with codes of 8 bits, `Dots::Words` those of 16 (simd_attention_codes.h). Their types belong to
 // one instruction set, so every instance of these templates does too.
 //
-// The rows (token, head) of a job go through in groups, which share each tile of keys and values: binary16 is
+// The rows (token, head) of a job go through in groups, which share each step's keys and values: binary16 is
 // widened to FP32 once for all of them.
 #pragma once
 
@@ -33,11 +33,11 @@ class SimdAttention {
   using Words = SimdAttentionCodes<typename Dots::Words>;
   using Vector = typename Simd::Vector;
   static constexpr uint32_t kLanes = Simd::kLanes;
-  // Rows that share a tile's keys and values: a multiple of what is computed together, and of the heads that
+  // Rows that share a step's keys and values: a multiple of what is computed together, and of the heads that
   // share a key in Qwen2.5-0.5B.
   static constexpr uint32_t kGroupRows = 42;
   static constexpr uint32_t kPaddedRows = (kGroupRows + kLanes - 1) / kLanes * kLanes;
-  static constexpr uint32_t kKeyVectors = kKeyTile / kLanes;
+  static constexpr uint32_t kKeyVectors = kKeyStep / kLanes;
 
   // One row of the group.
   struct Row {
@@ -51,9 +51,8 @@ class SimdAttention {
 
   // The parts of a job's scratch.
   struct Scratch {
-    float* keys;       // (head_dim, 32)
-    float* values;     // (32, head_dim)
-    float* scores;     // (rows, 32), later softmax's weights
+    float* widened;    // a tile's keys (head_dim, 32), then the step's values (64, head_dim)
+    float* scores;     // (rows, 64), later softmax's weights
     float* sums;       // (rows, head_dim)
     uint8_t* queries;  // (rows, query_bytes)
     uint8_t* weights;  // (rows, kWeightBytes)
@@ -62,18 +61,17 @@ class SimdAttention {
   using Softmax = AttentionSoftmax<kPaddedRows>;
 
   static size_t scratch_bytes(uint32_t head_dim) noexcept {
-    const size_t floats = 2 * size_t{kKeyTile} * head_dim + kGroupRows * (kKeyTile + size_t{head_dim});
+    const size_t floats = size_t{kKeyStep} * head_dim + kGroupRows * (kKeyStep + size_t{head_dim});
     return floats * sizeof(float) +
            Codes::readable_rows(kGroupRows) * (Codes::query_bytes(head_dim) + Codes::kWeightBytes);
   }
 
   static Scratch scratch_of(const AttentionJob* job) noexcept {
-    const size_t tile = size_t{kKeyTile} * job->head_dim;
-    float* const scores = job->scratch + 2 * tile;
-    float* const sums = scores + kGroupRows * kKeyTile;
+    float* const scores = job->scratch + size_t{kKeyStep} * job->head_dim;
+    float* const sums = scores + kGroupRows * kKeyStep;
     auto* const queries = reinterpret_cast<uint8_t*>(sums + size_t{kGroupRows} * job->head_dim);
     uint8_t* const weights = queries + Codes::readable_rows(kGroupRows) * Codes::query_bytes(job->head_dim);
-    return {job->scratch, job->scratch + tile, scores, sums, queries, weights};
+    return {job->scratch, scores, sums, queries, weights};
   }
 
   // Of scores, as powers of two.
@@ -94,10 +92,10 @@ class SimdAttention {
     return keys - before < kLanes ? keys - before : kLanes;
   }
 
-  // Masks the scores of one tile that the row doesn't see; returns the largest of the others, lane by lane.
+  // Masks the scores of one step that the row doesn't see; returns the largest of the others, lane by lane.
   static Vector mask(uint32_t keys, float* scores) noexcept {
     Vector largest = Simd::broadcast(-INFINITY);
-    if (keys == kKeyTile) {
+    if (keys == kKeyStep) {
       for (uint32_t v = 0; v < kKeyVectors; ++v)
         largest = Simd::larger(largest, Simd::load(scores + v * kLanes));
       return largest;
@@ -146,18 +144,18 @@ class SimdAttention {
       const auto is_there = [&](uint32_t i) { return first + i >= begin && first + i < end; };
       Vector each[kLanes];
       for (uint32_t i = 0; i < kLanes; ++i) {
-        each[i] = is_there(i) ? mask(keys_seen(rows[first + i], first_key), scores + (first + i) * kKeyTile)
+        each[i] = is_there(i) ? mask(keys_seen(rows[first + i], first_key), scores + (first + i) * kKeyStep)
                               : Simd::broadcast(-INFINITY);
       }
-      const Vector tile_largest = reduce_each(each, Simd::larger);
+      const Vector step_largest = reduce_each(each, Simd::larger);
       const Vector largest_before = Simd::load(softmax.largest + first);
-      const Vector largest = Simd::larger(tile_largest, largest_before);
+      const Vector largest = Simd::larger(step_largest, largest_before);
       const Vector before = exp2_shared(Simd::subtract(largest_before, largest));
       Simd::store(softmax.largest + first, largest);
       Simd::store(softmax.before + first, before);
-      Simd::store(softmax.most + first, exp2_shared(Simd::subtract(tile_largest, largest)));
+      Simd::store(softmax.most + first, exp2_shared(Simd::subtract(step_largest, largest)));
       for (uint32_t i = 0; i < kLanes; ++i) {
-        each[i] = is_there(i) ? weigh(softmax.largest[first + i], scores + (first + i) * kKeyTile)
+        each[i] = is_there(i) ? weigh(softmax.largest[first + i], scores + (first + i) * kKeyStep)
                               : Simd::broadcast(0);
       }
       const Vector sum = reduce_each(each, Simd::add);
@@ -166,10 +164,10 @@ class SimdAttention {
     }
   }
 
+  // Of the tile from first_key on; `scores` are those of row `begin`.
   static void score_tile(const AttentionJob* job, const Scratch& scratch, const Row* rows, uint32_t begin,
-                         uint32_t end, uint32_t first_key) noexcept {
+                         uint32_t end, uint32_t first_key, float* scores) noexcept {
     const size_t first = size_t{first_key} * job->head_dim;
-    float* scores = scratch.scores + begin * kKeyTile;
     const auto score_codes = [&]<typename C>(C) {
       C::score(rows + begin, end - begin, static_cast<const typename C::Code*>(job->keys.data) + first,
                job->keys.scales + first_key, job->head_dim,
@@ -178,38 +176,38 @@ class SimdAttention {
     if (job->keys.format == kCacheQ8) return score_codes(Codes());
     if (job->keys.format == kCacheQ16) return score_codes(Words());
     if (Floats::takes_halves(job->keys, end - begin)) {
-      Floats::score(rows + begin, end - begin, Floats::halves(job->keys, first), job->head_dim, scale_of(job),
-                    scores);
+      Floats::score(rows + begin, end - begin, Floats::halves(job->keys, first_key, job->head_dim),
+                    job->head_dim, scale_of(job), scores);
       return;
     }
-    const auto keys = Floats::floats(job->keys, first, kKeyTile * job->head_dim, scratch.keys);
+    const auto keys = Floats::floats(job->keys, first_key, kKeyTile, job->head_dim, scratch.widened);
     Floats::score(rows + begin, end - begin, keys, job->head_dim, scale_of(job), scores);
   }
 
   static void add_float_values(const AttentionJob* job, const Scratch& scratch, const Row* rows,
                                uint32_t begin, uint32_t end, uint32_t first_key,
                                const Softmax& softmax) noexcept {
-    const size_t first = size_t{first_key} * job->head_dim;
     const auto add = [&](auto values) {
       for_rows_alike(rows, begin, end, first_key, [&](uint32_t row, uint32_t next, uint32_t keys) {
-        Floats::add_values(next - row, values, job->head_dim, keys, scratch.scores + row * kKeyTile,
+        Floats::add_values(next - row, values, job->head_dim, keys, scratch.scores + row * kKeyStep,
                            softmax.before + row, scratch.sums + size_t{row} * job->head_dim);
       });
     };
     if (Floats::takes_halves(job->values, end - begin)) {
-      add(Floats::halves(job->values, first));
+      add(Floats::halves(job->values, first_key, job->head_dim));
     } else {
-      add(Floats::floats(job->values, first, kKeyTile * job->head_dim, scratch.values));
+      add(Floats::floats(job->values, first_key, keys_there(rows, end, first_key), job->head_dim,
+                         scratch.widened));
     }
   }
 
-  // largest[row] becomes the largest of the scales of a tile's keys that the row sees; so may rows that see
+  // largest[row] becomes the largest of the scales of a step's keys that the row sees; so may rows that see
   // nothing.
   static void put_largest_scales(const Row* rows, uint32_t begin, uint32_t end, uint32_t first_key,
                                  const float* scales, float* largest) noexcept {
-    // Rows come by position: most tiles are seen as a whole by all.
-    if (keys_seen(rows[begin], first_key) == kKeyTile) {
-      const Vector all = Simd::broadcast(largest_magnitude<Simd>(scales, kKeyTile));
+    // Rows come by position: most steps are seen as a whole by all.
+    if (keys_seen(rows[begin], first_key) == kKeyStep) {
+      const Vector all = Simd::broadcast(largest_magnitude<Simd>(scales, kKeyStep));
       for (uint32_t row = begin / kLanes * kLanes; row < end; row += kLanes) Simd::store(largest + row, all);
       return;
     }
@@ -238,10 +236,10 @@ class SimdAttention {
       Simd::store(softmax.inverse + row, Simd::divide(codes, bound));
     }
     for (uint32_t row = begin; row < end; ++row) {
-      C::put_weights(scratch.scores + row * kKeyTile, scales, softmax.inverse[row],
+      C::put_weights(scratch.scores + row * kKeyStep, scales, softmax.inverse[row],
                      scratch.weights + row * C::kWeightBytes);
     }
-    C::add_values(end - begin,
+    C::add_values(end - begin, keys_there(rows, end, first_key),
                   static_cast<const typename C::Code*>(job->values.data) + size_t{first_key} * job->head_dim,
                   job->head_dim, scratch.weights + begin * C::kWeightBytes, softmax.unit + begin,
                   softmax.before + begin, scratch.sums + size_t{begin} * job->head_dim);
@@ -274,14 +272,19 @@ class SimdAttention {
       softmax.unit[row] = 0;
     }
     const uint32_t most_keys = rows[count - 1].visible;
-    uint32_t begin = 0;  // rows before it don't see this tile any more
-    for (uint32_t first_key = 0; first_key < most_keys; first_key += kKeyTile) {
+    uint32_t begin = 0;  // rows before it don't see this step any more
+    for (uint32_t first_key = 0; first_key < most_keys; first_key += kKeyStep) {
       while (rows[begin].visible <= first_key) ++begin;
       if (job->shifts != nullptr && first_key != 0 && first_key % kKeyShift == 0) {
         for (uint32_t row = begin; row < count; ++row)
           rows[row].shift = shift_of(job, rows[row].query, first_key);
       }
-      score_tile(job, scratch, rows, begin, count, first_key);
+      ask_for_next_pages(job->keys, first_key, job->head_dim);
+      ask_for_next_pages(job->values, first_key, job->head_dim);
+      for (uint32_t key = 0; key < keys_there(rows, count, first_key); key += kKeyTile) {
+        score_tile(job, scratch, rows, begin, count, first_key + key,
+                   scratch.scores + begin * kKeyStep + key);
+      }
       soften(rows, begin, count, first_key, scratch.scores, softmax);
       if (job->values.format == kCacheQ8) {
         add_code_values<Codes>(job, scratch, rows, begin, count, first_key, softmax);

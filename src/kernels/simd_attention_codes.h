@@ -1,5 +1,5 @@
-// Scores with keys, and sums of values, that are codes: the steps of simd_attention.h for one tile of 32
-// keys.
+// Scores with keys, and sums of values, that are codes: what simd_attention.h does with one
+// tile of keys, or with a step's values.
 //
 // `Dots` is an instruction set's way to multiply the codes of queries and softmax's weights, of 16 bits, with
 // those of keys and values:
@@ -7,7 +7,7 @@
 //   kStep                   codes of a key or value that lie side by side
 //   Simd, kRows             rows multiplied together; kLanes outputs are summed in one Dots::Sum
 //   put_query               8 bits: stores kLanes codes of a row of `depth`, which takes 2 * depth bytes
-//   put_weights             stores all codes of a row of 32
+//   put_weights             stores all codes of a row of 64
 //   load_keys, load_values  kLanes outputs times kStep of the depth
 //   query, weight           kStep codes of a row, for all lanes
 //   zero(), add(sum, operand, codes), to_float(sum), and for keys to_float(sum, sum of the row's codes)
@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/attention_rows.h"
 #include "kernels/kernel_table.h"
 #include "kernels/simd_norm_codes.h"
 #include "kernels/simd_reduce.h"
@@ -47,7 +48,7 @@ class SimdAttentionCodes {
   static constexpr float kWeightCodes = Dots::kWeightCodes;  // the largest of softmax's weights
 
   static constexpr size_t query_bytes(uint32_t head_dim) { return 2 * size_t{head_dim}; }
-  static constexpr size_t kWeightBytes = size_t{2} * kKeyTile;
+  static constexpr size_t kWeightBytes = size_t{2} * kKeyStep;
 
   static constexpr bool kHasMatrices = Dots::kMatrixRows != UINT32_MAX;
   // Whether so many rows are multiplied by Dots::Matrices.
@@ -71,10 +72,10 @@ class SimdAttentionCodes {
     }
   }
 
-  // The weights of 32 keys times their values' scales times `inverse`, as codes (kWeightBytes).
+  // The weights of 64 keys times their values' scales times `inverse`, as codes (kWeightBytes).
   static void put_weights(const float* weights, const float* scales, float inverse, uint8_t* codes) noexcept {
-    Vector scaled[kKeyTile / kLanes];
-    for (uint32_t v = 0; v < kKeyTile / kLanes; ++v) {
+    Vector scaled[kKeyStep / kLanes];
+    for (uint32_t v = 0; v < kKeyStep / kLanes; ++v) {
       const Vector products =
           Simd::multiply(Simd::load(weights + v * kLanes), Simd::load(scales + v * kLanes));
       scaled[v] = Simd::multiply(products, Simd::broadcast(inverse));
@@ -92,19 +93,21 @@ class SimdAttentionCodes {
     }
     for (uint32_t row = 0; row < count; row += Dots::kRows) {
       score_up_to<Dots::kRows>(count - row, rows + row, keys, scales, head_dim,
-                               queries + row * query_bytes(head_dim), scores + row * kKeyTile);
+                               queries + row * query_bytes(head_dim), scores + row * kKeyStep);
     }
   }
 
-  // sums[row][d] = fma(sums[row][d], factors[row], weights x values * units[row]), for rows [0, rows).
-  static void add_values(uint32_t rows, const Code* values, uint32_t head_dim, const uint8_t* weights,
-                         const float* units, const float* factors, float* sums) noexcept {
+  // sums[row][d] = fma(sums[row][d], factors[row], weights x values * units[row]), for rows [0, rows); all
+  // weights from `keys` on are 0.
+  static void add_values(uint32_t rows, uint32_t keys, const Code* values, uint32_t head_dim,
+                         const uint8_t* weights, const float* units, const float* factors,
+                         float* sums) noexcept {
     if constexpr (kHasMatrices) {
       if (takes_matrices(rows, head_dim))
         return add_values_by_matrices(rows, values, head_dim, weights, units, factors, sums);
     }
     for (uint32_t row = 0; row < rows; row += Dots::kRows) {
-      add_up_to<Dots::kRows>(rows - row, values, head_dim, weights + row * kWeightBytes, units + row,
+      add_up_to<Dots::kRows>(rows - row, keys, values, head_dim, weights + row * kWeightBytes, units + row,
                              factors + row, sums + size_t{row} * head_dim);
     }
   }
@@ -113,6 +116,9 @@ class SimdAttentionCodes {
   using Vector = typename Simd::Vector;
   using Sum = typename Dots::Sum;
   static constexpr uint32_t kVectors = 2;  // of outputs, summed together
+
+  // Whether the v-th vector of codes side by side begins one of the cache's lines.
+  static constexpr bool begins_line(uint32_t v) { return v * sizeof(Vector) % 64 == 0; }
 
   // Codes of up to kFineCodes.
   static float put_fine_codes(const float* query, uint32_t head_dim, float scale, uint8_t* codes,
@@ -141,7 +147,7 @@ class SimdAttentionCodes {
       for (uint32_t row = first; row < end; ++row) {
         for (uint32_t v = 0; v < kVectors; ++v) {
           const Vector dot = Dots::to_float(Dots::sum_of(products, row - first, v));
-          put_scores(rows[row], dot, scales + v * kLanes, scores + row * kKeyTile + v * kLanes);
+          put_scores(rows[row], dot, scales + v * kLanes, scores + row * kKeyStep + v * kLanes);
         }
       }
     }
@@ -202,8 +208,11 @@ class SimdAttentionCodes {
       clear(sum);
       for (uint32_t d = 0; d < head_dim; d += Dots::kStep) {
         typename Dots::Keys operand[kVectors];
-        for (uint32_t v = 0; v < kVectors; ++v)
-          operand[v] = Dots::load_keys(keys + (size_t{d} * kKeyTile + Dots::kStep * (key + v * kLanes)));
+        for (uint32_t v = 0; v < kVectors; ++v) {
+          const Code* codes = keys + (size_t{d} * kKeyTile + Dots::kStep * (key + v * kLanes));
+          operand[v] = Dots::load_keys(codes);
+          if (begins_line(v)) ask_for_next_step(codes, head_dim);
+        }
 #pragma GCC unroll 16
         for (uint32_t r = 0; r < kRows; ++r) {
           const auto codes = Dots::query(queries + r * query_bytes(head_dim), head_dim, d);
@@ -217,7 +226,7 @@ class SimdAttentionCodes {
         for (uint32_t v = 0; v < kVectors; ++v) {
           const uint32_t first = key + v * kLanes;
           const Vector dot = Dots::to_float(sum[r][v], rows[r].query_sum);
-          put_scores(rows[r], dot, scales + first, scores + r * kKeyTile + first);
+          put_scores(rows[r], dot, scales + first, scores + r * kKeyStep + first);
         }
       }
     }
@@ -234,17 +243,21 @@ class SimdAttentionCodes {
   }
 
   template <uint32_t kRows>
-  [[gnu::noinline]] static void add_some(const Code* values, uint32_t head_dim, const uint8_t* weights,
-                                         const float* units, const float* factors, float* sums) noexcept {
+  [[gnu::noinline]] static void add_some(uint32_t keys, const Code* values, uint32_t head_dim,
+                                         const uint8_t* weights, const float* units, const float* factors,
+                                         float* sums) noexcept {
     Sum sum[kRows][kVectors];
     clear(sum);
-    for (uint32_t j = 0; j < kKeyTile; j += Dots::kStep) {
+    for (uint32_t j = 0; j < keys; j += Dots::kStep) {
       typename Dots::Values operand[kVectors];
-      for (uint32_t v = 0; v < kVectors; ++v)
-        operand[v] = Dots::load_values(values + size_t{j} * head_dim + size_t{Dots::kStep} * v * kLanes);
+      for (uint32_t v = 0; v < kVectors; ++v) {
+        const Code* codes = values + size_t{j} * head_dim + size_t{Dots::kStep} * v * kLanes;
+        operand[v] = Dots::load_values(codes);
+        if (begins_line(v)) ask_for_next_step(codes, head_dim);
+      }
 #pragma GCC unroll 16
       for (uint32_t r = 0; r < kRows; ++r) {
-        const auto codes = Dots::weight(weights + r * kWeightBytes, kKeyTile, j);
+        const auto codes = Dots::weight(weights + r * kWeightBytes, kKeyStep, j);
 #pragma GCC unroll 2
         for (uint32_t v = 0; v < kVectors; ++v) Dots::add(sum[r][v], operand[v], codes);
       }
@@ -259,13 +272,15 @@ class SimdAttentionCodes {
   }
 
   template <uint32_t kRows>
-  static void add_up_to(uint32_t count, const Code* values, uint32_t head_dim, const uint8_t* weights,
-                        const float* units, const float* factors, float* sums) noexcept {
+  static void add_up_to(uint32_t count, uint32_t keys, const Code* values, uint32_t head_dim,
+                        const uint8_t* weights, const float* units, const float* factors,
+                        float* sums) noexcept {
     if constexpr (kRows > 1) {
-      if (count < kRows) return add_up_to<kRows - 1>(count, values, head_dim, weights, units, factors, sums);
+      if (count < kRows)
+        return add_up_to<kRows - 1>(count, keys, values, head_dim, weights, units, factors, sums);
     }
     for (uint32_t d = 0; d < head_dim; d += kVectors * kLanes)
-      add_some<kRows>(values + size_t{Dots::kStep} * d, head_dim, weights, units, factors, sums + d);
+      add_some<kRows>(keys, values + size_t{Dots::kStep} * d, head_dim, weights, units, factors, sums + d);
   }
 };
 

@@ -1,10 +1,11 @@
-// Scores with keys, and sums of values, that are floats: the steps of simd_attention.h for one tile of 32
-// keys.
+// Scores with keys, and sums of values, that are floats: what simd_attention.h does with one tile of
+// keys, or with a step's values.
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/attention_rows.h"
 #include "kernels/kernel_table.h"
 
 namespace stonechat {
@@ -21,6 +22,7 @@ class SimdAttentionFloat {
     static constexpr uint32_t kValueRows = Simd::kValueRows;
     const float* data;
     Vector load(size_t index) const noexcept { return Simd::load(data + index); }
+    void ask_ahead(size_t, uint32_t) const noexcept {}
     Floats operator+(size_t index) const noexcept { return {data + index}; }
   };
   struct Halves {
@@ -28,14 +30,22 @@ class SimdAttentionFloat {
     static constexpr uint32_t kValueRows = Simd::kFewRows;
     const uint16_t* data;
     Vector load(size_t index) const noexcept { return Simd::widen_half(data + index); }
+    void ask_ahead(size_t index, uint32_t head_dim) const noexcept {
+      ask_for_next_step(data + index, head_dim);
+    }
     Halves operator+(size_t index) const noexcept { return {data + index}; }
   };
 
-  // A tile's keys or values in FP32, in the cache's order: where they lie, or widened into `out`.
-  static Floats floats(const CachedHead& head, size_t first, uint32_t count, float* out) noexcept {
-    if (head.format == kCacheF32) return {static_cast<const float*>(head.data) + first};
-    const uint16_t* halves = static_cast<const uint16_t*>(head.data) + first;
-    for (uint32_t i = 0; i < count; i += kLanes) Simd::store(out + i, Simd::widen_half(halves + i));
+  // So many keys or values from position `first` on in FP32, in the cache's order: where they lie, or widened
+  // into `out`.
+  static Floats floats(const CachedHead& head, uint32_t first, uint32_t keys, uint32_t head_dim,
+                       float* out) noexcept {
+    if (head.format == kCacheF32) return {static_cast<const float*>(head.data) + size_t{first} * head_dim};
+    const uint16_t* halves = static_cast<const uint16_t*>(head.data) + size_t{first} * head_dim;
+    for (uint32_t i = 0; i < keys * head_dim; i += kLanes) {
+      if (i % kLineHalves == 0) ask_for_next_step(halves + i, head_dim);
+      Simd::store(out + i, Simd::widen_half(halves + i));
+    }
     return {out};
   }
 
@@ -43,8 +53,8 @@ class SimdAttentionFloat {
   static bool takes_halves(const CachedHead& head, uint32_t rows) noexcept {
     return head.format == kCacheF16 && rows <= Simd::kFewRows;
   }
-  static Halves halves(const CachedHead& head, size_t first) noexcept {
-    return {static_cast<const uint16_t*>(head.data) + first};
+  static Halves halves(const CachedHead& head, uint32_t first, uint32_t head_dim) noexcept {
+    return {static_cast<const uint16_t*>(head.data) + size_t{first} * head_dim};
   }
 
   // scores[row][key] = fma(query x key, scale, shift) for rows [0, count) and all 32 keys.
@@ -53,7 +63,7 @@ class SimdAttentionFloat {
                     float* scores) noexcept {
     for (uint32_t row = 0; row < count; row += Source::kScoreRows)
       score_up_to<Source::kScoreRows>(count - row, rows + row, keys, head_dim, scale,
-                                      scores + row * kKeyTile);
+                                      scores + row * kKeyStep);
   }
 
   // sums[row][d] = fma(sums[row][d], factors[row], sum of weights[row][key] * values[key][d] in the order of
@@ -62,13 +72,14 @@ class SimdAttentionFloat {
   static void add_values(uint32_t rows, Source values, uint32_t head_dim, uint32_t keys, const float* weights,
                          const float* factors, float* sums) noexcept {
     for (uint32_t row = 0; row < rows; row += Source::kValueRows) {
-      add_up_to<Source::kValueRows>(rows - row, values, head_dim, keys, weights + row * kKeyTile,
+      add_up_to<Source::kValueRows>(rows - row, values, head_dim, keys, weights + row * kKeyStep,
                                     factors + row, sums + size_t{row} * head_dim);
     }
   }
 
  private:
   static constexpr uint32_t kKeyVectors = kKeyTile / kLanes;
+  static constexpr uint32_t kLineHalves = 32;  // binary16 numbers in a line
 
   // GCC keeps sums in memory unless it unrolls all loops over them early, and in functions of their own.
   template <uint32_t kRows, uint32_t kVectors>
@@ -89,6 +100,7 @@ class SimdAttentionFloat {
       Vector key[kKeyVectors];
 #pragma GCC unroll 4
       for (uint32_t v = 0; v < kKeyVectors; ++v) key[v] = keys.load(size_t{d} * kKeyTile + v * kLanes);
+      keys.ask_ahead(size_t{d} * kKeyTile, head_dim);
 #pragma GCC unroll 16
       for (uint32_t r = 0; r < kRows; ++r) {
         const Vector query = Simd::broadcast(rows[r].query[d]);
@@ -101,7 +113,7 @@ class SimdAttentionFloat {
       const Vector shift = Simd::broadcast(rows[r].shift);
 #pragma GCC unroll 4
       for (uint32_t v = 0; v < kKeyVectors; ++v) {
-        Simd::store(scores + r * kKeyTile + v * kLanes, Simd::fma(sum[r][v], Simd::broadcast(scale), shift));
+        Simd::store(scores + r * kKeyStep + v * kLanes, Simd::fma(sum[r][v], Simd::broadcast(scale), shift));
       }
     }
   }
@@ -127,10 +139,11 @@ class SimdAttentionFloat {
       for (uint32_t v = 0; v < kVectors; ++v) {
         value[v] = values.load(size_t{j} * head_dim + v * kLanes);
         if (kRows > 1) Simd::keep(value[v]);
+        if (v * kLanes % kLineHalves == 0) values.ask_ahead(size_t{j} * head_dim + v * kLanes, head_dim);
       }
 #pragma GCC unroll 16
       for (uint32_t r = 0; r < kRows; ++r) {
-        const Vector weight = Simd::broadcast(weights[r * kKeyTile + j]);
+        const Vector weight = Simd::broadcast(weights[r * kKeyStep + j]);
 #pragma GCC unroll 4
         for (uint32_t v = 0; v < kVectors; ++v) sum[r][v] = Simd::fma(weight, value[v], sum[r][v]);
       }

@@ -10,14 +10,9 @@
 namespace stonechat {
 namespace {
 
-size_t element_bytes(CacheFormat format) {
-  if (format == kCacheF32) return sizeof(float);
-  return format == kCacheQ8 ? sizeof(int8_t) : sizeof(int16_t);
-}
-
 // Of one head's position.
 size_t head_bytes(CacheFormat format, uint32_t head_dim) {
-  return head_dim * element_bytes(format) + (has_codes(format) ? sizeof(float) : 0);
+  return size_t{head_dim} * number_bytes(format) + (has_codes(format) ? sizeof(float) : 0);
 }
 
 // Codes up to `most`; returns their scale.
@@ -93,7 +88,7 @@ KvCache::Store KvCache::make_store(CacheFormat format, const std::vector<bool>& 
   for (const bool is_wide : wide_heads) {
     const CacheFormat of_head = is_wide && format == kCacheQ8 ? kCacheF16 : format;
     store.heads.push_back({of_head, data, scales});
-    data += size_t{padded_capacity_} * head_dim_ * element_bytes(of_head);
+    data += size_t{padded_capacity_} * head_dim_ * number_bytes(of_head);
     if (has_codes(of_head)) scales += padded_capacity_;
   }
   store.data = AlignedBuffer(data, MemoryPart::kKvCache, AlignedBuffer::Pages::kSmall);
@@ -106,7 +101,7 @@ KvCache::KvCache(const Weights& weights, uint32_t capacity, CacheFormats formats
       kv_heads_(weights.config.kv_heads),
       head_dim_(weights.config.head_dim),
       capacity_(capacity),
-      padded_capacity_(static_cast<uint32_t>(round_up(capacity, kKeyTile))),
+      padded_capacity_(static_cast<uint32_t>(round_up(capacity, kKeyStep))),
       keys_(make_store(formats.keys, weights.wide_key_heads)),
       values_(make_store(formats.values, std::vector<bool>(weights.wide_key_heads.size()))) {
   assert(head_dim_ <= kMostHeadDim);
@@ -130,7 +125,7 @@ void KvCache::extend(uint32_t tokens) {
 void KvCache::copy_tiles(Store& to, const Store& from, uint32_t first, uint32_t end) const {
   for (size_t head = 0; head < to.heads.size(); ++head) {
     const CacheFormat format = to.heads[head].format;
-    const size_t position_bytes = head_dim_ * element_bytes(format);
+    const size_t position_bytes = size_t{head_dim_} * number_bytes(format);
     std::memcpy(to.data.data() + to.heads[head].data + first * position_bytes,
                 from.data.data() + from.heads[head].data + first * position_bytes,
                 (end - first) * position_bytes);

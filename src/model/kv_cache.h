@@ -95,7 +95,7 @@ class KvCache {
   uint32_t kv_heads_;
   uint32_t head_dim_;
   uint32_t capacity_;
-  uint32_t padded_capacity_;  // a multiple of kKeyTile
+  uint32_t padded_capacity_;  // a multiple of kKeyStep
   uint32_t length_ = 0;
   Store keys_;
   Store values_;

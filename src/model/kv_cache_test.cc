@@ -169,11 +169,11 @@ TEST_F(KvCacheTest, KeysWithLargeFastBiasesStayBinary16) {
   model.values["blk.1.attn_k.bias"][model.head_dim + 2] = 60;  // head 1, 0.3 radians a position
   const Weights weights = load(model);
   EXPECT_EQ(weights.wide_key_heads, (std::vector<bool>{false, false, false, true}));
-  const KvCache cache(weights, 32, {kCacheQ8, kCacheQ8});
+  const KvCache cache(weights, kKeyStep, {kCacheQ8, kCacheQ8});
   EXPECT_EQ(cache.keys(1, 0).format, kCacheQ8);
   EXPECT_EQ(cache.keys(1, 1).format, kCacheF16);
   EXPECT_EQ(cache.values(1, 1).format, kCacheQ8);
-  EXPECT_EQ(cache.bytes(), 32 * KvCache::token_bytes(weights.config, 1, {kCacheQ8, kCacheQ8}));
+  EXPECT_EQ(cache.bytes(), kKeyStep * KvCache::token_bytes(weights.config, 1, {kCacheQ8, kCacheQ8}));
   EXPECT_LT(worst(last_logits(weights, {kCacheQ8, kCacheQ8}, 100),
                   last_logits(weights, {kCacheF32, kCacheF32}, 100)),
             0.02);

@@ -107,7 +107,7 @@ MemoryEstimate estimate_memory(const gguf::Reader& file, const ModelConfig& conf
     parts[MemoryPart::kWeights] = packed_bytes(file, config, kernels);
     parts[MemoryPart::kPacking] = shape.threads * piece_bytes(file, kernels, stacks);
   }
-  parts[MemoryPart::kKvCache] = shape.sequences * round_up(shape.tokens, kKeyTile) *
+  parts[MemoryPart::kKvCache] = shape.sequences * round_up(shape.tokens, kKeyStep) *
                                 KvCache::token_bytes(config, count_wide_key_heads(file, config), shape.cache);
   parts[MemoryPart::kActivations] = activation_bytes(config, kernels, stacks, shape);
   parts[MemoryPart::kLogits] = uint64_t{shape.logits_rows} * config.vocabulary * sizeof(float);
