@@ -39,7 +39,6 @@ class NeonAttention {
  private:
   using Words = typename Dots::Words;
   static constexpr uint32_t kGroupRows = 64;  // rows that share a step's keys and values
-  static constexpr uint32_t kStepVectors = kKeyStep / kLanes;
   template <typename Number>
   static constexpr uint32_t kMostVectors = sizeof(Number) == sizeof(float) ? kProductVectors
                                                                            : kHalfProductVectors;
@@ -106,34 +105,39 @@ class NeonAttention {
     use(static_cast<const float*>(area));
   }
 
-  // Masks the scores of one step that the row doesn't see; returns the largest of the others, lane by lane.
+  // Masks those of the first kKeys scores of one step that the row doesn't see; returns the largest of the
+  // others, lane by lane.
+  template <uint32_t kKeys>
   static float32x4_t mask(uint32_t keys, float* scores) noexcept {
-    float32x4_t score[kStepVectors];
+    constexpr uint32_t kVectors = kKeys / kLanes;
+    float32x4_t score[kVectors];
 #pragma GCC unroll 16
-    for (uint32_t v = 0; v < kStepVectors; ++v) score[v] = vld1q_f32(scores + v * kLanes);
-    if (keys < kKeyStep) {
+    for (uint32_t v = 0; v < kVectors; ++v) score[v] = vld1q_f32(scores + v * kLanes);
+    if (keys < kKeys) {
       constexpr uint32_t kIndices[kLanes] = {0, 1, 2, 3};
       const uint32x4_t first = vld1q_u32(kIndices);
 #pragma GCC unroll 16
-      for (uint32_t v = 0; v < kStepVectors; ++v) {
+      for (uint32_t v = 0; v < kVectors; ++v) {
         const uint32x4_t is_visible = vcltq_u32(vaddq_u32(first, vdupq_n_u32(v * kLanes)), vdupq_n_u32(keys));
         score[v] = vbslq_f32(is_visible, score[v], vdupq_n_f32(-INFINITY));
         vst1q_f32(scores + v * kLanes, score[v]);
       }
     }
 #pragma GCC unroll 4
-    for (uint32_t half = kStepVectors / 2; half > 0; half /= 2) {
+    for (uint32_t half = kVectors / 2; half > 0; half /= 2) {
 #pragma GCC unroll 8
       for (uint32_t v = 0; v < half; ++v) score[v] = vmaxq_f32(score[v], score[v + half]);
     }
     return score[0];
   }
 
-  // Turns a row's scores into weights; returns their sum, as tree() has it when four values are left.
+  // Turns kKeys scores of a row into weights; returns their sum, as tree() has it when four values are left.
+  template <uint32_t kKeys>
   static float32x4_t weigh(float largest, float* scores) noexcept {
-    float32x4_t sums[kStepVectors / 2];
+    constexpr uint32_t kVectors = kKeys / kLanes;
+    float32x4_t sums[kVectors / 2];
 #pragma GCC unroll 4
-    for (uint32_t first = 0; first < kStepVectors; first += 4) {
+    for (uint32_t first = 0; first < kVectors; first += 4) {
       float32x4_t weights[4];
 #pragma GCC unroll 4
       for (uint32_t v = 0; v < 4; ++v)
@@ -142,12 +146,12 @@ class NeonAttention {
 #pragma GCC unroll 4
       for (uint32_t v = 0; v < 4; ++v) {
         vst1q_f32(scores + (first + v) * kLanes, weights[v]);
-        const uint32_t i = (first + v) % (kStepVectors / 2);
+        const uint32_t i = (first + v) % (kVectors / 2);
         sums[i] = first + v == i ? weights[v] : vaddq_f32(sums[i], weights[v]);
       }
     }
 #pragma GCC unroll 4
-    for (uint32_t half = kStepVectors / 4; half > 0; half /= 2) {
+    for (uint32_t half = kVectors / 4; half > 0; half /= 2) {
 #pragma GCC unroll 4
       for (uint32_t v = 0; v < half; ++v) sums[v] = vaddq_f32(sums[v], sums[v + half]);
     }
@@ -162,8 +166,9 @@ class NeonAttention {
                      vreinterpretq_f32_f64(vzip2q_f64(first, second)));
   }
 
-  // Turns the scores of rows [begin, end) into weights, four rows at once. Numbers of rows behind the last
-  // one are read and written, and mean nothing.
+  // Turns the first kKeys scores of rows [begin, end) into weights, four rows at once; none sees more.
+  // Numbers of rows behind the last one are read and written, and mean nothing.
+  template <uint32_t kKeys>
   static void soften(const Row* rows, uint32_t begin, uint32_t end, uint32_t first_key, float* scores,
                      Softmax& softmax) noexcept {
     for (uint32_t row = begin; row < end; row += kLanes) {
@@ -171,7 +176,7 @@ class NeonAttention {
       float* const first = scores + size_t{row} * kKeyStep;
       float32x4_t each[kLanes] = {};
       for (uint32_t i = 0; i < count; ++i)
-        each[i] = mask(keys_seen(rows[row + i], first_key), first + i * kKeyStep);
+        each[i] = mask<kKeys>(keys_seen(rows[row + i], first_key), first + i * kKeyStep);
       const float32x4_t step_largest = vpmaxq_f32(vpmaxq_f32(each[0], each[1]), vpmaxq_f32(each[2], each[3]));
       const float32x4_t largest_before = vld1q_f32(softmax.largest + row);
       const float32x4_t largest = vmaxq_f32(step_largest, largest_before);
@@ -180,7 +185,8 @@ class NeonAttention {
       vst1q_f32(softmax.largest + row, largest);
       vst1q_f32(softmax.before + row, factors[0]);
       vst1q_f32(softmax.most + row, factors[1]);
-      for (uint32_t i = 0; i < count; ++i) each[i] = weigh(softmax.largest[row + i], first + i * kKeyStep);
+      for (uint32_t i = 0; i < count; ++i)
+        each[i] = weigh<kKeys>(softmax.largest[row + i], first + i * kKeyStep);
       const float32x4_t sum = vpaddq_f32(add_halves(each[0], each[1]), add_halves(each[2], each[3]));
       vst1q_f32(softmax.sum + row, sum);
       vst1q_f32(softmax.total + row, vfmaq_f32(sum, vld1q_f32(softmax.total + row), factors[0]));
@@ -353,7 +359,8 @@ class NeonAttention {
         for (uint32_t row = begin; row < count; ++row)
           rows[row].shift = shift_of(job, scratch.queries + size_t{row} * head_dim, first_key);
       }
-      for (uint32_t key = 0; key < keys_there(rows, count, first_key); key += kKeyTile) {
+      const uint32_t there = keys_there(rows, count, first_key);
+      for (uint32_t key = 0; key < there; key += kKeyTile) {
         float* const scores = scratch.scores + size_t{begin} * kKeyStep + key;
         if (job->keys.format == kCacheQ8) {
           score_codes<Dots>(job, scratch, rows, begin, count, first_key + key, scores);
@@ -363,7 +370,8 @@ class NeonAttention {
           score_float(job, scratch, rows, begin, count, first_key + key, scores);
         }
       }
-      soften(rows, begin, count, first_key, scratch.scores, softmax);
+      const auto soften_there = there == kKeyTile ? soften<kKeyTile> : soften<kKeyStep>;
+      soften_there(rows, begin, count, first_key, scratch.scores, softmax);
       if (job->values.format == kCacheQ8) {
         add_code_values<Dots>(job, scratch, rows, begin, count, first_key, softmax);
       } else if (job->values.format == kCacheQ16) {

@@ -1,5 +1,5 @@
-// Scores with keys, and sums of values, that are codes: what simd_attention.h does with one
-// tile of keys, or with a step's values.
+// Scores with keys, and sums of values, that are codes: what simd_attention.h does with one tile of keys, or
+// with a step's values.
 //
 // `Dots` is an instruction set's way to multiply the codes of queries and softmax's weights, of 16 bits, with
 // those of keys and values:
