@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/aligned_buffer.h"
+#include "base/checked.h"
 #include "base/error.h"
 #include "bench/inputs.h"
 #include "kernels/dispatch.h"
@@ -87,7 +88,7 @@ void quantize(const LinearKernels* linear) {
 void attention(const KernelTable& whole, CacheFormat format) {
   constexpr uint32_t kGroup = kQueryHeads / kKeyHeads;
   for (const auto& [tokens, depth] : {std::pair{kPromptTokens, 0U}, {kPromptTokens, 1024U}, {1U, 1024U}}) {
-    const size_t keys = (size_t{depth} + tokens + kKeyStep - 1) / kKeyStep * kKeyStep;
+    const size_t keys = round_up(depth + tokens, kKeyStep);
     const std::vector<uint8_t> cache = some_cached(format, keys * kHeadDim);
     const std::vector<float> scales(keys, 0.01F);
     const CachedHead head = {format, cache.data(), scales.data()};

@@ -56,7 +56,7 @@ inline AlignedBuffer some_pack(const LinearKernels& linear, WeightFormat format,
 
 // `count` keys' or values' numbers, of 16 bits or less, of heads of up to 64 dimensions.
 inline std::vector<uint8_t> some_cached(CacheFormat format, size_t count) {
-  std::vector<uint8_t> numbers = some_numbers(count * (format == kCacheQ8 ? 1 : 2));
+  std::vector<uint8_t> numbers = some_numbers(count * number_bytes(format));
   if (format != kCacheQ16) return numbers;
   // Codes of at most 4,000, as those of a key have a norm of kWordCodes.
   std::minstd_rand random(1);

@@ -1,13 +1,11 @@
-// What attention keeps of the rows (token, head) that go through tiles of keys together, whatever multiplies.
+// What attention keeps of the rows (token, head) that go through steps of keys together, whatever multiplies.
 //
 // Internal to each source that includes it, as these are compiled for different processors.
 #pragma once
 
-#include <stddef.h>
 #include <stdint.h>
 
 #include "kernels/kernel_table.h"
-#include "kernels/weight_streams.h"
 
 namespace stonechat {
 namespace {
@@ -36,30 +34,6 @@ inline uint32_t keys_seen(const Row& row, uint32_t first_key) noexcept {
 template <typename Row>
 inline uint32_t keys_there(const Row* rows, uint32_t end, uint32_t first_key) noexcept {
   return (keys_seen(rows[end - 1], first_key) + kKeyTile - 1) / kKeyTile * kKeyTile;
-}
-
-// Asks for the cache's line that lies one step behind `at`. Inlined, as GCC 12 takes calls for useless that
-// do nothing else.
-template <typename Element>
-[[gnu::always_inline]] inline void ask_for_next_step(const Element* at, uint32_t head_dim) noexcept {
-  __builtin_prefetch(at + size_t{kKeyStep} * head_dim, 0, kSecondLevel);
-}
-
-// Asks for the scales of the step behind the one from first_key on, and for a line of each of its pages: the
-// many that ask_for_next_step() asks for then don't wait until the pages are found.
-[[gnu::always_inline]] inline void ask_for_next_pages(const CachedHead& head, uint32_t first_key,
-                                                      uint32_t head_dim) noexcept {
-  constexpr uint32_t kPage = 4096;
-  constexpr uint32_t kLineScales = 16;
-  const uint32_t next = first_key + kKeyStep;
-  if (has_codes(head.format)) {
-    for (uint32_t key = 0; key < kKeyStep; key += kLineScales)
-      __builtin_prefetch(head.scales + next + key, 0, kSecondLevel);
-  }
-  const uint32_t key_bytes = head_dim * number_bytes(head.format);
-  const char* data = static_cast<const char*>(head.data) + size_t{next} * key_bytes;
-  for (uint32_t byte = 0; byte < kKeyStep * key_bytes; byte += kPage)
-    __builtin_prefetch(data + byte, 0, kSecondLevel);
 }
 
 // Calls use(row, end of its rows, keys) for rows [begin, end) that see the same number of a step's keys, as

@@ -228,7 +228,7 @@ TEST_P(AttentionTest, IsSoftmaxOfScores) {
         // A score is a sum of 64 products of at most 3 x magnitude, over 8: it rounds by up to 64 x 24 x
         // magnitude x 2^-24, which is the relative error of a weight; 309 weights and values below 1 are
         // summed after that. Codes of queries are off by half a step, magnitude / 32512, in each of 64
-        // products; those of weights by 1 / 32512 of the tile's largest weight. Of codes of 16 bits half a
+        // products; those of weights by 1 / 32512 of the largest of 64 weights. Of codes of 16 bits half a
         // step is 8 x magnitude / 65024; those of weights are off by 1 / 65024 of the largest or of half of
         // the sum of 64, so these by 32 / 65024 of what all weights come to, more where scales differ.
         double tolerance = (2 * 64 * 24 * magnitude + 4 * 309) * 0x1p-24;

@@ -15,6 +15,7 @@
 
 #include "kernels/attention_rows.h"
 #include "kernels/kernel_table.h"
+#include "kernels/simd_attention_ahead.h"
 #include "kernels/simd_attention_codes.h"
 #include "kernels/simd_attention_float.h"
 #include "kernels/simd_reduce.h"
@@ -281,7 +282,8 @@ class SimdAttention {
       }
       ask_for_next_pages(job->keys, first_key, job->head_dim);
       ask_for_next_pages(job->values, first_key, job->head_dim);
-      for (uint32_t key = 0; key < keys_there(rows, count, first_key); key += kKeyTile) {
+      const uint32_t there = keys_there(rows, count, first_key);
+      for (uint32_t key = 0; key < there; key += kKeyTile) {
         score_tile(job, scratch, rows, begin, count, first_key + key,
                    scratch.scores + begin * kKeyStep + key);
       }

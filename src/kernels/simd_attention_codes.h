@@ -17,8 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "kernels/attention_rows.h"
 #include "kernels/kernel_table.h"
+#include "kernels/simd_attention_ahead.h"
 #include "kernels/simd_norm_codes.h"
 #include "kernels/simd_reduce.h"
 
@@ -117,9 +117,6 @@ class SimdAttentionCodes {
   using Sum = typename Dots::Sum;
   static constexpr uint32_t kVectors = 2;  // of outputs, summed together
 
-  // Whether the v-th vector of codes side by side begins one of the cache's lines.
-  static constexpr bool begins_line(uint32_t v) { return v * sizeof(Vector) % 64 == 0; }
-
   // Codes of up to kFineCodes.
   static float put_fine_codes(const float* query, uint32_t head_dim, float scale, uint8_t* codes,
                               int32_t* sum) noexcept {
@@ -211,7 +208,7 @@ class SimdAttentionCodes {
         for (uint32_t v = 0; v < kVectors; ++v) {
           const Code* codes = keys + (size_t{d} * kKeyTile + Dots::kStep * (key + v * kLanes));
           operand[v] = Dots::load_keys(codes);
-          if (begins_line(v)) ask_for_next_step(codes, head_dim);
+          if (begins_line(v * sizeof(Vector))) ask_for_next_step(codes, head_dim);
         }
 #pragma GCC unroll 16
         for (uint32_t r = 0; r < kRows; ++r) {
@@ -253,7 +250,7 @@ class SimdAttentionCodes {
       for (uint32_t v = 0; v < kVectors; ++v) {
         const Code* codes = values + size_t{j} * head_dim + size_t{Dots::kStep} * v * kLanes;
         operand[v] = Dots::load_values(codes);
-        if (begins_line(v)) ask_for_next_step(codes, head_dim);
+        if (begins_line(v * sizeof(Vector))) ask_for_next_step(codes, head_dim);
       }
 #pragma GCC unroll 16
       for (uint32_t r = 0; r < kRows; ++r) {

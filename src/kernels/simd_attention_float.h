@@ -1,12 +1,12 @@
-// Scores with keys, and sums of values, that are floats: what simd_attention.h does with one tile of
-// keys, or with a step's values.
+// Scores with keys, and sums of values, that are floats: what simd_attention.h does with one tile of keys,
+// or with a step's values.
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include "kernels/attention_rows.h"
 #include "kernels/kernel_table.h"
+#include "kernels/simd_attention_ahead.h"
 
 namespace stonechat {
 
@@ -43,7 +43,7 @@ class SimdAttentionFloat {
     if (head.format == kCacheF32) return {static_cast<const float*>(head.data) + size_t{first} * head_dim};
     const uint16_t* halves = static_cast<const uint16_t*>(head.data) + size_t{first} * head_dim;
     for (uint32_t i = 0; i < keys * head_dim; i += kLanes) {
-      if (i % kLineHalves == 0) ask_for_next_step(halves + i, head_dim);
+      if (begins_line(i * sizeof(uint16_t))) ask_for_next_step(halves + i, head_dim);
       Simd::store(out + i, Simd::widen_half(halves + i));
     }
     return {out};
@@ -79,7 +79,6 @@ class SimdAttentionFloat {
 
  private:
   static constexpr uint32_t kKeyVectors = kKeyTile / kLanes;
-  static constexpr uint32_t kLineHalves = 32;  // binary16 numbers in a line
 
   // GCC keeps sums in memory unless it unrolls all loops over them early, and in functions of their own.
   template <uint32_t kRows, uint32_t kVectors>
@@ -139,7 +138,8 @@ class SimdAttentionFloat {
       for (uint32_t v = 0; v < kVectors; ++v) {
         value[v] = values.load(size_t{j} * head_dim + v * kLanes);
         if (kRows > 1) Simd::keep(value[v]);
-        if (v * kLanes % kLineHalves == 0) values.ask_ahead(size_t{j} * head_dim + v * kLanes, head_dim);
+        if (begins_line(v * kLanes * sizeof(uint16_t)))
+          values.ask_ahead(size_t{j} * head_dim + v * kLanes, head_dim);
       }
 #pragma GCC unroll 16
       for (uint32_t r = 0; r < kRows; ++r) {
