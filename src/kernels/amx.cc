@@ -44,16 +44,17 @@ struct AmxDot : VnniDot {
       amx_configure(shapes);
     }
     static void release() { amx_release(); }
-    static void multiply(const uint8_t* activations, const uint8_t* weights, int32_t* out) {
-      amx_zero<0>();
-      amx_zero<1>();
-      amx_load<2>(activations, kBlock);
-      amx_load<3>(weights, 2 * kHalfBytes);
-      amx_load<4>(weights + kHalfBytes, 2 * kHalfBytes);
-      amx_add_products<0, 2, 3>();
-      amx_add_products<1, 2, 4>();
-      amx_store<0>(out, 2 * kHalfBytes);
-      amx_store<1>(out + Simd::kLanes, 2 * kHalfBytes);
+    // Half of the rows; half 0 comes first.
+    template <int kHalf>
+    static void multiply(const uint8_t* activations, const uint8_t* weights) {
+      amx_zero<kHalf>();
+      if constexpr (kHalf == 0) amx_load<2>(activations, kBlock);
+      amx_load<3 + kHalf>(weights + kHalf * kHalfBytes, 2 * kHalfBytes);
+      amx_add_products<kHalf, 2, 3 + kHalf>();
+    }
+    template <int kHalf>
+    static void store(int32_t* out) {
+      amx_store<kHalf>(out + kHalf * Simd::kLanes, 2 * kHalfBytes);
     }
   };
 };

@@ -18,6 +18,7 @@
 #include "kernels/simd_attention_ahead.h"
 #include "kernels/simd_attention_codes.h"
 #include "kernels/simd_attention_float.h"
+#include "kernels/simd_attention_matrices.h"
 #include "kernels/simd_reduce.h"
 
 namespace stonechat {
@@ -34,10 +35,14 @@ class SimdAttention {
   using Words = SimdAttentionCodes<typename Dots::Words>;
   using Vector = typename Simd::Vector;
   static constexpr uint32_t kLanes = Simd::kLanes;
-  // Rows that share a step's keys and values: a multiple of what is computed together, and of the heads that
-  // share a key in Qwen2.5-0.5B.
-  static constexpr uint32_t kGroupRows = 42;
-  static constexpr uint32_t kPaddedRows = (kGroupRows + kLanes - 1) / kLanes * kLanes;
+  static constexpr bool kHasMatrices = Dots::kMatrixRows != UINT32_MAX;
+  static constexpr uint32_t kGroupRows = Dots::kGroupRows;
+  // What the rows of a group have room for, as matrices are multiplied with whole numbers of them.
+  static constexpr uint32_t kRoomRows = [] {
+    if constexpr (kHasMatrices) return kGroupRows + Dots::Matrices::kRows - 1;
+    return kGroupRows;
+  }();
+  static constexpr uint32_t kPaddedRows = (kRoomRows + kLanes - 1) / kLanes * kLanes;
   static constexpr uint32_t kKeyVectors = kKeyStep / kLanes;
 
   // One row of the group.
@@ -52,27 +57,36 @@ class SimdAttention {
 
   // The parts of a job's scratch.
   struct Scratch {
-    float* widened;    // a tile's keys (head_dim, 32), then the step's values (64, head_dim)
+    // A tile's keys (head_dim, 32), then the step's values (64, head_dim), as floats or as digits.
+    float* widened;
     float* scores;     // (rows, 64), later softmax's weights
     float* sums;       // (rows, head_dim)
     uint8_t* queries;  // (rows, query_bytes)
     uint8_t* weights;  // (rows, kWeightBytes)
+
+    uint8_t* digits() const noexcept { return reinterpret_cast<uint8_t*>(widened); }
   };
 
   using Softmax = AttentionSoftmax<kPaddedRows>;
 
   static size_t scratch_bytes(uint32_t head_dim) noexcept {
-    const size_t floats = size_t{kKeyStep} * head_dim + kGroupRows * (kKeyStep + size_t{head_dim});
-    return floats * sizeof(float) +
-           Codes::readable_rows(kGroupRows) * (Codes::query_bytes(head_dim) + Codes::kWeightBytes);
+    const size_t floats = size_t{kKeyStep} * head_dim + kRoomRows * (kKeyStep + size_t{head_dim});
+    return floats * sizeof(float) + kRoomRows * (Codes::query_bytes(head_dim) + Codes::kWeightBytes);
   }
 
   static Scratch scratch_of(const AttentionJob* job) noexcept {
     float* const scores = job->scratch + size_t{kKeyStep} * job->head_dim;
-    float* const sums = scores + kGroupRows * kKeyStep;
-    auto* const queries = reinterpret_cast<uint8_t*>(sums + size_t{kGroupRows} * job->head_dim);
-    uint8_t* const weights = queries + Codes::readable_rows(kGroupRows) * Codes::query_bytes(job->head_dim);
+    float* const sums = scores + kRoomRows * kKeyStep;
+    auto* const queries = reinterpret_cast<uint8_t*>(sums + size_t{kRoomRows} * job->head_dim);
+    uint8_t* const weights = queries + kRoomRows * Codes::query_bytes(job->head_dim);
     return {job->scratch, scores, sums, queries, weights};
+  }
+
+  // Whether so many rows are multiplied by matrices.
+  static constexpr bool takes_matrices(const AttentionJob* job, uint32_t rows) noexcept {
+    if constexpr (kHasMatrices)
+      return rows >= Dots::kMatrixRows && job->head_dim % Dots::Matrices::kDepth == 0;
+    return false;
   }
 
   // Of scores, as powers of two.
@@ -165,17 +179,31 @@ class SimdAttention {
     }
   }
 
+  // Scores of codes: of the step's first `keys`, from first_key on.
+  template <typename C>
+  static void score_codes(const AttentionJob* job, const Scratch& scratch, const Row* rows, uint32_t begin,
+                          uint32_t end, uint32_t first_key, uint32_t keys) noexcept {
+    const auto* codes =
+        static_cast<const typename C::Code*>(job->keys.data) + size_t{first_key} * job->head_dim;
+    const float* scales = job->keys.scales + first_key;
+    const uint8_t* queries = scratch.queries + begin * C::query_bytes(job->head_dim);
+    float* const scores = scratch.scores + begin * kKeyStep;
+    if constexpr (kHasMatrices) {
+      if (takes_matrices(job, end)) {
+        SimdAttentionMatrices<C>::score(rows + begin, end - begin, codes, keys, scales, job->head_dim,
+                                        queries, scratch.digits(), scores);
+        return;
+      }
+    }
+    for (uint32_t key = 0; key < keys; key += kKeyTile) {
+      C::score(rows + begin, end - begin, codes + size_t{key} * job->head_dim, scales + key, job->head_dim,
+               queries, scores + key);
+    }
+  }
+
   // Of the tile from first_key on; `scores` are those of row `begin`.
-  static void score_tile(const AttentionJob* job, const Scratch& scratch, const Row* rows, uint32_t begin,
-                         uint32_t end, uint32_t first_key, float* scores) noexcept {
-    const size_t first = size_t{first_key} * job->head_dim;
-    const auto score_codes = [&]<typename C>(C) {
-      C::score(rows + begin, end - begin, static_cast<const typename C::Code*>(job->keys.data) + first,
-               job->keys.scales + first_key, job->head_dim,
-               scratch.queries + begin * C::query_bytes(job->head_dim), scores);
-    };
-    if (job->keys.format == kCacheQ8) return score_codes(Codes());
-    if (job->keys.format == kCacheQ16) return score_codes(Words());
+  static void score_floats(const AttentionJob* job, const Scratch& scratch, const Row* rows, uint32_t begin,
+                           uint32_t end, uint32_t first_key, float* scores) noexcept {
     if (Floats::takes_halves(job->keys, end - begin)) {
       Floats::score(rows + begin, end - begin, Floats::halves(job->keys, first_key, job->head_dim),
                     job->head_dim, scale_of(job), scores);
@@ -183,6 +211,19 @@ class SimdAttention {
     }
     const auto keys = Floats::floats(job->keys, first_key, kKeyTile, job->head_dim, scratch.widened);
     Floats::score(rows + begin, end - begin, keys, job->head_dim, scale_of(job), scores);
+  }
+
+  // Of the step from first_key on, up to the last tile that any row sees.
+  static void score_step(const AttentionJob* job, const Scratch& scratch, const Row* rows, uint32_t begin,
+                         uint32_t end, uint32_t first_key) noexcept {
+    const uint32_t keys = keys_there(rows, end, first_key);
+    if (job->keys.format == kCacheQ8)
+      return score_codes<Codes>(job, scratch, rows, begin, end, first_key, keys);
+    if (job->keys.format == kCacheQ16)
+      return score_codes<Words>(job, scratch, rows, begin, end, first_key, keys);
+    for (uint32_t key = 0; key < keys; key += kKeyTile) {
+      score_floats(job, scratch, rows, begin, end, first_key + key, scratch.scores + begin * kKeyStep + key);
+    }
   }
 
   static void add_float_values(const AttentionJob* job, const Scratch& scratch, const Row* rows,
@@ -236,14 +277,25 @@ class SimdAttention {
       Simd::store(softmax.unit + row, Simd::divide(bound, codes));
       Simd::store(softmax.inverse + row, Simd::divide(codes, bound));
     }
+    uint8_t* const weights = scratch.weights + begin * C::kWeightBytes;
     for (uint32_t row = begin; row < end; ++row) {
       C::put_weights(scratch.scores + row * kKeyStep, scales, softmax.inverse[row],
                      scratch.weights + row * C::kWeightBytes);
     }
-    C::add_values(end - begin, keys_there(rows, end, first_key),
-                  static_cast<const typename C::Code*>(job->values.data) + size_t{first_key} * job->head_dim,
-                  job->head_dim, scratch.weights + begin * C::kWeightBytes, softmax.unit + begin,
-                  softmax.before + begin, scratch.sums + size_t{begin} * job->head_dim);
+    const auto* values =
+        static_cast<const typename C::Code*>(job->values.data) + size_t{first_key} * job->head_dim;
+    float* const sums = scratch.sums + size_t{begin} * job->head_dim;
+    if constexpr (kHasMatrices) {
+      if (takes_matrices(job, end)) {
+        SimdAttentionMatrices<C>::split_rows(end - begin, kKeyStep, weights);
+        SimdAttentionMatrices<C>::add_values(end - begin, values, job->head_dim, weights,
+                                             softmax.unit + begin, softmax.before + begin, scratch.digits(),
+                                             sums);
+        return;
+      }
+    }
+    C::add_values(end - begin, keys_there(rows, end, first_key), values, job->head_dim, weights,
+                  softmax.unit + begin, softmax.before + begin, sums);
   }
 
   static float shift_of(const AttentionJob* job, const float* query, uint32_t first_key) noexcept {
@@ -256,12 +308,17 @@ class SimdAttention {
 
   static void attend_group(const AttentionJob* job, Row* rows, uint32_t count) noexcept {
     const Scratch scratch = scratch_of(job);
-    memset(scratch.sums, 0, size_t{count} * job->head_dim * sizeof(float));
+    const uint32_t room = count + (kRoomRows - kGroupRows);
+    memset(scratch.sums, 0, size_t{room} * job->head_dim * sizeof(float));
     const auto put_queries = [&]<typename C>(C) {
       for (uint32_t row = 0; row < count; ++row) {
         rows[row].factor =
             C::put_query(rows[row].query, job->head_dim, scale_of(job),
                          scratch.queries + row * C::query_bytes(job->head_dim), &rows[row].query_sum);
+      }
+      if constexpr (kHasMatrices) {
+        if (takes_matrices(job, count))
+          SimdAttentionMatrices<C>::split_rows(count, job->head_dim, scratch.queries);
       }
     };
     if (job->keys.format == kCacheQ8) put_queries(Codes());
@@ -270,6 +327,7 @@ class SimdAttention {
     for (uint32_t row = 0; row < kPaddedRows; ++row) {
       softmax.largest[row] = row < count ? -INFINITY : 0;
       softmax.total[row] = 0;
+      softmax.before[row] = 0;
       softmax.unit[row] = 0;
     }
     const uint32_t most_keys = rows[count - 1].visible;
@@ -282,11 +340,7 @@ class SimdAttention {
       }
       ask_for_next_pages(job->keys, first_key, job->head_dim);
       ask_for_next_pages(job->values, first_key, job->head_dim);
-      const uint32_t there = keys_there(rows, count, first_key);
-      for (uint32_t key = 0; key < there; key += kKeyTile) {
-        score_tile(job, scratch, rows, begin, count, first_key + key,
-                   scratch.scores + begin * kKeyStep + key);
-      }
+      score_step(job, scratch, rows, begin, count, first_key);
       soften(rows, begin, count, first_key, scratch.scores, softmax);
       if (job->values.format == kCacheQ8) {
         add_code_values<Codes>(job, scratch, rows, begin, count, first_key, softmax);
@@ -306,10 +360,10 @@ class SimdAttention {
   }
 
   static void attend(const AttentionJob* job) noexcept {
-    if constexpr (Codes::kHasMatrices) {
-      const bool has_bytes = job->keys.format == kCacheQ8 || job->values.format == kCacheQ8;
+    if constexpr (kHasMatrices) {
+      const bool is_coded = has_codes(job->keys.format) || has_codes(job->values.format);
       const uint32_t rows = (job->end_token - job->first_token) * job->group_heads;
-      if (has_bytes && Codes::takes_matrices(rows, job->head_dim)) {
+      if (is_coded && takes_matrices(job, rows)) {
         Dots::Matrices::begin();
         attend_rows(job);
         Dots::Matrices::end();
@@ -320,7 +374,7 @@ class SimdAttention {
   }
 
   static void attend_rows(const AttentionJob* job) noexcept {
-    Row rows[kGroupRows];
+    Row rows[kRoomRows] = {};
     uint32_t count = 0;
     for (uint32_t token = job->first_token; token < job->end_token; ++token) {
       for (uint32_t head = 0; head < job->group_heads; ++head) {

@@ -11,7 +11,6 @@
 //   load_keys, load_values  kLanes outputs times kStep of the depth
 //   query, weight           kStep codes of a row, for all lanes
 //   zero(), add(sum, operand, codes), to_float(sum), and for keys to_float(sum, sum of the row's codes)
-//   kMatrixRows             as many rows or more are multiplied by Dots::Matrices, if there is any
 #pragma once
 
 #include <stddef.h>
@@ -29,19 +28,25 @@ struct WideCodeDots {
   using Code = int8_t;
   static constexpr uint32_t kStep = 4;
   static constexpr float kWeightCodes = kFineCodes;
+  // Rows that share a step's keys and values: a multiple of what is computed together, and of the heads that
+  // share a key in Qwen2.5-0.5B.
+  static constexpr uint32_t kGroupRows = 42;
+  // As many rows or more are multiplied by matrices (simd_attention_matrices.h).
   static constexpr uint32_t kMatrixRows = UINT32_MAX;
 };
 struct WordCodeDots {
   using Code = int16_t;
   static constexpr uint32_t kStep = 2;
   static constexpr float kWeightCodes = kWordCodes;
-  static constexpr uint32_t kMatrixRows = UINT32_MAX;
 };
 
 template <typename Dots>
 class SimdAttentionCodes {
  public:
+  using CodeDots = Dots;
   using Simd = typename Dots::Simd;
+  using Vector = typename Simd::Vector;
+  using Sum = typename Dots::Sum;
   using Code = typename Dots::Code;
   static constexpr uint32_t kLanes = Simd::kLanes;
   static constexpr bool kHasWords = sizeof(Code) == sizeof(int16_t);
@@ -49,17 +54,6 @@ class SimdAttentionCodes {
 
   static constexpr size_t query_bytes(uint32_t head_dim) { return 2 * size_t{head_dim}; }
   static constexpr size_t kWeightBytes = size_t{2} * kKeyStep;
-
-  static constexpr bool kHasMatrices = Dots::kMatrixRows != UINT32_MAX;
-  // Whether so many rows are multiplied by Dots::Matrices.
-  static constexpr bool takes_matrices(uint32_t rows, uint32_t head_dim) {
-    return rows >= Dots::kMatrixRows && head_dim % Dots::Matrices::kDepth == 0;
-  }
-  // Rows whose codes are read where there are so many, whatever they are.
-  static constexpr uint32_t readable_rows(uint32_t rows) {
-    if constexpr (kHasMatrices) rows += Dots::Matrices::kRows - 1;
-    return rows;
-  }
 
   // A query as codes (query_bytes). Returns their unit times `scale`; *sum becomes their sum.
   static float put_query(const float* query, uint32_t head_dim, float scale, uint8_t* codes,
@@ -87,10 +81,6 @@ class SimdAttentionCodes {
   template <typename Row>
   static void score(const Row* rows, uint32_t count, const Code* keys, const float* scales, uint32_t head_dim,
                     const uint8_t* queries, float* scores) noexcept {
-    if constexpr (kHasMatrices) {
-      if (takes_matrices(count, head_dim))
-        return score_by_matrices(rows, count, keys, scales, head_dim, queries, scores);
-    }
     for (uint32_t row = 0; row < count; row += Dots::kRows) {
       score_up_to<Dots::kRows>(count - row, rows + row, keys, scales, head_dim,
                                queries + row * query_bytes(head_dim), scores + row * kKeyStep);
@@ -102,72 +92,9 @@ class SimdAttentionCodes {
   static void add_values(uint32_t rows, uint32_t keys, const Code* values, uint32_t head_dim,
                          const uint8_t* weights, const float* units, const float* factors,
                          float* sums) noexcept {
-    if constexpr (kHasMatrices) {
-      if (takes_matrices(rows, head_dim))
-        return add_values_by_matrices(rows, values, head_dim, weights, units, factors, sums);
-    }
     for (uint32_t row = 0; row < rows; row += Dots::kRows) {
       add_up_to<Dots::kRows>(rows - row, keys, values, head_dim, weights + row * kWeightBytes, units + row,
                              factors + row, sums + size_t{row} * head_dim);
-    }
-  }
-
- private:
-  using Vector = typename Simd::Vector;
-  using Sum = typename Dots::Sum;
-  static constexpr uint32_t kVectors = 2;  // of outputs, summed together
-
-  // Codes of up to kFineCodes.
-  static float put_fine_codes(const float* query, uint32_t head_dim, float scale, uint8_t* codes,
-                              int32_t* sum) noexcept {
-    const float largest = largest_magnitude<Simd>(query, head_dim);
-    const bool is_zero = largest <= 1e-30F;
-    const Vector inverse = Simd::broadcast(is_zero ? 0.0F : kFineCodes / largest);
-    for (uint32_t d = 0; d < head_dim; d += kLanes)
-      *sum += Dots::put_query(Simd::multiply(Simd::load(query + d), inverse), codes, head_dim, d);
-    return is_zero ? 0.0F : (largest / kFineCodes) * scale;
-  }
-
-  template <typename Row>
-  static void score_by_matrices(const Row* rows, uint32_t count, const Code* keys, const float* scales,
-                                uint32_t head_dim, const uint8_t* queries, float* scores) noexcept {
-    using Matrices = typename Dots::Matrices;
-    typename Dots::Products products;
-    for (uint32_t first = 0; first < count; first += Matrices::kRows) {
-      Matrices::clear();
-      for (uint32_t d = 0; d < head_dim; d += Matrices::kDepth) {
-        const uint8_t* codes = queries + first * query_bytes(head_dim) + d;
-        Matrices::add_keys(codes, head_dim, keys + size_t{d} * kKeyTile);
-      }
-      Matrices::store(products);
-      const uint32_t end = count - first < Matrices::kRows ? count : first + Matrices::kRows;
-      for (uint32_t row = first; row < end; ++row) {
-        for (uint32_t v = 0; v < kVectors; ++v) {
-          const Vector dot = Dots::to_float(Dots::sum_of(products, row - first, v));
-          put_scores(rows[row], dot, scales + v * kLanes, scores + row * kKeyStep + v * kLanes);
-        }
-      }
-    }
-  }
-
-  static void add_values_by_matrices(uint32_t rows, const Code* values, uint32_t head_dim,
-                                     const uint8_t* weights, const float* units, const float* factors,
-                                     float* sums) noexcept {
-    using Matrices = typename Dots::Matrices;
-    typename Dots::Products products;
-    for (uint32_t first = 0; first < rows; first += Matrices::kRows) {
-      const uint32_t end = rows - first < Matrices::kRows ? rows : first + Matrices::kRows;
-      for (uint32_t d = 0; d < head_dim; d += kVectors * kLanes) {
-        Matrices::clear();
-        Matrices::add_values(weights + first * kWeightBytes, values + size_t{Dots::kStep} * d, head_dim);
-        Matrices::store(products);
-        for (uint32_t row = first; row < end; ++row) {
-          for (uint32_t v = 0; v < kVectors; ++v) {
-            const auto sum = Dots::sum_of(products, row - first, v);
-            add_scaled(sum, units[row], factors[row], sums + size_t{row} * head_dim + d + v * kLanes);
-          }
-        }
-      }
     }
   }
 
@@ -184,6 +111,20 @@ class SimdAttentionCodes {
                                                 float* out) noexcept {
     const Vector added = Simd::multiply(Dots::to_float(sum), Simd::broadcast(unit));
     Simd::store(out, Simd::fma(Simd::load(out), Simd::broadcast(factor), added));
+  }
+
+ private:
+  static constexpr uint32_t kVectors = 2;  // of outputs, summed together
+
+  // Codes of up to kFineCodes.
+  static float put_fine_codes(const float* query, uint32_t head_dim, float scale, uint8_t* codes,
+                              int32_t* sum) noexcept {
+    const float largest = largest_magnitude<Simd>(query, head_dim);
+    const bool is_zero = largest <= 1e-30F;
+    const Vector inverse = Simd::broadcast(is_zero ? 0.0F : kFineCodes / largest);
+    for (uint32_t d = 0; d < head_dim; d += kLanes)
+      *sum += Dots::put_query(Simd::multiply(Simd::load(query + d), inverse), codes, head_dim, d);
+    return is_zero ? 0.0F : (largest / kFineCodes) * scale;
   }
 
   // GCC keeps sums in memory unless it unrolls all loops over them early, and in functions of their own.

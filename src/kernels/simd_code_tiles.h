@@ -53,13 +53,20 @@ class SimdCodeTiles {
       __builtin_prefetch(block + byte + kAhead, 0, kSecondLevel);
   }
 
-  // Adds a block's integer sums, as floats `dot(token, half)`, times their scales.
-  template <typename Form, uint32_t kTokens, typename Dots>
+  struct Nothing {
+    [[gnu::always_inline]] void operator()(uint32_t) const noexcept {}
+  };
+
+  // Adds a block's integer sums, as floats `dot(token, half)`, times their scales; before those of each token
+  // comes `beside(token)`.
+  template <typename Form, uint32_t kTokens, typename Dots, typename Beside = Nothing>
   [[gnu::always_inline]] static void add_scaled(const uint8_t* weights, const float* scales, Dots&& dot,
-                                                Vector (&sum)[kTokens][2]) noexcept {
+                                                Vector (&sum)[kTokens][2],
+                                                const Beside& beside = {}) noexcept {
     if constexpr (kHasRowScales) {
 #pragma GCC unroll 16
       for (uint32_t t = 0; t < kTokens; ++t) {
+        beside(t);
         const Vector scale = Simd::broadcast(scales[t]);
         for (uint32_t v = 0; v < 2; ++v) sum[t][v] = Simd::fma(dot(t, v), scale, sum[t][v]);
       }
@@ -68,6 +75,7 @@ class SimdCodeTiles {
       const Vector high_scales = Form::load_scales(weights, 1);
 #pragma GCC unroll 16
       for (uint32_t t = 0; t < kTokens; ++t) {
+        beside(t);
         const Vector scale = Simd::broadcast(scales[t]);
         sum[t][0] = Simd::fma(dot(t, 0), Simd::multiply(low_scales, scale), sum[t][0]);
         sum[t][1] = Simd::fma(dot(t, 1), Simd::multiply(high_scales, scale), sum[t][1]);

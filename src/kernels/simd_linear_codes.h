@@ -15,8 +15,9 @@
 //   out)                              the weights of a step and a vector of rows
 //   broadcast(codes), begin(start), add(sum, weights, operand), to_float(sum, start)
 //   Matrices                          where kMatrixTokens isn't CodeDot's: set_tokens(tokens) of the groups
-//                                     that follow, until release(); multiply(codes of a group's block, codes
-//                                     of a tile's block, out): exact sums out[token][row], which Dot's
+//                                     that follow, until release(); multiply<half>(codes of a group's block,
+//                                     codes of a tile's block), for half of the tile's rows, and
+//                                     store<half>(out): exact sums out[token][row], which Dot's
 //                                     load_float(out) reads
 //   quantize(32 values, inverse scale, codes): returns the sum of the codes
 #pragma once
@@ -161,7 +162,8 @@ class SimdLinearCodes {
   }
 
   // add_blocks() where a processor multiplies whole matrices (Dot::Matrices). Their integer sums pass through
-  // memory; while those of a block are scaled, those of the next are made.
+  // memory; while those of a block are scaled, those of the next are made, half of the rows at a time. They
+  // come between the tokens that are scaled, so that neither waits for the other (docs/performance.md).
   template <typename Form, uint32_t kTokens, bool kFirst, typename Ahead>
   static void add_blocks_by_matrices(const uint8_t* weights, const uint8_t* group, uint32_t blocks,
                                      Ahead ahead, const Outputs& outputs, float* sums) noexcept {
@@ -170,19 +172,30 @@ class SimdLinearCodes {
     alignas(64) int32_t products[2][kProducts];
     Vector sum[kTokens][2];
     Tiles::template load_sums<kTokens, kFirst>(sums, sum);
-    Matrices::multiply(group, weights + Form::kScaleBytes, products[0]);
+    Matrices::template multiply<0>(group, weights + Form::kScaleBytes);
+    Matrices::template multiply<1>(group, weights + Form::kScaleBytes);
+    Matrices::template store<0>(products[0]);
+    Matrices::template store<1>(products[0]);
     for (uint32_t block = 0; block < blocks; ++block) {
       const uint8_t* next_weights = weights + Form::kBytes;
       const uint8_t* next_group = group + kTokens * kTokenBytes;
+      const bool has_next = block + 1 < blocks;
+      int32_t* next = products[(block + 1) % 2];
       ahead.template ask<kTokens>(weights);
-      if (block + 1 < blocks)
-        Matrices::multiply(next_group, next_weights + Form::kScaleBytes, products[(block + 1) % 2]);
+      const auto make_next = [&](uint32_t token) {
+        if (!has_next) return;
+        if (token == 0) Matrices::template multiply<0>(next_group, next_weights + Form::kScaleBytes);
+        if (token == kTokens / 4)
+          Matrices::template multiply<1>(next_group, next_weights + Form::kScaleBytes);
+        if (token == kTokens * 3 / 4) Matrices::template store<0>(next);
+      };
       const int32_t* made = products[block % 2];
       const auto as_float = [&](uint32_t t, uint32_t v) {
         return Dot::load_float(made + (2 * t + v) * kLanes);
       };
       const auto* scales = reinterpret_cast<const float*>(group + kTokens * Packs::kCodeBytes);
-      Tiles::template add_scaled<Form, kTokens>(weights, scales, as_float, sum);
+      Tiles::template add_scaled<Form, kTokens>(weights, scales, as_float, sum, make_next);
+      if (has_next) Matrices::template store<1>(next);
       weights = next_weights;
       group = next_group;
     }
