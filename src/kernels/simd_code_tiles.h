@@ -53,33 +53,55 @@ class SimdCodeTiles {
       __builtin_prefetch(block + byte + kAhead, 0, kSecondLevel);
   }
 
-  struct Nothing {
-    [[gnu::always_inline]] void operator()(uint32_t) const noexcept {}
+  // A block's scales of a tile's rows, where it has any.
+  struct BlockScales {
+    Vector low;
+    Vector high;
   };
-
-  // Adds a block's integer sums, as floats `dot(token, half)`, times their scales; before those of each token
-  // comes `beside(token)`.
-  template <typename Form, uint32_t kTokens, typename Dots, typename Beside = Nothing>
-  [[gnu::always_inline]] static void add_scaled(const uint8_t* weights, const float* scales, Dots&& dot,
-                                                Vector (&sum)[kTokens][2],
-                                                const Beside& beside = {}) noexcept {
+  template <typename Form>
+  [[gnu::always_inline]] static BlockScales block_scales(const uint8_t* weights) noexcept {
     if constexpr (kHasRowScales) {
-#pragma GCC unroll 16
-      for (uint32_t t = 0; t < kTokens; ++t) {
-        beside(t);
-        const Vector scale = Simd::broadcast(scales[t]);
-        for (uint32_t v = 0; v < 2; ++v) sum[t][v] = Simd::fma(dot(t, v), scale, sum[t][v]);
-      }
+      return {Simd::broadcast(0), Simd::broadcast(0)};
     } else {
-      const Vector low_scales = Form::load_scales(weights, 0);
-      const Vector high_scales = Form::load_scales(weights, 1);
+      return {Form::load_scales(weights, 0), Form::load_scales(weights, 1)};
+    }
+  }
+
+  // Adds a block's integer sums of a token, as floats `dot(token, half)`, times their scales.
+  template <uint32_t kTokens, typename Dots>
+  [[gnu::always_inline]] static void add_token(const BlockScales& rows, const float* scales, Dots&& dot,
+                                               Vector (&sum)[kTokens][2], uint32_t t) noexcept {
+    const Vector scale = Simd::broadcast(scales[t]);
+    if constexpr (kHasRowScales) {
+      for (uint32_t v = 0; v < 2; ++v) sum[t][v] = Simd::fma(dot(t, v), scale, sum[t][v]);
+    } else {
+      sum[t][0] = Simd::fma(dot(t, 0), Simd::multiply(rows.low, scale), sum[t][0]);
+      sum[t][1] = Simd::fma(dot(t, 1), Simd::multiply(rows.high, scale), sum[t][1]);
+    }
+  }
+  template <uint32_t kTokens, typename Dots>
+  [[gnu::always_inline]] static void add_scaled(const BlockScales& rows, const float* scales, Dots&& dot,
+                                                Vector (&sum)[kTokens][2]) noexcept {
 #pragma GCC unroll 16
-      for (uint32_t t = 0; t < kTokens; ++t) {
-        beside(t);
-        const Vector scale = Simd::broadcast(scales[t]);
-        sum[t][0] = Simd::fma(dot(t, 0), Simd::multiply(low_scales, scale), sum[t][0]);
-        sum[t][1] = Simd::fma(dot(t, 1), Simd::multiply(high_scales, scale), sum[t][1]);
-      }
+    for (uint32_t t = 0; t < kTokens; ++t) add_token<kTokens>(rows, scales, dot, sum, t);
+  }
+  // The same of tokens [kFirst, kEnd), and copies of sums. They are no loops, as GCC 12 unrolls these too
+  // late to keep sums in registers where assembly comes between them.
+  template <uint32_t kFirst, uint32_t kEnd, uint32_t kTokens, typename Dots>
+  [[gnu::always_inline]] static void add_scaled_part(const BlockScales& rows, const float* scales, Dots&& dot,
+                                                     Vector (&sum)[kTokens][2]) noexcept {
+    if constexpr (kFirst < kEnd) {
+      add_token<kTokens>(rows, scales, dot, sum, kFirst);
+      add_scaled_part<kFirst + 1, kEnd>(rows, scales, dot, sum);
+    }
+  }
+  template <uint32_t kFirst = 0, uint32_t kTokens>
+  [[gnu::always_inline]] static void copy_sums(const Vector (&from)[kTokens][2],
+                                               Vector (&to)[kTokens][2]) noexcept {
+    if constexpr (kFirst < kTokens) {
+      to[kFirst][0] = from[kFirst][0];
+      to[kFirst][1] = from[kFirst][1];
+      copy_sums<kFirst + 1>(from, to);
     }
   }
 

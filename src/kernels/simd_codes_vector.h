@@ -67,7 +67,8 @@ class SimdCodesVector {
 #pragma GCC unroll 4
       for (uint32_t i = 0; i < kStreams; ++i) {
         const auto as_float = [&](uint32_t, uint32_t v) { return Dot::to_float(dot[i][v], start); };
-        Tiles::template add_scaled<Packed, 1>(weights[i], scale, as_float, sum[i]);
+        Tiles::template add_scaled<1>(Tiles::template block_scales<Packed>(weights[i]), scale, as_float,
+                                      sum[i]);
         weights[i] += Packs::kBlockBytes;
       }
     }

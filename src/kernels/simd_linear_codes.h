@@ -119,6 +119,10 @@ class SimdLinearCodes {
     }
   };
 
+  // Tokens [kFrom, kEnd) of a group.
+  template <uint32_t kFrom, uint32_t kEnd>
+  struct Range {};
+
   // Stores a group's sums as outputs, or as sums to go on with where these have no job.
   template <uint32_t kTokens>
   [[gnu::always_inline]] static void put(const Outputs& outputs, Vector (&sum)[kTokens][2],
@@ -156,7 +160,7 @@ class SimdLinearCodes {
         }
       }
       const auto as_float = [&](uint32_t t, uint32_t v) { return Dot::to_float(dot[t][v], starts + t); };
-      Tiles::template add_scaled<Form, kTokens>(weights, scales, as_float, sum);
+      Tiles::template add_scaled<kTokens>(Tiles::template block_scales<Form>(weights), scales, as_float, sum);
     }
     put<kTokens>(outputs, sum, sums);
   }
@@ -168,38 +172,45 @@ class SimdLinearCodes {
   static void add_blocks_by_matrices(const uint8_t* weights, const uint8_t* group, uint32_t blocks,
                                      Ahead ahead, const Outputs& outputs, float* sums) noexcept {
     using Matrices = typename Dot::Matrices;
-    constexpr uint32_t kProducts = 2 * kTokens * kLanes;
-    alignas(64) int32_t products[2][kProducts];
+    constexpr uint32_t kQuarter = kTokens / 4;
+    alignas(64) int32_t products[2][2 * kTokens * kLanes];
+    Vector before[kTokens][2];
+    Tiles::template load_sums<kTokens, kFirst>(sums, before);
     Vector sum[kTokens][2];
-    Tiles::template load_sums<kTokens, kFirst>(sums, sum);
+    Tiles::copy_sums(before, sum);
+    const auto scale = [&]<uint32_t kFrom, uint32_t kEnd>(Range<kFrom, kEnd>, const int32_t* made,
+                                                          const auto& rows) __attribute__((always_inline)) {
+      const auto as_float = [&](uint32_t t, uint32_t v) __attribute__((always_inline)) {
+        return Dot::load_float(made + (2 * t + v) * kLanes);
+      };
+      const auto* scales = reinterpret_cast<const float*>(group + kTokens * Packs::kCodeBytes);
+      Tiles::template add_scaled_part<kFrom, kEnd>(rows, scales, as_float, sum);
+    };
     Matrices::template multiply<0>(group, weights + Form::kScaleBytes);
     Matrices::template multiply<1>(group, weights + Form::kScaleBytes);
     Matrices::template store<0>(products[0]);
     Matrices::template store<1>(products[0]);
-    for (uint32_t block = 0; block < blocks; ++block) {
+    for (uint32_t block = 1; block < blocks; ++block) {
       const uint8_t* next_weights = weights + Form::kBytes;
       const uint8_t* next_group = group + kTokens * kTokenBytes;
-      const bool has_next = block + 1 < blocks;
-      int32_t* next = products[(block + 1) % 2];
+      const int32_t* made = products[(block - 1) % 2];
+      int32_t* next = products[block % 2];
+      const auto rows = Tiles::template block_scales<Form>(weights);
       ahead.template ask<kTokens>(weights);
-      const auto make_next = [&](uint32_t token) {
-        if (!has_next) return;
-        if (token == 0) Matrices::template multiply<0>(next_group, next_weights + Form::kScaleBytes);
-        if (token == kTokens / 4)
-          Matrices::template multiply<1>(next_group, next_weights + Form::kScaleBytes);
-        if (token == kTokens * 3 / 4) Matrices::template store<0>(next);
-      };
-      const int32_t* made = products[block % 2];
-      const auto as_float = [&](uint32_t t, uint32_t v) {
-        return Dot::load_float(made + (2 * t + v) * kLanes);
-      };
-      const auto* scales = reinterpret_cast<const float*>(group + kTokens * Packs::kCodeBytes);
-      Tiles::template add_scaled<Form, kTokens>(weights, scales, as_float, sum, make_next);
-      if (has_next) Matrices::template store<1>(next);
+      Matrices::template multiply<0>(next_group, next_weights + Form::kScaleBytes);
+      scale(Range<0, kQuarter>(), made, rows);
+      Matrices::template multiply<1>(next_group, next_weights + Form::kScaleBytes);
+      scale(Range<kQuarter, 3 * kQuarter>(), made, rows);
+      Matrices::template store<0>(next);
+      scale(Range<3 * kQuarter, kTokens>(), made, rows);
+      Matrices::template store<1>(next);
       weights = next_weights;
       group = next_group;
     }
-    put<kTokens>(outputs, sum, sums);
+    ahead.template ask<kTokens>(weights);
+    scale(Range<0, kTokens>(), products[(blocks - 1) % 2], Tiles::template block_scales<Form>(weights));
+    Tiles::copy_sums(sum, before);
+    put<kTokens>(outputs, before, sums);
   }
 
   // add_blocks() of as many tokens as there are, at most kMost.
