@@ -110,6 +110,8 @@ struct AmxWordDots : WordDots {
 };
 
 struct AmxWideDots : WideDots {
+  // 18 tokens of 7 heads, which an executor gives at once: nearly whole tiles, and codes are split once for
+  // all.
   static constexpr uint32_t kGroupRows = 126;
   static constexpr uint32_t kMatrixRows = 12;  // fewer take VPDPBUSD less time
   using Words = AmxWordDots;
