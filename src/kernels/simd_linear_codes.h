@@ -65,8 +65,9 @@ class SimdLinearCodes {
   static constexpr uint32_t kTokenBytes = Packs::kTokenBytes;
 
   static constexpr uint32_t kTokensAtOnce = Tiles::kTokensAtOnce;
-  // Of a tile, whose weights stay in the first-level cache.
-  static constexpr uint32_t kBlocksAtOnce = kWidens ? 16 : kHasMatrices ? 20 : 32;
+  // Of a tile, whose weights stay in the first-level cache; matrices take theirs from the second as fast, and
+  // begin and end with sums in memory, and one product alone, the less often.
+  static constexpr uint32_t kBlocksAtOnce = kWidens ? 16 : kHasMatrices ? 76 : 32;
 
   struct Widened {
     static constexpr bool kIsWide = true;
