@@ -170,7 +170,7 @@ class Tuner {
         // Others are no different from the default.
         std::erase_if(values, [&](uint32_t batch) { return batch >= prompts_.back(); });
       } else if (field.value == &Tuning::token_block) {
-        values = options_.few_values ? Values{48, 192} : Values{24, 48, 72, 144, 192};
+        values = options_.few_values ? Values{48, 192} : Values{48, 144, 192, 288};
       } else if (field.value == &Tuning::mlp_piece) {
         values = options_.few_values ? Values{32, 128} : Values{32, 96, 128, 256};
       } else {

@@ -73,8 +73,8 @@ TEST_F(ObserverTest, ChangesNoBitAndSeesTheSameHoweverAPassIsCut) {
     for (const auto& [place, values] : whole.seen)
       EXPECT_EQ(values.size(), size_t{kTokens} * shape.channels(place.first)) << name(place.first);
     for (const uint32_t threads : {1, 3}) {
-      for (const Tuning& tuning : {Tuning{.token_block = 12, .mlp_piece = 32, .batch = 7},
-                                   Tuning{.token_block = 24, .mlp_piece = 96, .batch = 100}}) {
+      for (const Tuning& tuning : {Tuning{.token_block = 48, .mlp_piece = 32, .batch = 7},
+                                   Tuning{.token_block = 96, .mlp_piece = 96, .batch = 100}}) {
         Recorder pieces;
         EXPECT_EQ(run(weights, tuning, threads, &pieces), expected);
         EXPECT_EQ(pieces.seen, whole.seen);

@@ -11,7 +11,7 @@ constexpr TuningField kFields[] = {
     {"prompt_threads", "threads", &Tuning::prompt_threads, 0, kMostTunedThreads, 1},
     {"decode_threads", "threads", &Tuning::decode_threads, 0, kMostTunedThreads, 1},
     {"batch", "tokens", &Tuning::batch, 1, 1U << 16, 1},
-    {"token_block", "tokens", &Tuning::token_block, kTokenStep, 64 * kTokenStep, kTokenStep},
+    {"token_block", "tokens", &Tuning::token_block, kTokenStep, 16 * kTokenStep, kTokenStep},
     {"mlp_piece", "columns", &Tuning::mlp_piece, 32, 1024, 32},
     {"few_tokens", "tokens", &Tuning::few_tokens, 0, 512, 1},
 };

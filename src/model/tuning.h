@@ -40,7 +40,7 @@ struct TuningField {
 
 // Token blocks begin where every table of kernels begins a group of prepared tokens: at multiples of its
 // tile_tokens, which divide this.
-inline constexpr uint32_t kTokenStep = 12;
+inline constexpr uint32_t kTokenStep = 48;
 inline constexpr uint32_t kMostTunedThreads = 1024;
 
 // All fields, in the order in which they are stored and shown.

@@ -24,7 +24,7 @@ const TuningKey kKey = {.cpu = "Some \"CPU\" 9000",
                         .kernels = "scalar",
                         .version = "0.1.0",
                         .model = "qwen2 Q8_0: layers 2"};
-const Tuning kOdd = {.token_block = 36,
+const Tuning kOdd = {.token_block = 144,
                      .mlp_piece = 96,
                      .batch = 77,
                      .few_tokens = 3,
@@ -64,8 +64,8 @@ TEST(Tuning, DefaultsAndOddValuesAreInRange) {
 }
 
 TEST(Tuning, RefusesValuesOutOfRange) {
-  EXPECT_THAT(check_error({.token_block = 0}), HasSubstr("token_block: expected 12 to 768 tokens"));
-  EXPECT_THAT(check_error({.token_block = 90}), HasSubstr("multiples of 12, found 90"));
+  EXPECT_THAT(check_error({.token_block = 0}), HasSubstr("token_block: expected 48 to 768 tokens"));
+  EXPECT_THAT(check_error({.token_block = 90}), HasSubstr("multiples of 48, found 90"));
   EXPECT_THAT(check_error({.token_block = 780}), HasSubstr("found 780"));
   EXPECT_THAT(check_error({.mlp_piece = 48}), HasSubstr("mlp_piece: expected 32 to 1024 columns"));
   EXPECT_THAT(check_error({.batch = 0}), HasSubstr("batch: expected 1 to 65536 tokens, found 0"));

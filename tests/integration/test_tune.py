@@ -9,7 +9,7 @@ import time
 import pytest
 
 FIELDS = ["prompt_threads", "decode_threads", "batch", "token_block", "mlp_piece", "few_tokens"]
-ODD = {"prompt_threads": 1, "decode_threads": 3, "batch": 77, "token_block": 36, "mlp_piece": 96, "few_tokens": 0}
+ODD = {"prompt_threads": 1, "decode_threads": 3, "batch": 77, "token_block": 48, "mlp_piece": 96, "few_tokens": 0}
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_bench_tells_and_flags_win(stonechat, tiny_model, cache, stored):
 def test_predictions_follow_it(stonechat, tiny_model, tmp_path, cache, stored):
     text = tmp_path / "text.txt"
     text.write_text("the sea and the sand in the sun, " * 20)
-    path = stored(batch=9)
+    path = stored(batch=9, decode_threads=1)  # each thread has room of its own
     words = {
         "run": ["run", tiny_model, "--json"],
         "eval ppl": ["eval", "ppl", tiny_model, "--text", text, "-c", "128", "--json"],
@@ -182,7 +182,7 @@ def test_broken_files(stonechat, tiny_model, cache, stored, content, word):
 @pytest.mark.parametrize(
     "tuning, word",
     [
-        ({"token_block": 50}, "tuning.token_block: expected 12 to 768 tokens that are multiples of 12, found 50"),
+        ({"token_block": 50}, "tuning.token_block: expected 48 to 768 tokens that are multiples of 48, found 50"),
         ({"mlp_piece": "64\n\x1b[31m"}, r"tuning.mlp_piece: expected an integer from 32 to 1024, found '64\n\x1b"),
         ({"decode_threads": 0}, "tuning.decode_threads: expected 1 or more"),
         ({"prompt_threads": 10**12}, "tuning.prompt_threads"),
