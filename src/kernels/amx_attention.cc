@@ -64,21 +64,14 @@ struct AmxWordDots : WordDots {
       amx_zero<2>();
     }
     static void add(const uint8_t* columns, uint32_t width) {
-      load_columns(columns, width);
-      amx_add_products<1, 4, 7>();
-      amx_add_products<0, 4, 6>();
-      amx_add_products<2, 5, 7>();
-      amx_add_products<1, 5, 6>();
+      add_part<0>(columns, width);
+      add_part<1>(columns, width);
+      add_part<2>(columns, width);
+      add_part<3>(columns, width);
     }
     template <uint32_t kPart>
     static void part(const uint8_t* columns, uint32_t width, Products& out) {
-      if constexpr (kPart == 0) {
-        load_columns(columns, width);
-        amx_add_products<1, 4, 7>();
-      }
-      if constexpr (kPart == 1) amx_add_products<0, 4, 6>();
-      if constexpr (kPart == 2) amx_add_products<2, 5, 7>();
-      if constexpr (kPart == 3) amx_add_products<1, 5, 6>();
+      add_part<kPart>(columns, width);
       if constexpr (kPart == 5) amx_store<0>(out.high, kAmxRowBytes);
       if constexpr (kPart == 6) amx_store<2>(out.low, kAmxRowBytes);
       if constexpr (kPart == 7) amx_store<1>(out.middle, kAmxRowBytes);
@@ -102,9 +95,16 @@ struct AmxWordDots : WordDots {
       _mm512_storeu_si512(high, _mm512_mask_mov_epi8(high_even, kOdd, _mm512_add_epi16(odd, half)));
       _mm512_storeu_si512(low, _mm512_mask_mov_epi8(even, kOdd, _mm512_slli_epi16(odd, 8)));
     }
-    static void load_columns(const uint8_t* columns, uint32_t width) {
-      amx_load<7>(columns + size_t{kDepth} * width, size_t{4} * width);
-      amx_load<6>(columns, size_t{4} * width);
+    template <uint32_t kPart>
+    static void add_part(const uint8_t* columns, uint32_t width) {
+      if constexpr (kPart == 0) {
+        amx_load<7>(columns + size_t{kDepth} * width, size_t{4} * width);
+        amx_load<6>(columns, size_t{4} * width);
+        amx_add_products<1, 4, 7>();
+      }
+      if constexpr (kPart == 1) amx_add_products<0, 4, 6>();
+      if constexpr (kPart == 2) amx_add_products<2, 5, 7>();
+      if constexpr (kPart == 3) amx_add_products<1, 5, 6>();
     }
   };
 };

@@ -229,7 +229,7 @@ TEST_P(SchedulingTest, TuningsDoNotChangeBits) {
   // isn't a multiple of, and threads that change between prompt and decode.
   const Tuning tunings[] = {
       {.token_block = 48, .mlp_piece = 32, .batch = 512, .few_tokens = 0},
-      {.token_block = 96, .mlp_piece = 96, .batch = 50, .few_tokens = 1},
+      {.token_block = 48, .mlp_piece = 96, .batch = 50, .few_tokens = 1},
       {.token_block = 48,
        .mlp_piece = 1024,
        .batch = 7,
@@ -242,7 +242,7 @@ TEST_P(SchedulingTest, TuningsDoNotChangeBits) {
        .few_tokens = 5,
        .prompt_threads = 1,
        .decode_threads = 4},
-      {.token_block = 144,
+      {.token_block = 96,
        .mlp_piece = 64,
        .batch = 65'536,
        .few_tokens = 33,
