@@ -103,6 +103,7 @@ struct ThreadPool::Helper {
   alignas(kApart) std::atomic<uint64_t> ticket;
   std::atomic<uint64_t> part{0};
   WorkerBody body;
+  std::span<const std::byte> next_read;
   bool ends = false;
   // Written by the helper: the even ticket of what it finished last.
   alignas(kApart) std::atomic<uint64_t> done;
@@ -168,11 +169,23 @@ void ThreadPool::end_helpers(uint32_t kept) {
   helpers_.resize(kept);
 }
 
+void ThreadPool::set_next_read(std::span<const std::byte> memory) {
+  next_read_ = memory;
+  ahead_ = ReadAhead(next_read(0));
+}
+
+std::span<const std::byte> ThreadPool::next_read(uint32_t worker) const {
+  const size_t part = next_read_.size() / threads();
+  return next_read_.subspan(worker * part, part);
+}
+
 void ThreadPool::post(WorkerBody body) {
   assert(!busy_);
   busy_ = true;
-  for (auto& helper : helpers_) {
+  for (uint32_t worker = 1; worker < threads(); ++worker) {
+    const auto& helper = helpers_[worker - 1];
     helper->body = body;
+    helper->next_read = next_read(worker);
     helper->ticket.store(ticket_ + 1, std::memory_order_release);
   }
   ticket_ += 2;
@@ -192,7 +205,7 @@ void ThreadPool::wait_for(const Helper& helper) {
   for (;;) {
     for (int look = 0; look < kLooksPerClock; ++look) {
       if (is_done()) return;
-      pause_a_moment();
+      if (!ahead_.ask()) pause_a_moment();
     }
     const auto waited = Clock::now() - start;
     if (waited > kNapAfter) {
@@ -204,12 +217,12 @@ void ThreadPool::wait_for(const Helper& helper) {
 }
 
 // Waits until the ticket isn't `seen` any more; false when that takes too long.
-bool ThreadPool::spin(const Helper& helper, uint64_t seen) {
+bool ThreadPool::spin(const Helper& helper, uint64_t seen, ReadAhead& ahead) {
   const auto start = Clock::now();
   for (;;) {
     for (int look = 0; look < kLooksPerClock; ++look) {
       if (helper.ticket.load(std::memory_order_acquire) != seen) return true;
-      pause_a_moment();
+      if (!ahead.ask()) pause_a_moment();
     }
     const bool crowded = crowded_.load(std::memory_order_relaxed);
     const auto waited = Clock::now() - start;
@@ -220,8 +233,9 @@ bool ThreadPool::spin(const Helper& helper, uint64_t seen) {
 
 void ThreadPool::help(Helper& helper, uint32_t worker) {
   uint64_t seen = helper.done.load(std::memory_order_relaxed);
+  ReadAhead ahead;
   for (;;) {
-    if (!spin(helper, seen)) {
+    if (!spin(helper, seen, ahead)) {
       std::unique_lock lock(mutex_);
       sleepers_.fetch_add(1, std::memory_order_acq_rel);
       // Work that was posted and taken back ends the sleep too: more will follow soon.
@@ -234,6 +248,7 @@ void ThreadPool::help(Helper& helper, uint32_t worker) {
     }
     if (ticket % 2 == 1) {
       if (helper.ends) return;
+      if (helper.next_read.data() != ahead.begin()) ahead = ReadAhead(helper.next_read);
       helper.body(worker);
       ++ticket;
       helper.done.store(ticket, std::memory_order_release);

@@ -12,11 +12,13 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <type_traits>
 #include <vector>
 
 #include "base/function_ref.h"
 #include "base/pool_clock.h"
+#include "base/read_ahead.h"
 
 namespace stonechat {
 
@@ -41,6 +43,10 @@ class ThreadPool {
   // From now on calls add to `clock`, which outlives its use here; null (the default) measures nothing.
   void set_clock(PoolClock* clock) { clock_ = clock; }
   PoolClock* clock() const { return clock_; }
+
+  // What a later call will read, each of T workers its own T-th from front to back. From the next call on,
+  // who waits asks for the beginning of its part. Empty (the default): for nothing.
+  void set_next_read(std::span<const std::byte> memory);
 
   // Calls body(worker) once on each worker and returns when all are done. A body that throws ends the
   // program.
@@ -86,8 +92,9 @@ class ThreadPool {
   std::atomic<uint64_t>& part(uint32_t worker);
 
   void post(WorkerBody body);
+  std::span<const std::byte> next_read(uint32_t worker) const;
   void wait_for(const Helper& helper);
-  bool spin(const Helper& helper, uint64_t seen);
+  bool spin(const Helper& helper, uint64_t seen, ReadAhead& ahead);
   void help(Helper& helper, uint32_t worker);
   void end_helpers(uint32_t kept);
 
@@ -101,6 +108,8 @@ class ThreadPool {
   alignas(kApart) uint64_t ticket_ = 0;  // of the latest call, see Helper
   bool busy_ = false;
   PoolClock* clock_ = nullptr;
+  std::span<const std::byte> next_read_;
+  ReadAhead ahead_;  // of worker 0
   std::atomic<uint32_t> sleepers_{0};
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -254,6 +254,42 @@ TEST(ThreadPool, ClockTellsBusyThreadsFromWaitingOnes) {
   EXPECT_EQ(clock.run_ns, before);
 }
 
+TEST(ThreadPool, MemoryToReadNextMayBeOfAnySizeAndGoneAlready) {
+  for (const uint32_t threads : {1U, 3U}) {
+    ThreadPool pool(threads);
+    for (const size_t bytes : {0U, 1U, 2U, 100U, 1'000'000U}) {
+      {
+        const std::vector<std::byte> memory(bytes);
+        pool.set_next_read(memory);
+      }
+      std::atomic<int> count = 0;
+      for (int round = 0; round < 20; ++round) {
+        pool.for_each_chunk(100, 1, [&](uint64_t, uint64_t) { ++count; });
+        pool.run([&](uint32_t) { ++count; });
+      }
+      EXPECT_EQ(count, 20 * (100 + static_cast<int>(threads)));
+    }
+  }
+}
+
+TEST(ReadAhead, AsksForTheBeginningAndThenForNothing) {
+  const auto asks = [](size_t bytes) {
+    const std::vector<std::byte> memory(bytes);
+    ReadAhead ahead{std::span(memory)};
+    EXPECT_EQ(ahead.begin(), memory.data());
+    int count = 0;
+    while (ahead.ask()) ++count;
+    EXPECT_FALSE(ahead.ask());
+    return count;
+  };
+  EXPECT_FALSE(ReadAhead().ask());
+  EXPECT_EQ(asks(1), 1);
+  EXPECT_EQ(asks(256), 1);
+  EXPECT_EQ(asks(257), 2);
+  EXPECT_EQ(asks(64 << 10), 256);
+  EXPECT_EQ(asks(1 << 20), 256);
+}
+
 TEST(UsableProcessors, IsAtLeastOne) {
   EXPECT_GE(usable_processors(), 1U);
 }

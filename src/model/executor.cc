@@ -214,6 +214,7 @@ void Executor::attention(uint32_t layer, uint32_t tokens, std::span<const Run> r
   norm_and_prepare(layer_weights.attention_norm, layer_weights.qkv, tokens);
   observe(Tap::kQkvIn, layer, normed_.as<float>(), tokens, config.width, config.width);
   lap(Step::kNorm, [&] { return values_cost(tokens, 2 * config.width); });
+  pool_.set_next_read(layer_weights.attention_out.pack());
   multiply(layer_weights.qkv, prepared_, tokens, layer_weights.qkv_bias, qkv_or_down_.as<float>(),
            layer_weights.qkv.rows(), /*add_to_out=*/false);
   lap(Step::kQkv, [&] { return product_cost(layer_weights.qkv, tokens); });
@@ -230,6 +231,7 @@ void Executor::attention(uint32_t layer, uint32_t tokens, std::span<const Run> r
   observe(Tap::kAttentionIn, layer, normed_.as<float>(), tokens, config.query_width(), config.query_width());
   prepare(normed_.as<float>(), layer_weights.attention_out, tokens);
   lap(Step::kNorm, [&] { return values_cost(tokens, config.query_width()); });
+  pool_.set_next_read(layer_weights.gate_up.pack());
   add_product(layer_weights.attention_out, prepared_, Tap::kAttentionOut, layer, tokens);
   lap(Step::kAttentionOut, [&] { return product_cost(layer_weights.attention_out, tokens); });
 }
@@ -340,8 +342,11 @@ void Executor::mlp(uint32_t layer, uint32_t tokens) {
   norm_and_prepare(layer_weights.mlp_norm, layer_weights.gate_up, tokens);
   observe(Tap::kGateUpIn, layer, normed_.as<float>(), tokens, weights_.config.width, weights_.config.width);
   lap(Step::kNorm, [&] { return values_cost(tokens, 2 * weights_.config.width); });
+  pool_.set_next_read(layer_weights.down.pack());
   gate_up_and_prepare(layer, tokens);
   lap(Step::kGateUp, [&] { return product_cost(layer_weights.gate_up, tokens); });
+  const bool is_last = layer + 1 == weights_.config.layers;
+  pool_.set_next_read((is_last ? weights_.head_matrix() : weights_.layers[layer + 1].qkv).pack());
   add_product(layer_weights.down, qkv_or_down_, Tap::kDownOut, layer, tokens);
   lap(Step::kDown, [&] { return product_cost(layer_weights.down, tokens); });
 }
@@ -371,7 +376,7 @@ void Executor::gate_up_and_prepare(uint32_t layer, uint32_t tokens) {
       auto* gate_up = reinterpret_cast<float*>(scratch_.data() + worker * scratch_bytes());
       float* activations = gate_up + size_t{tuning_.token_block} * 2 * tuning_.mlp_piece;
       const LinearJob product = {
-          .weights = layer_weights.gate_up.pack(),
+          .weights = layer_weights.gate_up.pack().data(),
           .activations = prepared_.data(),
           .cols = layer_weights.gate_up.cols(),
           .first_row = 2 * first_col,
@@ -467,6 +472,7 @@ std::span<const float> Executor::logits(uint32_t first, uint32_t rows) {
   const float* hidden = hidden_.as<float>() + size_t{first} * weights_.config.width;
   observe(Tap::kHeadIn, 0, hidden, rows, weights_.config.width, weights_.config.width);
   prepare(hidden, head, rows);
+  pool_.set_next_read(weights_.layers[0].qkv.pack());
   multiply(head, prepared_, rows, {}, logits_.as<float>(), head.rows(), /*add_to_out=*/false);
   const auto result = std::span<const float>(logits_.as<float>(), count);
   if (!are_finite(result)) {

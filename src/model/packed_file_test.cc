@@ -81,7 +81,7 @@ TEST(PackedFile, HoldsWhatLoadingPacks) {
         EXPECT_EQ(found.file_type, expected.file_type);
         EXPECT_EQ(found.packed_bytes, expected.packed_bytes);
         EXPECT_EQ(found.layers[1].gate_up.bytes(), expected.layers[1].gate_up.bytes());
-        EXPECT_EQ(std::memcmp(found.layers[1].gate_up.pack(), expected.layers[1].gate_up.pack(),
+        EXPECT_EQ(std::memcmp(found.layers[1].gate_up.pack().data(), expected.layers[1].gate_up.pack().data(),
                               expected.layers[1].gate_up.bytes()),
                   0);
       }

@@ -29,7 +29,7 @@ class PackedMatrix {
   uint32_t cols() const { return cols_; }
   WeightFormat format() const { return format_; }
   size_t bytes() const { return pack_.bytes(); }
-  const std::byte* pack() const { return pack_.data(); }
+  std::span<const std::byte> pack() const { return {pack_.data(), pack_.bytes()}; }
 
   // out[token * out_stride + row] = (or +=) weights x activations + bias (length rows, or empty).
   // `activations` were prepared by linear().prepare for at least `tokens` tokens. Each block of `token_block`

@@ -26,7 +26,7 @@ class ReplacedMatricesTest : public testing::Test {
             }};
   }
   static std::vector<std::byte> pack_of(const PackedMatrix& matrix) {
-    const auto* pack = static_cast<const std::byte*>(matrix.pack());
+    const auto* pack = matrix.pack().data();
     return {pack, pack + matrix.bytes()};
   }
 
