@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "base/atomic_file.h"
+#include "base/child_process.h"
 #include "base/error.h"
 #include "base/memory_parts.h"
 #include "gguf/reader.h"
@@ -25,7 +26,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kReferenceType = "f32";
-constexpr const char* kProgram = "/proc/self/exe";
 // Bytes written a second, for the first prediction.
 constexpr double kConvertBytes = 200e6, kQuantizeBytes = 70e6;
 
@@ -44,7 +44,7 @@ std::string name_of(const std::string& argument, const std::string& path) {
 bool is_as_new_as_program(const std::string& path) {
   std::error_code error;
   const auto time = fs::last_write_time(path, error);
-  return !error && time >= fs::last_write_time(fs::canonical(kProgram));
+  return !error && time >= fs::last_write_time(fs::canonical(kThisProgram));
 }
 
 bool is_all_f32(const gguf::ModelSource& source) {

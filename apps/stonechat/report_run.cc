@@ -16,7 +16,6 @@
 namespace stonechat {
 namespace {
 
-constexpr const char* kThisProgram = "/proc/self/exe";
 constexpr const char* kErrorPrefix = "stonechat: ";
 
 // What a child says at last is why it failed; where it doesn't take its arguments, what it says first.

@@ -12,6 +12,9 @@
 
 namespace stonechat {
 
+// The file of the running program, to run it once more.
+inline constexpr const char* kThisProgram = "/proc/self/exe";
+
 struct ChildResult {
   int exit_code = 0;   // 128 + the signal that ended it
   std::string output;  // what it wrote on standard output and error, at most the last 64 kB
