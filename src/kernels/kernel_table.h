@@ -213,7 +213,7 @@ struct TensorScaleJob {
 };
 
 // Algorithm 1 of the paper that this project started from: int8 weights times FP32 activations, kept to
-// compare with the products above (docs/performance.md). For each row:
+// compare with the products above (docs/performance/formats.md). For each row:
 //   acc[0 .. 3] = 0; for col = 0, 1, ...: acc[col % 4] = fma(float(code), x[col], acc[col % 4])
 //   y[row] = ((acc[0] + acc[1]) + (acc[2] + acc[3])) * scale
 struct TensorScaleKernels {

@@ -11,7 +11,7 @@
 //   sum_of           the sum of a row among Products, as a Dots::Sum
 //
 // What a product comes to passes through memory. It is scaled and added beside the next product, some rows
-// after each part of that, so that neither waits for the other (docs/performance.md).
+// after each part of that, so that neither waits for the other (docs/performance/intel.md).
 #pragma once
 
 #include <stddef.h>

@@ -26,7 +26,8 @@ class SimdCodeTiles {
   static constexpr uint32_t kTokenBytes = Packs::kTokenBytes;
   static constexpr uint32_t kTokensAtOnce = 96;  // whose activations stay in the second-level cache
   static_assert(kTokensAtOnce % kGroup == 0, "jobs are cut between groups of prepared tokens");
-  // How far ahead weights are asked for where several tokens take one stream of them (docs/performance.md).
+  // How far ahead weights are asked for where several tokens take one stream of them
+  // (docs/performance/zen.md).
   static constexpr uint32_t kGroupAhead = kIsFourBits ? 2048 : 6144;
 
   // How loops find a block's scales, and behind them its codes.

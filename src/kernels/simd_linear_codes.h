@@ -59,7 +59,7 @@ class SimdLinearCodes {
   static constexpr uint32_t kMatrixTokens = Dot::kMatrixTokens;
   static constexpr bool kHasMatrices = kMatrixTokens <= kGroup;
   static constexpr uint32_t kWidenTokens = kHasMatrices ? kMatrixTokens : kGroup + 1;
-  // Take a stream of weights as one token takes several, where it has been measured (docs/performance.md).
+  // Take a stream of weights as one token takes several, where it has been measured (docs/performance/zen.md).
   static constexpr uint32_t kFewTokens = kHasMatrices || kWidens || kLanes < 16 ? 0 : 4;
   static constexpr uint32_t kTileRows = Packs::kTileRows;
   static constexpr uint32_t kTokenBytes = Packs::kTokenBytes;
@@ -168,7 +168,7 @@ class SimdLinearCodes {
 
   // add_blocks() where a processor multiplies whole matrices (Dot::Matrices). Their integer sums pass through
   // memory; while those of a block are scaled, those of the next are made, half of the rows at a time. They
-  // come between the tokens that are scaled, so that neither waits for the other (docs/performance.md).
+  // come between the tokens that are scaled, so that neither waits for the other (docs/performance/intel.md).
   template <typename Form, uint32_t kTokens, bool kFirst, typename Ahead>
   static void add_blocks_by_matrices(const uint8_t* weights, const uint8_t* group, uint32_t blocks,
                                      Ahead ahead, const Outputs& outputs, float* sums) noexcept {

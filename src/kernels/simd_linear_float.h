@@ -65,12 +65,12 @@ class SimdLinearFloat {
       8 * kMostTokens;                          // whose activations stay in the second-level cache
   static constexpr uint32_t kColsAtOnce = 256;  // whose weights stay in the first-level cache
   // So many groups of tokens gain by weights that are widened once; with AVX2, where loads bind, none do
-  // (docs/performance.md).
+  // (docs/performance/zen.md).
   static constexpr bool kWidens = sizeof(Stored) < sizeof(float) && kLanes == 16;
   static constexpr uint32_t kWidenGroups = 5;
   static constexpr uint32_t kColumnBytes = kTileRows * sizeof(Stored);
   // So many tokens ask for weights as little ahead as one does, where it has been measured
-  // (docs/performance.md).
+  // (docs/performance/zen.md).
   static constexpr uint32_t kFewTokens = kColumnBytes > 64 ? 5 : 0;
 
   // Weights in no cache yet that are asked for beside the product with each column: so many bytes of them, a

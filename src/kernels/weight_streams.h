@@ -1,4 +1,4 @@
-// How products go through a matrix that lies in memory (docs/performance.md). Those of one token wait for it,
+// How products go through a matrix that lies in memory (docs/performance/zen.md). Those of one token wait for it,
 // and several streams of weights are answered faster than one.
 //
 // Always inlined, as the sources that include it are compiled for different processors.
