@@ -53,6 +53,15 @@ class SimdCodeTiles {
     for (uint32_t byte = 0; byte < kBlockBytes; byte += 64)
       __builtin_prefetch(block + byte + kAhead, 0, kSecondLevel);
   }
+  // The same in as many parts as a block has steps: a core waits for memory less if it isn't asked for all at
+  // once.
+  template <uint32_t kAhead>
+  [[gnu::always_inline]] static void prefetch_part(const uint8_t* block, uint32_t step) noexcept {
+    constexpr uint32_t kLines = (kBlockBytes + 63) / 64;
+    constexpr uint32_t kSteps = kBlock / Packs::kStep;
+    for (uint32_t line = step * kLines / kSteps; line < (step + 1) * kLines / kSteps; ++line)
+      __builtin_prefetch(block + size_t{64} * line + kAhead, 0, kSecondLevel);
+  }
 
   // A block's scales of a tile's rows, where it has any.
   struct BlockScales {

@@ -52,9 +52,8 @@ class SimdCodesVector {
         // Hidden: else the compiler keeps an address for each line of each stream, most of them in memory.
         asm("" : "+r"(weights[i]));
         dot[i][0] = dot[i][1] = Dot::begin(start);
-        Tiles::template prefetch_block<kStreamAhead>(weights[i]);
       }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
       for (uint32_t step = 0; step < kBlock / kStep; ++step) {
         const auto x = Dot::broadcast(codes + step * kStep);
 #pragma GCC unroll 4
@@ -62,6 +61,7 @@ class SimdCodesVector {
           const uint8_t* weight_codes = weights[i] + Packed::kScaleBytes;
           dot[i][0] = Dot::add(dot[i][0], Packed::load(weight_codes, step, 0), x);
           dot[i][1] = Dot::add(dot[i][1], Packed::load(weight_codes, step, 1), x);
+          Tiles::template prefetch_part<kStreamAhead<Packs::kLanes>>(weights[i], step);
         }
       }
 #pragma GCC unroll 4

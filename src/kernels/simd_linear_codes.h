@@ -59,7 +59,8 @@ class SimdLinearCodes {
   static constexpr uint32_t kMatrixTokens = Dot::kMatrixTokens;
   static constexpr bool kHasMatrices = kMatrixTokens <= kGroup;
   static constexpr uint32_t kWidenTokens = kHasMatrices ? kMatrixTokens : kGroup + 1;
-  // Take a stream of weights as one token takes several, where it has been measured (docs/performance/zen.md).
+  // Take a stream of weights as one token takes several, where it has been measured
+  // (docs/performance/zen.md).
   static constexpr uint32_t kFewTokens = kHasMatrices || kWidens || kLanes < 16 ? 0 : 4;
   static constexpr uint32_t kTileRows = Packs::kTileRows;
   static constexpr uint32_t kTokenBytes = Packs::kTokenBytes;
@@ -105,7 +106,8 @@ class SimdLinearCodes {
   struct AskNext {
     template <uint32_t kTokens>
     void ask(const uint8_t* weights) noexcept {
-      Tiles::template prefetch_block<kTokens <= kFewTokens ? kStreamAhead : Tiles::kGroupAhead>(weights);
+      Tiles::template prefetch_block<kTokens <= kFewTokens ? kStreamAhead<kLanes> : Tiles::kGroupAhead>(
+          weights);
     }
   };
   struct AskElsewhere {

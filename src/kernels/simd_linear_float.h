@@ -157,7 +157,7 @@ class SimdLinearFloat {
 #pragma GCC unroll 4
       for (uint32_t i = 0; i < kStreams; ++i) {
         const Stored* weights = column + i * weights_apart;
-        prefetch_column(reinterpret_cast<const char*>(weights) + kStreamAhead);
+        prefetch_column(reinterpret_cast<const char*>(weights) + kStreamAhead<kLanes>);
         sum[i][0] = Simd::fma(Format::load(weights), value, sum[i][0]);
         sum[i][1] = Simd::fma(Format::load(weights + kLanes), value, sum[i][1]);
       }
@@ -180,7 +180,7 @@ class SimdLinearFloat {
       const Stored* weights = tile + size_t{col} * kTileRows;
       // Each group asks for its share of the columns that follow in the pack: memory has the time of all.
       const size_t step = kColumnBytes / groups;
-      const size_t distance = end - first <= kFewTokens ? kStreamAhead : size_t{count} * kColumnBytes;
+      const size_t distance = end - first <= kFewTokens ? kStreamAhead<kLanes> : size_t{count} * kColumnBytes;
       Ahead ahead = {reinterpret_cast<const char*>(weights) + distance, step};
       const auto add_all = [&]<typename Form>(Form, const typename Form::Stored* form) {
         for (uint32_t t = 0; t < end - first; t += kMostTokens, ahead.from += step * count) {
