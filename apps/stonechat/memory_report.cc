@@ -55,7 +55,7 @@ MemoryBaseline MemoryBaseline::now() {
   const ProcessMemory whole = ProcessMemoryReader().read();
   const auto parts = measure_memory_parts();
   MemoryBaseline baseline;
-  baseline.other = parts ? (*parts)[MemoryPart::kOther] : whole.rss;
+  baseline.other = (parts ? (*parts)[MemoryPart::kOther] : whole.rss) + absent_code_bytes();
   if (parts && whole.pss) baseline.shared = whole.rss - std::min(whole.rss, *whole.pss);
   return baseline;
 }

@@ -22,9 +22,9 @@ struct MemoryFlags {
   void add(Command& command);
 };
 
-// What the program itself takes, before it has read anything of a model.
+// What the program itself takes, before it has read anything of a model, and what its code will take.
 struct MemoryBaseline {
-  uint64_t other = 0;  // proportional share
+  uint64_t other = 0;  // proportional share, and all code that isn't in memory yet
   uint64_t shared =
       0;  // what libraries that other processes use too add to that when it is counted whole (RSS)
 

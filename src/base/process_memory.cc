@@ -50,7 +50,7 @@ std::optional<Mapping> mapping_of(std::string_view line) {
   line.remove_prefix(1);
   const auto end = take_number<uintptr_t>(line, 16);
   if (!end || !line.starts_with(' ') || *end <= *begin) return std::nullopt;
-  return Mapping{*begin, *end, 0};
+  return Mapping{*begin, *end};
 }
 
 // The short text of an open file of /proc, in one read: the system makes the text anew for each.
@@ -153,8 +153,9 @@ std::vector<Mapping> parse_smaps(std::string_view text) {
     const std::string_view line = take_line(text);
     if (const auto mapping = mapping_of(line)) {
       mappings.push_back(*mapping);
-    } else if (const auto bytes = kilobytes(line, "Pss"); bytes && !mappings.empty()) {
-      mappings.back().pss = *bytes;
+    } else if (!mappings.empty()) {
+      if (const auto bytes = kilobytes(line, "Rss")) mappings.back().rss = *bytes;
+      if (const auto bytes = kilobytes(line, "Pss")) mappings.back().pss = *bytes;
     }
   }
   std::erase_if(mappings, [](const Mapping& mapping) { return mapping.pss == 0; });
@@ -196,6 +197,19 @@ std::optional<MemoryByPart> measure_memory_parts() {
   for (MemoryRange& range : ranges) range.end = round_up(range.end, page_bytes());
   return split_by_part(mappings, ranges,
                        [&](uintptr_t begin, uintptr_t end) { return page_map.count(begin, end); });
+}
+
+uint64_t absent_code_bytes(std::span<const Mapping> mappings, uintptr_t address) {
+  for (const Mapping& mapping : mappings) {
+    const uint64_t bytes = mapping.end - mapping.begin;
+    if (mapping.begin <= address && address < mapping.end && mapping.rss <= bytes) return bytes - mapping.rss;
+  }
+  return 0;
+}
+
+uint64_t absent_code_bytes() {
+  const auto here = reinterpret_cast<uintptr_t>(&measure_memory_parts);
+  return absent_code_bytes(parse_smaps(read_path("/proc/self/smaps")), here);
 }
 
 uint64_t peak_resident_bytes() {

@@ -53,6 +53,7 @@ struct Mapping {
   uintptr_t begin = 0;
   uintptr_t end = 0;
   uint64_t pss = 0;
+  uint64_t rss = 0;  // 0 where it isn't told
 };
 
 // Mappings with pages in memory, by ascending address. Lines that can't be read are passed over.
@@ -67,6 +68,11 @@ MemoryByPart split_by_part(std::span<const Mapping> mappings, std::span<const Me
 
 // Of this process, now. Takes some milliseconds. Nothing where the system doesn't tell.
 std::optional<MemoryByPart> measure_memory_parts();
+
+// What of the code at `address` isn't resident yet: the rest of its mapping. 0 where no mapping is known.
+uint64_t absent_code_bytes(std::span<const Mapping> mappings, uintptr_t address);
+// Of this program.
+uint64_t absent_code_bytes();
 
 // The most that was resident so far.
 uint64_t peak_resident_bytes();

@@ -64,8 +64,20 @@ TEST(Smaps, ParsesMappingsWithPagesInMemory) {
   ASSERT_EQ(mappings.size(), 2U);
   EXPECT_EQ(mappings[0].begin, 0x1000U);
   EXPECT_EQ(mappings[0].end, 0x3000U);
+  EXPECT_EQ(mappings[0].rss, 8192U);
   EXPECT_EQ(mappings[0].pss, 4096U);
   EXPECT_EQ(mappings[1].begin, 0xffffffffff600000U);
+  EXPECT_EQ(mappings[1].rss, 0U);
+}
+
+TEST(Smaps, CodeIsAbsentThatItsMappingHasNotInMemory) {
+  const Mapping mappings[] = {{0x10000, 0x50000, 0x4000, 0x8000}, {0x50000, 0x60000, 0x1000, 0x20000}};
+  EXPECT_EQ(absent_code_bytes(mappings, 0x10000), 0x38000U);
+  EXPECT_EQ(absent_code_bytes(mappings, 0x4ffff), 0x38000U);
+  EXPECT_EQ(absent_code_bytes(mappings, 0x50000), 0U);  // more than there is can't be
+  EXPECT_EQ(absent_code_bytes(mappings, 0x60000), 0U);
+  EXPECT_EQ(absent_code_bytes({}, 0x10000), 0U);
+  EXPECT_LT(absent_code_bytes(), uint64_t{64} << 20);
 }
 
 TEST(Smaps, PassesOverWhatIsNoSuchLine) {
