@@ -48,18 +48,12 @@ class SimdCodeTiles {
     }
   };
 
-  template <uint32_t kAhead>
-  static void prefetch_block(const uint8_t* block) noexcept {
-    for (uint32_t byte = 0; byte < kBlockBytes; byte += 64)
-      __builtin_prefetch(block + byte + kAhead, 0, kSecondLevel);
-  }
-  // The same in as many parts as a block has steps: a core waits for memory less if it isn't asked for all at
-  // once.
-  template <uint32_t kAhead>
-  [[gnu::always_inline]] static void prefetch_part(const uint8_t* block, uint32_t step) noexcept {
+  // Asks for a block that lies kAhead bytes further, in kParts parts: a core waits less for memory that it
+  // isn't asked for all at once.
+  template <uint32_t kAhead, uint32_t kParts>
+  [[gnu::always_inline]] static void prefetch_part(const uint8_t* block, uint32_t part) noexcept {
     constexpr uint32_t kLines = (kBlockBytes + 63) / 64;
-    constexpr uint32_t kSteps = kBlock / Packs::kStep;
-    for (uint32_t line = step * kLines / kSteps; line < (step + 1) * kLines / kSteps; ++line)
+    for (uint32_t line = part * kLines / kParts; line < (part + 1) * kLines / kParts; ++line)
       __builtin_prefetch(block + size_t{64} * line + kAhead, 0, kSecondLevel);
   }
 

@@ -61,7 +61,7 @@ class SimdCodesVector {
           const uint8_t* weight_codes = weights[i] + Packed::kScaleBytes;
           dot[i][0] = Dot::add(dot[i][0], Packed::load(weight_codes, step, 0), x);
           dot[i][1] = Dot::add(dot[i][1], Packed::load(weight_codes, step, 1), x);
-          Tiles::template prefetch_part<kStreamAhead<Packs::kLanes>>(weights[i], step);
+          Tiles::template prefetch_part<kStreamAhead<Packs::kLanes>, kBlock / kStep>(weights[i], step);
         }
       }
 #pragma GCC unroll 4

@@ -62,6 +62,8 @@ class SimdLinearCodes {
   // Take a stream of weights as one token takes several, where it has been measured
   // (docs/performance/zen.md).
   static constexpr uint32_t kFewTokens = kHasMatrices || kWidens || kLanes < 16 ? 0 : 4;
+  // The loop over steps has to be unrolled for that, which makes it slower with AVX2.
+  static constexpr bool kAsksBesideSteps = kBlock / kStep <= 8;
   static constexpr uint32_t kTileRows = Packs::kTileRows;
   static constexpr uint32_t kTokenBytes = Packs::kTokenBytes;
 
@@ -84,7 +86,7 @@ class SimdLinearCodes {
 
   static void widen_blocks(const uint8_t* packed, uint32_t blocks, uint8_t* widened) noexcept {
     for (uint32_t block = 0; block < blocks; ++block) {
-      Tiles::template prefetch_block<Tiles::kGroupAhead>(packed);
+      Tiles::template prefetch_part<Tiles::kGroupAhead, 1>(packed, 0);
       if constexpr (!kHasRowScales) {
         for (uint32_t half = 0; half < 2; ++half)
           Simd::store(reinterpret_cast<float*>(widened) + half * kLanes, Packed::load_scales(packed, half));
@@ -101,21 +103,22 @@ class SimdLinearCodes {
     }
   }
 
-  // Weights in no cache yet that are asked for beside the product with each block: those that follow in the
-  // same stream, or some lines of a block elsewhere, then of the next one.
+  // Weights in no cache yet that are asked for beside the product with each block, in kParts parts: those
+  // that follow in the same stream, or some lines of a block elsewhere, then of the next one.
   struct AskNext {
-    template <uint32_t kTokens>
-    void ask(const uint8_t* weights) noexcept {
-      Tiles::template prefetch_block<kTokens <= kFewTokens ? kStreamAhead<kLanes> : Tiles::kGroupAhead>(
-          weights);
+    template <uint32_t kTokens, uint32_t kParts>
+    [[gnu::always_inline]] void ask(const uint8_t* weights, uint32_t part) noexcept {
+      constexpr uint32_t kAhead = kTokens <= kFewTokens ? kStreamAhead<kLanes> : Tiles::kGroupAhead;
+      Tiles::template prefetch_part<kAhead, kParts>(weights, part);
     }
   };
   struct AskElsewhere {
     const uint8_t* block;
     uint32_t lines;
 
-    template <uint32_t kTokens>
-    void ask(const uint8_t*) noexcept {
+    template <uint32_t kTokens, uint32_t kParts>
+    [[gnu::always_inline]] void ask(const uint8_t*, uint32_t part) noexcept {
+      if (part != 0) return;
       for (uint32_t line = 0; line < lines; ++line)
         __builtin_prefetch(block + size_t{64} * line, 0, kSecondLevel);
       block += Packs::kBlockBytes;
@@ -151,7 +154,7 @@ class SimdLinearCodes {
       const float* starts = scales + kTokens;  // their bits are integers
       Integers dot[kTokens][2];
       for (uint32_t t = 0; t < kTokens; ++t) dot[t][0] = dot[t][1] = Dot::begin(starts + t);
-      ahead.template ask<kTokens>(weights);
+      if constexpr (!kAsksBesideSteps) ahead.template ask<kTokens, 1>(weights, 0);
 #pragma GCC unroll 8
       for (uint32_t step = 0; step < kBlock / kStep; ++step) {
         const auto low = Form::load(weights + Form::kScaleBytes, step, 0);
@@ -161,6 +164,7 @@ class SimdLinearCodes {
           dot[t][0] = Dot::add(dot[t][0], low, x);
           dot[t][1] = Dot::add(dot[t][1], high, x);
         }
+        if constexpr (kAsksBesideSteps) ahead.template ask<kTokens, kBlock / kStep>(weights, step);
       }
       const auto as_float = [&](uint32_t t, uint32_t v) { return Dot::to_float(dot[t][v], starts + t); };
       Tiles::template add_scaled<kTokens>(Tiles::template block_scales<Form>(weights), scales, as_float, sum);
@@ -199,18 +203,21 @@ class SimdLinearCodes {
       const int32_t* made = products[(block - 1) % 2];
       int32_t* next = products[block % 2];
       const auto rows = Tiles::template block_scales<Form>(weights);
-      ahead.template ask<kTokens>(weights);
+      ahead.template ask<kTokens, 4>(weights, 0);
       Matrices::template multiply<0>(next_group, next_weights + Form::kScaleBytes);
+      ahead.template ask<kTokens, 4>(weights, 1);
       scale(Range<0, kQuarter>(), made, rows);
       Matrices::template multiply<1>(next_group, next_weights + Form::kScaleBytes);
+      ahead.template ask<kTokens, 4>(weights, 2);
       scale(Range<kQuarter, 3 * kQuarter>(), made, rows);
+      ahead.template ask<kTokens, 4>(weights, 3);
       Matrices::template store<0>(next);
       scale(Range<3 * kQuarter, kTokens>(), made, rows);
       Matrices::template store<1>(next);
       weights = next_weights;
       group = next_group;
     }
-    ahead.template ask<kTokens>(weights);
+    ahead.template ask<kTokens, 1>(weights, 0);
     scale(Range<0, kTokens>(), products[(blocks - 1) % 2], Tiles::template block_scales<Form>(weights));
     Tiles::copy_sums(sum, before);
     put<kTokens>(outputs, before, sums);
