@@ -62,7 +62,8 @@ class SimdLinearCodes {
   // Take a stream of weights as one token takes several, where it has been measured
   // (docs/performance/zen.md).
   static constexpr uint32_t kFewTokens = kHasMatrices || kWidens || kLanes < 16 ? 0 : 4;
-  // The loop over steps has to be unrolled for that, which makes it slower with AVX2.
+  // Weights are asked for beside each step where the loop over steps is unrolled; with AVX2 that makes it
+  // slower.
   static constexpr bool kAsksBesideSteps = kBlock / kStep <= 8;
   static constexpr uint32_t kTileRows = Packs::kTileRows;
   static constexpr uint32_t kTokenBytes = Packs::kTokenBytes;
