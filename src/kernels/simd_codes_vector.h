@@ -53,6 +53,7 @@ class SimdCodesVector {
         asm("" : "+r"(weights[i]));
         dot[i][0] = dot[i][1] = Dot::begin(start);
       }
+      // As a whole, so that the compiler knows which lines a step asks for.
 #pragma GCC unroll 16
       for (uint32_t step = 0; step < kBlock / kStep; ++step) {
         const auto x = Dot::broadcast(codes + step * kStep);

@@ -104,8 +104,9 @@ class SimdLinearCodes {
     }
   }
 
-  // Weights in no cache yet that are asked for beside the product with each block, in kParts parts: those
-  // that follow in the same stream, or some lines of a block elsewhere, then of the next one.
+  // Weights in no cache yet that are asked for beside the product with each block: those that follow in the
+  // same stream, in kParts parts, or some lines of a block elsewhere, then of the next one; so few that the
+  // first part takes them all.
   struct AskNext {
     template <uint32_t kTokens, uint32_t kParts>
     [[gnu::always_inline]] void ask(const uint8_t* weights, uint32_t part) noexcept {

@@ -4,8 +4,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 #include <rapidcheck/gtest.h>
-
-#include <regex>
+#include <regex.h>
 
 #include "base/error.h"
 
@@ -29,22 +28,24 @@ TEST(Pattern, StarsAndQuestionMarks) {
 }
 
 RC_GTEST_PROP(Pattern, FitsWhatARegularExpressionDoes, ()) {
-  // Short, and a star once where several follow each other: the library's tries grow with the power of stars.
-  constexpr int kSize = 12;
-  const auto pattern =
-      *rc::gen::resize(kSize, rc::gen::container<std::string>(rc::gen::element('a', 'b', '.', '*', '?')));
-  const auto name = *rc::gen::resize(kSize, rc::gen::container<std::string>(rc::gen::element('a', 'b', '.')));
-  std::string expression;
+  const auto pattern = *rc::gen::container<std::string>(rc::gen::element('a', 'b', '.', '*', '?'));
+  const auto name = *rc::gen::container<std::string>(rc::gen::element('a', 'b', '.'));
+  std::string expression = "^";
   for (const char character : pattern) {
     if (character == '*') {
-      if (!expression.ends_with(".*")) expression += ".*";
+      expression += ".*";
     } else if (character == '?') {
       expression += '.';
     } else {
       expression += {'[', character, ']'};
     }
   }
-  RC_ASSERT(fits_pattern(pattern, name) == std::regex_match(name, std::regex(expression)));
+  // Not std::regex: it tries each star anew, which takes forever where there are many.
+  regex_t compiled;
+  RC_ASSERT(regcomp(&compiled, (expression + "$").c_str(), REG_EXTENDED | REG_NOSUB) == 0);
+  const bool fits = regexec(&compiled, name.c_str(), 0, nullptr, 0) == 0;
+  regfree(&compiled);
+  RC_ASSERT(fits_pattern(pattern, name) == fits);
 }
 
 TEST(TypePlan, LastRuleThatFitsCounts) {
